@@ -1,0 +1,49 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The values that go through the house: host, guest, placement, refusal."""
+
+from numaplace.model.guest import (
+    DEDICATED,
+    ISOLATE,
+    MIXED,
+    PAGES_ANY,
+    PAGES_LARGE,
+    PAGES_SMALL,
+    PREFER,
+    REQUIRE,
+    SHARE,
+    SHARED,
+    CpuTopology,
+    Guest,
+    GuestCell,
+)
+from numaplace.model.host import CellShape, Host, HostCell, Pages, intern_shape
+from numaplace.model.limits import Limits, Networks
+from numaplace.model.placement import CellPlacement, Placement
+from numaplace.model.refusal import Reason, Refusal
+
+__all__ = [
+    'DEDICATED',
+    'ISOLATE',
+    'MIXED',
+    'PAGES_ANY',
+    'PAGES_LARGE',
+    'PAGES_SMALL',
+    'PREFER',
+    'REQUIRE',
+    'SHARE',
+    'SHARED',
+    'CellPlacement',
+    'CellShape',
+    'CpuTopology',
+    'Guest',
+    'GuestCell',
+    'Host',
+    'HostCell',
+    'Limits',
+    'Networks',
+    'Pages',
+    'Placement',
+    'Reason',
+    'Refusal',
+    'intern_shape',
+]

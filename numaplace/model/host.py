@@ -1,0 +1,300 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a host has and what of it is used. Everything here is immutable."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+from numaplace import cpuset, exception
+from numaplace.units import KIB_PER_MIB
+
+if TYPE_CHECKING:
+    from numaplace.model.placement import CellPlacement, Placement
+
+__all__ = ['CellShape', 'Host', 'HostCell', 'Pages', 'intern_shape']
+
+
+@dataclass(frozen=True, slots=True)
+class Pages:
+    """Memory pages of one size in a host cell; counts are pages.
+
+    :param size_kib: size of a page
+    :param reserved: pages that the operator keeps back (``reserved_huge_pages``)
+    """
+
+    size_kib: int
+    total: int
+    used: int = 0
+    reserved: int = 0
+
+    @property
+    def free(self) -> int:
+        """Pages that a guest may still have; below zero where a host is over-used."""
+        return self.total - self.used - self.reserved
+
+
+@dataclass(frozen=True, slots=True)
+class CellShape:
+    """What a host cell is, apart from its usage; CPU sets are masks.
+
+    :param shared_cpus: CPUs for shared vCPUs (``cpu_shared_set``, Nova's ``cpuset``)
+    :param dedicated_cpus: CPUs for pinned vCPUs (``cpu_dedicated_set``, Nova's ``pcpuset``)
+    :param siblings: one mask for each core, in the order of the source
+    :param socket: physical package, or None where the cell spans several or it is not known
+    :param physnets: physical networks with affinity to this cell
+    :param tunneled: tunnelled networks have affinity to this cell
+    :param distances: ``(host cell id, distance)`` pairs as in the ACPI SLIT (10 is local), or empty
+    """
+
+    id: int
+    shared_cpus: int
+    dedicated_cpus: int
+    memory_mib: int
+    siblings: tuple[int, ...] = ()
+    socket: int | None = None
+    physnets: frozenset[str] = frozenset()
+    tunneled: bool = False
+    distances: tuple[tuple[int, int], ...] = ()
+    _cores: tuple[int, ...] | None = field(default=None, init=False, repr=False, compare=False)
+
+    @property
+    def cores(self) -> tuple[int, ...]:
+        """Masks of the dedicated CPUs' cores by lowest CPU; a CPU without known siblings is a core."""
+        if self._cores is None:
+            named = 0
+            for core in self.siblings:
+                named |= core
+            lone = (1 << cpu for cpu in cpuset.ids(self.dedicated_cpus & ~named))
+            cores = sorted((*(core for core in self.siblings if core), *lone), key=lambda core: core & -core)
+            object.__setattr__(self, '_cores', tuple(cores))
+        return self._cores  # type: ignore[return-value]
+
+    @property
+    def threads_per_core(self) -> int:
+        """Number of threads of the widest core, at least 1."""
+        return max((core.bit_count() for core in self.siblings), default=1) or 1
+
+    def with_siblings(self, cpus: int) -> int:
+        """Return the mask of whole cores that hold any of these CPUs."""
+        whole = cpus
+        for core in self.siblings:
+            if core & cpus:
+                whole |= core
+        return whole
+
+
+@lru_cache(maxsize=65536)
+def intern_shape(shape: CellShape) -> CellShape:
+    """Return the one shape equal to this one, so that its facts are derived once."""
+    return shape
+
+
+@dataclass(frozen=True, slots=True)
+class FreeCores:
+    """Free dedicated CPUs of a host cell by core.
+
+    :param cores: masks of the free CPUs of each core that has any, by lowest CPU of the core
+    :param whole: masks of the cores of which all threads are free
+    :param at_least: ``at_least[n]`` is the number of cores with n or more free threads; ``at_least[0]`` is 0
+    """
+
+    cores: tuple[int, ...]
+    whole: tuple[int, ...]
+    at_least: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class HostCell:
+    """One NUMA cell of a host: a shape and its usage.
+
+    :param pinned_cpus: mask of the dedicated CPUs that guests hold
+    :param cpu_usage: number of shared vCPUs placed here
+    :param memory_usage_mib: memory of all guest cells placed here
+    :param pages: by page size as the source lists them; empty where the host names none
+    """
+
+    shape: CellShape
+    pinned_cpus: int = 0
+    cpu_usage: int = 0
+    memory_usage_mib: int = 0
+    pages: tuple[Pages, ...] = ()
+    _free_cores: FreeCores | None = field(default=None, init=False, repr=False, compare=False)
+
+    @property
+    def id(self) -> int:
+        """The host's number of this cell."""
+        return self.shape.id
+
+    @property
+    def free_cpus(self) -> int:
+        """Mask of the dedicated CPUs that no guest holds."""
+        return self.shape.dedicated_cpus & ~self.pinned_cpus
+
+    @property
+    def free_memory_mib(self) -> int:
+        """Memory that no guest cell was counted against; below zero where overcommitted."""
+        return self.shape.memory_mib - self.memory_usage_mib
+
+    @property
+    def smallest_pages(self) -> Pages | None:
+        """The pages of the smallest size, or None where the host names no pages."""
+        return min(self.pages, key=lambda pages: pages.size_kib, default=None)
+
+    @property
+    def free_cores(self) -> FreeCores:
+        """Free dedicated CPUs by core; derived once, in time linear in the number of cores."""
+        if self._free_cores is None:
+            object.__setattr__(self, '_free_cores', self._find_free_cores())
+        return self._free_cores  # type: ignore[return-value]
+
+    def _find_free_cores(self) -> FreeCores:
+        free = self.free_cpus
+        cores, whole = [], []
+        at_least = [0] * (self.shape.threads_per_core + 1)
+        for core in self.shape.cores:
+            left = core & free
+            if left:
+                cores.append(left)
+                for threads in range(1, left.bit_count() + 1):
+                    at_least[threads] += 1
+                if left == core:
+                    whole.append(core)
+        return FreeCores(tuple(cores), tuple(whole), tuple(at_least))
+
+    def consume(self, placed: CellPlacement) -> HostCell:
+        """Return this cell with a guest cell counted in.
+
+        :raises: :class:`~numaplace.exception.CPUPinningUnknown` if a CPU is not dedicated here,
+            :class:`~numaplace.exception.CPUPinningInvalid` if a guest holds it already
+        """
+        if unknown := placed.taken & ~self.shape.dedicated_cpus:
+            raise exception.CPUPinningUnknown(
+                f'host cell {self.id}: CPUs {cpuset.text(unknown)} to pin are not among its '
+                f'dedicated CPUs {cpuset.text(self.shape.dedicated_cpus) or "(none)"}'
+            )
+        if twice := placed.taken & self.pinned_cpus:
+            raise exception.CPUPinningInvalid(
+                f'host cell {self.id}: CPUs {cpuset.text(twice)} are pinned already; free are '
+                f'{cpuset.text(self.free_cpus) or "none"}'
+            )
+        return self._count(placed, 1, self.pinned_cpus | placed.taken)
+
+    def release(self, placed: CellPlacement) -> HostCell:
+        """Return this cell with a guest cell counted out: the inverse of :meth:`consume`.
+
+        :raises: :class:`~numaplace.exception.CPUUnpinningUnknown`, :class:`~numaplace.exception.CPUUnpinningInvalid`
+            or :class:`~numaplace.exception.UsageInvalid` if it was never counted in
+        """
+        if unknown := placed.taken & ~self.shape.dedicated_cpus:
+            raise exception.CPUUnpinningUnknown(
+                f'host cell {self.id}: CPUs {cpuset.text(unknown)} to unpin are not among its '
+                f'dedicated CPUs {cpuset.text(self.shape.dedicated_cpus) or "(none)"}'
+            )
+        if loose := placed.taken & ~self.pinned_cpus:
+            raise exception.CPUUnpinningInvalid(
+                f'host cell {self.id}: CPUs {cpuset.text(loose)} to unpin are not pinned'
+            )
+        return self._count(placed, -1, self.pinned_cpus & ~placed.taken)
+
+    def _count(self, placed: CellPlacement, sign: int, pinned: int) -> HostCell:
+        memory_mib = placed.guest_cell.memory_mib
+        usage_mib = self.memory_usage_mib + sign * memory_mib
+        cpu_usage = self.cpu_usage + sign * placed.guest_cell.shared_vcpus.bit_count()
+        if usage_mib < 0 or cpu_usage < 0:
+            raise exception.UsageInvalid(
+                f'host cell {self.id}: releasing {memory_mib} MiB and '
+                f'{placed.guest_cell.shared_vcpus.bit_count()} shared vCPUs takes its usage below zero'
+            )
+        return HostCell(self.shape, pinned, cpu_usage, usage_mib, self._count_pages(placed, sign))
+
+    def _count_pages(self, placed: CellPlacement, sign: int) -> tuple[Pages, ...]:
+        smallest = self.smallest_pages
+        if smallest is None:
+            return ()
+        size_kib = placed.pagesize_kib or smallest.size_kib
+        number = placed.guest_cell.memory_mib * KIB_PER_MIB // size_kib
+        counted = []
+        for pages in self.pages:
+            if pages.size_kib == size_kib:
+                if pages.used + sign * number < 0:
+                    raise exception.UsageInvalid(
+                        f'host cell {self.id}: releasing {number} pages of {size_kib} KiB takes their usage below zero'
+                    )
+                pages = replace(pages, used=pages.used + sign * number)
+            counted.append(pages)
+        return tuple(counted)
+
+
+@dataclass(frozen=True, slots=True)
+class Host:
+    """A host's NUMA cells, and how much of the whole host its guests use.
+
+    :param cells: in the order of the source; ids may have gaps
+    :param vcpus_used: vCPUs of all guests, with and without a NUMA topology
+    :param memory_used_mib: memory of all guests
+    """
+
+    cells: tuple[HostCell, ...] = ()
+    vcpus_used: int = 0
+    memory_used_mib: int = 0
+
+    @property
+    def memory_mib(self) -> int:
+        """Memory of all cells."""
+        return sum(cell.shape.memory_mib for cell in self.cells)
+
+    @property
+    def shared_cpus(self) -> int:
+        """Mask of the CPUs for shared vCPUs, of all cells."""
+        return self._union('shared_cpus')
+
+    @property
+    def dedicated_cpus(self) -> int:
+        """Mask of the CPUs for pinned vCPUs, of all cells."""
+        return self._union('dedicated_cpus')
+
+    def _union(self, name: str) -> int:
+        cpus = 0
+        for cell in self.cells:
+            cpus |= getattr(cell.shape, name)
+        return cpus
+
+    @property
+    def has_threads(self) -> bool:
+        """Whether any core has more than one thread."""
+        return any(cell.shape.threads_per_core > 1 for cell in self.cells)
+
+    def cell(self, cell_id: int) -> HostCell:
+        """Return the cell of that id.
+
+        :raises: :class:`~numaplace.exception.UsageInvalid` if there is none
+        """
+        for cell in self.cells:
+            if cell.shape.id == cell_id:
+                return cell
+        raise exception.UsageInvalid(f'there is no host cell {cell_id}')
+
+    def consume(self, placement: Placement) -> Host:
+        """Return this host with a placed guest counted in; the errors are those of :meth:`HostCell.consume`."""
+        return self._count(placement, 1)
+
+    def release(self, placement: Placement) -> Host:
+        """Return this host with a placed guest counted out; never clamps: below zero is a fault."""
+        return self._count(placement, -1)
+
+    def _count(self, placement: Placement, sign: int) -> Host:
+        changed: dict[int, HostCell] = {}
+        for placed in placement.cells:
+            cell = changed.get(placed.host_cell) or self.cell(placed.host_cell)
+            changed[placed.host_cell] = cell.consume(placed) if sign > 0 else cell.release(placed)
+        vcpus_used = self.vcpus_used + sign * placement.guest.vcpus
+        memory_used_mib = self.memory_used_mib + sign * placement.guest.memory_mib
+        if vcpus_used < 0 or memory_used_mib < 0:
+            raise exception.UsageInvalid(
+                f'releasing {placement.guest.vcpus} vCPUs and {placement.guest.memory_mib} MiB '
+                "takes the host's usage below zero"
+            )
+        cells = tuple(changed.get(cell.id, cell) for cell in self.cells)
+        return Host(cells, vcpus_used, memory_used_mib)

@@ -1,0 +1,40 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Plug-ins by name: what stands in an entry point group, and a clear error for what does not."""
+
+import importlib.metadata
+from collections.abc import Iterable
+from typing import Any
+
+from stevedore import driver
+from stevedore import exception as stevedore_errors
+
+from numaplace import exception
+
+__all__ = ['FILTERS', 'STRATEGIES', 'WEIGHTS', 'known', 'load']
+
+FILTERS = 'numaplace.scheduler.filters'
+WEIGHTS = 'numaplace.scheduler.weights'
+STRATEGIES = 'numaplace.strategies'
+
+
+def known(group: str) -> list[str]:
+    """Return the names that are installed in an entry point group, sorted."""
+    return sorted(entry.name for entry in importlib.metadata.entry_points(group=group))
+
+
+def load(group: str, names: Iterable[str], option: str) -> list[Any]:
+    """Return the objects that the names stand for, in the order of the names.
+
+    :param group: one of FILTERS, WEIGHTS and STRATEGIES
+    :param option: where the names come from, for the error: ``[filter_scheduler] enabled_filters``
+    :raises: :class:`~numaplace.exception.UnknownPlugin` for a name that is not installed or cannot be imported
+    """
+    plugins = []
+    for name in names:
+        try:
+            plugins.append(driver.DriverManager(group, name, invoke_on_load=False).driver)
+        except (stevedore_errors.NoMatches, stevedore_errors.MultipleMatches) as error:
+            raise exception.UnknownPlugin(
+                f'{option}: unknown name {name!r}; known are {", ".join(known(group)) or "none"}'
+            ) from error
+    return plugins
