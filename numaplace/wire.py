@@ -349,7 +349,10 @@ def read_guest(source: Any) -> Guest:
 
     :raises: as :func:`read_host`
     """
-    data = _open(source, 'InstanceNUMATopology')
+    return _guest(_open(source, 'InstanceNUMATopology'))
+
+
+def _guest(data: dict[str, Any]) -> Guest:
     cells = tuple([_guest_cell(cell) for cell in data['cells']])
     vcpus = sum(cell.vcpus.bit_count() for cell in cells)
     topology = next((cell['cpu_topology'] for cell in data['cells'] if cell['cpu_topology']), None)
@@ -386,21 +389,23 @@ def read_placement(source: Any, host: Host | None = None) -> Placement:
     :param host: the host that it was claimed on; without it, thread policy isolate takes no sibling CPUs
     :raises: as :func:`read_host`
     """
-    guest = read_guest(source)
+    data = _open(source, 'InstanceNUMATopology')
+    guest = _guest(data)
     shapes = {cell.id: cell.shape for cell in host.cells} if host else {}
-    cells = []
-    for cell, data in zip(guest.cells, _open(source, 'InstanceNUMATopology')['cells'], strict=True):
-        pins = data['cpu_pinning_raw'] or ()
-        emulator_cpus = data['cpuset_reserved'] or 0
-        taken = emulator_cpus
-        for _vcpu, cpu in pins:
-            taken |= 1 << cpu
-        if cell.thread_policy == ISOLATE and cell.id in shapes:
-            taken = shapes[cell.id].with_siblings(taken)
-        if not cell.is_pinned:
-            taken = 0
-        cells.append(CellPlacement(cell, cell.id, cell.pagesize_kib, pins, emulator_cpus, taken))
+    cells = [_placed(cell, fields, shapes.get(cell.id)) for cell, fields in zip(guest.cells, data['cells'], strict=True)]
     return Placement(guest, tuple(cells))
+
+
+def _placed(cell: GuestCell, data: dict[str, Any], shape: CellShape | None) -> CellPlacement:
+    pins = data['cpu_pinning_raw'] or ()
+    emulator_cpus = taken = data['cpuset_reserved'] or 0
+    for _vcpu, cpu in pins:
+        taken |= 1 << cpu
+    if not cell.is_pinned:
+        taken = 0
+    elif cell.thread_policy == ISOLATE and shape is not None:
+        taken = shape.with_siblings(taken)
+    return CellPlacement(cell, cell.id, cell.pagesize_kib, pins, emulator_cpus, taken)
 
 
 def read_limits(source: Any) -> tuple[Limits, Networks | None]:
@@ -507,9 +512,7 @@ def write_placement(placement: Placement, target: Target = JSON) -> Any:
 
 
 def _write_pins(placed: CellPlacement) -> dict[str, int] | None:
-    if not placed.guest_cell.is_pinned:
-        return None
-    return {str(vcpu): cpu for vcpu, cpu in placed.pins}
+    return {str(vcpu): cpu for vcpu, cpu in placed.pins} or None
 
 
 def _write_guest_cell(cell: GuestCell, cell_id: int, target: Target, **placed: Any) -> Any:
