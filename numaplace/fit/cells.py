@@ -1,0 +1,61 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The rule for one guest cell on one host cell: does it fit, why not, and what it takes there.
+
+Nova 34, `_numa_fit_instance_cell`; the order of the checks decides which lack is named.
+"""
+
+from __future__ import annotations
+
+from numaplace import cpuset
+from numaplace.fit import cores, memory
+from numaplace.fit.demand import Demand, Lack
+from numaplace.model import CellPlacement, GuestCell, HostCell
+
+__all__ = ['place', 'shortfall']
+
+
+def shortfall(host_cell: HostCell, demand: Demand) -> Lack | None:
+    """Return the first thing that a host cell lacks for a demand, or None if the demand fits.
+
+    A guest may not overcommit against itself, so its shared vCPUs never outnumber the cell's shared CPUs; against
+    others the limits hold. At most linear in the number of cores and page sizes.
+    """
+    lack = memory.shortfall(host_cell, demand)
+    if lack:
+        return lack
+    shape = host_cell.shape
+    wanted = demand.dedicated + demand.emulator
+    if demand.is_pinned and wanted > shape.dedicated_cpus.bit_count():
+        return Lack('cpus.dedicated.total', wanted, shape.dedicated_cpus.bit_count(), 'CPUs')
+    if demand.is_shared and demand.shared > shape.shared_cpus.bit_count():
+        return Lack('cpus.shared.total', demand.shared, shape.shared_cpus.bit_count(), 'CPUs')
+    if demand.is_pinned:
+        if wanted > host_cell.free_cpus.bit_count():
+            return Lack('cpus.dedicated.free', wanted, host_cell.free_cpus.bit_count(), 'CPUs')
+        lack = cores.shortfall(host_cell, demand)
+        if lack:
+            return lack
+    return _limit_shortfall(host_cell, demand)
+
+
+def _limit_shortfall(host_cell: HostCell, demand: Demand) -> Lack | None:
+    limits = demand.limits
+    if limits is None or not demand.is_shared:
+        return None
+    cpu_limit = host_cell.shape.shared_cpus.bit_count() * limits.cpu_allocation_ratio
+    if host_cell.cpu_usage + demand.shared > cpu_limit:
+        return Lack('cpus.shared.limit', demand.shared, cpu_limit - host_cell.cpu_usage, 'vCPUs')
+    memory_limit_mib = host_cell.shape.memory_mib * limits.ram_allocation_ratio
+    if host_cell.memory_usage_mib + demand.memory_mib > memory_limit_mib:
+        return Lack('memory.limit', demand.memory_mib, memory_limit_mib - host_cell.memory_usage_mib, 'MiB')
+    return None
+
+
+def place(host_cell: HostCell, guest_cell: GuestCell, demand: Demand) -> CellPlacement:
+    """Place a guest cell on a host cell that it fits: page size, pins and emulator CPUs."""
+    pagesize_kib = memory.page_size(host_cell, demand)
+    if not demand.is_pinned:
+        return CellPlacement(guest_cell, host_cell.id, pagesize_kib)
+    chosen, emulator_cpus, taken = cores.choose(host_cell, demand)
+    pins = tuple(zip(cpuset.ids(guest_cell.dedicated_vcpus), chosen, strict=True))
+    return CellPlacement(guest_cell, host_cell.id, pagesize_kib, pins, emulator_cpus, taken)

@@ -1,0 +1,148 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Place a guest on a host: the rule for one cell for every pair, then the joint choice."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from numaplace import cpuset
+from numaplace.fit import cells
+from numaplace.fit.assignment import assignments, hall_violator
+from numaplace.fit.demand import Demand, demands
+from numaplace.fit.devices import Devices, Supported
+from numaplace.fit.networks import Affinity, affinities
+from numaplace.fit.strategies import SPREAD, Strategy
+from numaplace.model import Guest, Host, Limits, Networks, Placement, Reason, Refusal
+
+__all__ = ['place']
+
+
+def place(
+    host: Host,
+    guest: Guest,
+    *,
+    limits: Limits | None = None,
+    devices: Devices | None = None,
+    networks: Networks | None = None,
+    strategy: Strategy = SPREAD,
+) -> Placement | Refusal:
+    """Find where a guest goes on a host, if there is any such place.
+
+    The answer is the first assignment of guest cells to host cells in the strategy's order for which every pair fits,
+    the networks have their affinity, and the devices can be had. The rule for one cell costs at most
+    host cells x distinct guest cells x cores; the joint choice is stated at
+    :func:`numaplace.fit.assignment.assignments`.
+
+    :param limits: overcommit of shared CPUs and memory; None sets no limit
+    :param devices: the devices that the guest wants, if any
+    :param networks: the networks that it attaches to, if any
+    :param strategy: the order in which host cells are tried
+    :returns: a placement, or a refusal that computes its reasons when they are asked for
+    """
+    if not guest.cells:
+        return _place_floating(host, guest, limits)
+    problem = _Problem(host, guest, limits, devices, networks, strategy)
+    columns = problem.solve()
+    if columns is None:
+        return Refusal(problem.reasons)
+    chosen = zip(guest.cells, columns, problem.demands, strict=True)
+    return Placement(guest, tuple(cells.place(problem.order[column], cell, demand) for cell, column, demand in chosen))
+
+
+def _place_floating(host: Host, guest: Guest, limits: Limits | None) -> Placement | Refusal:
+    ratio = limits.ram_allocation_ratio if limits else 1.0
+    free_mib = host.memory_mib * ratio - host.memory_used_mib
+    if guest.memory_mib <= free_mib:
+        return Placement(guest)
+    return Refusal.of(Reason('memory.host', guest.memory_mib, free_mib, 'MiB'))
+
+
+class _Problem:
+    """One guest on one host: the host cells in order, and which guest cell fits which of them."""
+
+    def __init__(
+        self,
+        host: Host,
+        guest: Guest,
+        limits: Limits | None,
+        devices: Devices | None,
+        networks: Networks | None,
+        strategy: Strategy,
+    ) -> None:
+        self.order = strategy.order(host, guest)
+        if devices is not None and len(self.order) > len(guest.cells):
+            self.order = tuple(sorted(self.order, key=lambda cell: devices.preference(cell.id)))
+        self.demands = demands(guest, limits)
+        self._affinities = affinities(self.order, networks)
+        self._devices = devices
+
+    def solve(self) -> tuple[int, ...] | None:
+        """Return for each guest cell its place in the order, or None; stops at the first cell that fits nowhere."""
+        if len(self.order) < len(self.demands):
+            return None
+        found: dict[Demand, int] = {}
+        for demand in self.demands:
+            if demand not in found:
+                found[demand] = self._fitting(demand)
+                if not found[demand]:
+                    return None
+        return self._first([found[demand] for demand in self.demands], self._affinities, self._devices)
+
+    def _fitting(self, demand: Demand) -> int:
+        """Return the mask of the places in the order that a demand fits."""
+        mask = 0
+        for column, host_cell in enumerate(self.order):
+            if cells.shortfall(host_cell, demand) is None:
+                mask |= 1 << column
+        return mask
+
+    def _first(
+        self, rows: list[int], wanted: list[Affinity], devices: Devices | None = None
+    ) -> tuple[int, ...] | None:
+        accepts = None if devices is None else Supported(devices, [cell.id for cell in self.order])
+        return next(assignments(rows, [affinity.columns for affinity in wanted], accepts), None)
+
+    def reasons(self) -> tuple[Reason, ...]:
+        """Return a reason for each pair of cells that fails and for each cause of the whole host."""
+        rows = [0] * len(self.demands)
+        found = []
+        for number, demand in enumerate(self.demands):
+            for column, host_cell in sorted(enumerate(self.order), key=lambda item: item[1].id):
+                lack = cells.shortfall(host_cell, demand)
+                if lack is None:
+                    rows[number] |= 1 << column
+                else:
+                    found.append(Reason(*lack, guest_cells=(number,), host_cells=(host_cell.id,)))
+        if len(self.order) < len(rows):
+            found.append(Reason('cells.count', len(rows), len(self.order), 'cells'))
+        elif all(rows):
+            found.extend(self._joint_reasons(rows))
+        return tuple(found)
+
+    def _joint_reasons(self, rows: list[int]) -> Iterator[Reason]:
+        """Yield why no assignment exists although every guest cell fits some host cell."""
+        violator = hall_violator(rows)
+        if violator is not None:
+            competing, columns = violator
+            yield Reason(
+                'cells.assignment',
+                competing.bit_count(),
+                columns.bit_count(),
+                'cells',
+                tuple(cpuset.ids(competing)),
+                self._ids(columns),
+            )
+            return
+        missed = [affinity for affinity in self._affinities if self._first(rows, [affinity]) is None]
+        for affinity in missed:
+            yield Reason(affinity.code, 1, 0, 'cells', (), self._ids(affinity.columns), affinity.name)
+        if missed:
+            return
+        if self._first(rows, self._affinities) is None:
+            names = ', '.join(affinity.name or 'tunnelled networks' for affinity in self._affinities)
+            yield Reason('network.joint', subject=names)
+            return
+        yield Reason('pci.required')
+
+    def _ids(self, columns: int) -> tuple[int, ...]:
+        return tuple(sorted(self.order[column].id for column in cpuset.ids(columns)))
