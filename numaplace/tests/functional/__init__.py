@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Tests with the real thing: databases, libvirt's programs, the command."""
