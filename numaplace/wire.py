@@ -321,11 +321,13 @@ def _open(source: Any, name: str) -> dict[str, Any]:
 
 
 def read_host(source: Any) -> Host:
-    """Read a NUMATopology into a host; the counters of the whole host are zero.
+    """Read a NUMATopology into a host; the counters of the whole host are what its cells tell.
 
     :raises: :class:`~numaplace.exception.InvalidObject`, :class:`~numaplace.exception.IncompatibleObjectVersion`
     """
-    return Host(tuple([_host_cell(data) for data in _open(source, 'NUMATopology')['cells']]))
+    cells = tuple([_host_cell(data) for data in _open(source, 'NUMATopology')['cells']])
+    vcpus_used = sum([cell.cpu_usage + cell.pinned_cpus.bit_count() for cell in cells])
+    return Host(cells, vcpus_used, sum([cell.memory_usage_mib for cell in cells]))
 
 
 def _host_cell(data: dict[str, Any]) -> HostCell:

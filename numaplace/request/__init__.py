@@ -1,0 +1,7 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a flavor and an image ask for: extra specs and properties to a guest."""
+
+from numaplace.request.constraints import read
+from numaplace.request.properties import Flavor
+
+__all__ = ['Flavor', 'read']

@@ -1,0 +1,139 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The guest cells that a request asks for: how many, and which vCPUs and how much memory each has.
+
+Nova 34, `numa_get_constraints`: `_get_numa_topology_auto` and `_get_numa_topology_manual`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from numaplace import cpuset, exception
+from numaplace.request.properties import Flavor, Properties
+
+__all__ = ['MAX_NODES', 'Share', 'node_count', 'shares']
+
+#: More guest cells than this are never read from ``hw:numa_cpus.N``.
+MAX_NODES = 128
+
+#: What one guest cell has: the mask of its vCPUs and its memory in MiB.
+Share = tuple[int, int]
+
+
+def node_count(properties: Properties) -> int | None:
+    """Return the number of guest cells that flavor or image ask for, or None.
+
+    :raises: ImageNUMATopologyForbidden if both do; InvalidNUMANodesNumber
+    """
+    of_flavor, of_image = properties.of_flavor('numa_nodes'), properties.of_image('numa_nodes')
+    if of_flavor and of_image:
+        raise exception.ImageNUMATopologyForbidden(
+            f'{properties.image_place("hw_numa_nodes", of_image)}: '
+            f'{properties.flavor_place("hw:numa_nodes", of_flavor)} is set already, and only one of them may be'
+        )
+    text = of_flavor or of_image
+    if text is None:
+        return None
+    if not (text.isascii() and text.isdigit() and len(text) < 10) or text.startswith('0'):
+        if of_flavor:
+            place = properties.flavor_place('hw:numa_nodes', text)
+        else:
+            place = properties.image_place('hw_numa_nodes', text)
+        raise exception.InvalidNUMANodesNumber(f'{place}: expected an integer of at least 1')
+    return int(text)
+
+
+def _cpu_lists(properties: Properties) -> list[int] | None:
+    """Return the masks of ``numa_cpus.N``, or None if there are none."""
+    of_flavor, of_image = properties.listed('numa_cpus')
+    _forbid_both(properties, 'numa_cpus', of_flavor, of_image)
+    masks = []
+    for number, text in enumerate((of_flavor or of_image)[:MAX_NODES]):
+        try:
+            masks.append(cpuset.parse(text))
+        except exception.Invalid as error:
+            raise exception.Invalid(f'{_place(properties, "numa_cpus", number, text, of_flavor)}: {error}') from None
+    return masks or None
+
+
+def _memory_lists(properties: Properties) -> list[int] | None:
+    """Return the sizes in MiB of ``numa_mem.N``, or None if there are none."""
+    of_flavor, of_image = properties.listed('numa_mem')
+    _forbid_both(properties, 'numa_mem', of_flavor, of_image)
+    sizes = []
+    for number, text in enumerate((of_flavor or of_image)[:MAX_NODES]):
+        if not (text.strip().isascii() and text.strip().isdigit() and len(text) < 16 and int(text)):
+            place = _place(properties, 'numa_mem', number, text, of_flavor)
+            raise exception.Invalid(f'{place}: expected a number of MiB of at least 1')
+        sizes.append(int(text))
+    return sizes or None
+
+
+def _forbid_both(properties: Properties, key: str, of_flavor: Sequence[str], of_image: Sequence[str]) -> None:
+    if of_flavor and of_image:
+        raise exception.ImageNUMATopologyForbidden(
+            f'{properties.image_place(f"hw_{key}.0", of_image[0])}: flavor {properties.flavor.name!r} sets hw:{key}.0 '
+            'already, and only one of them may be set'
+        )
+
+
+def _place(properties: Properties, key: str, number: int, text: str, of_flavor: Sequence[str]) -> str:
+    if of_flavor:
+        return properties.flavor_place(f'hw:{key}.{number}', text)
+    return properties.image_place(f'hw_{key}.{number}', text)
+
+
+def shares(properties: Properties, nodes: int) -> list[Share]:
+    """Return what each guest cell has, as listed or in even parts.
+
+    :param nodes: number of guest cells
+    :raises: ImageNUMATopologyAsymmetric, ImageNUMATopologyIncomplete, ImageNUMATopologyForbidden,
+        ImageNUMATopologyCPUOutOfRange, ImageNUMATopologyCPUDuplicates, ImageNUMATopologyCPUsUnassigned,
+        ImageNUMATopologyMemoryOutOfRange; Invalid for what is no list of vCPUs or no size
+    """
+    masks, sizes = _cpu_lists(properties), _memory_lists(properties)
+    flavor = properties.flavor
+    if masks is None and sizes is None:
+        return _even_shares(flavor, nodes)
+    if masks is None or sizes is None or not len(masks) == len(sizes) == nodes:
+        raise exception.ImageNUMATopologyIncomplete(
+            f'flavor {flavor.name!r}: {nodes} guest cells, but vCPUs for {len(masks or ())} (numa_cpus.N) and memory '
+            f'for {len(sizes or ())} (numa_mem.N); expected each for all of them, numbered from 0'
+        )
+    _check_cpus(flavor, masks)
+    if sum(sizes) != flavor.memory_mib:
+        raise exception.ImageNUMATopologyMemoryOutOfRange(
+            f"flavor {flavor.name!r}: numa_mem.N adds up to {sum(sizes)} MiB; expected the flavor's "
+            f'{flavor.memory_mib} MiB'
+        )
+    return list(zip(masks, sizes, strict=True))
+
+
+def _even_shares(flavor: Flavor, nodes: int) -> list[Share]:
+    if flavor.vcpus % nodes or flavor.memory_mib % nodes:
+        raise exception.ImageNUMATopologyAsymmetric(
+            f'flavor {flavor.name!r}: {flavor.vcpus} vCPUs and {flavor.memory_mib} MiB do not divide evenly into '
+            f'{nodes} guest cells; set numa_cpus.N and numa_mem.N'
+        )
+    number = flavor.vcpus // nodes
+    block = (1 << number) - 1
+    return [(block << node * number, flavor.memory_mib // nodes) for node in range(nodes)]
+
+
+def _check_cpus(flavor: Flavor, masks: list[int]) -> None:
+    everything, seen = (1 << flavor.vcpus) - 1, 0
+    for node, mask in enumerate(masks):
+        if beyond := mask & ~everything:
+            raise exception.ImageNUMATopologyCPUOutOfRange(
+                f'flavor {flavor.name!r}: numa_cpus.{node} names vCPUs {cpuset.text(beyond)}; the flavor has only '
+                f'0-{flavor.vcpus - 1}'
+            )
+        if twice := mask & seen:
+            raise exception.ImageNUMATopologyCPUDuplicates(
+                f'flavor {flavor.name!r}: numa_cpus.{node} names vCPUs {cpuset.text(twice)}, which another cell has'
+            )
+        seen |= mask
+    if missing := everything & ~seen:
+        raise exception.ImageNUMATopologyCPUsUnassigned(
+            f'flavor {flavor.name!r}: the vCPUs {cpuset.text(missing)} are in no numa_cpus.N'
+        )
