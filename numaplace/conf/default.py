@@ -7,6 +7,8 @@ from numaplace.conf import types
 
 GROUP = 'DEFAULT'
 
+INITIAL_CPU_RATIO, INITIAL_RAM_RATIO = 4.0, 1.0
+
 OPTIONS: list[cfg.Opt] = [
     cfg.MultiOpt(
         'reserved_huge_pages',
@@ -51,13 +53,13 @@ Form: a number above 0.
     cfg.Opt(
         'initial_cpu_allocation_ratio',
         type=types.Ratio(),
-        default=4.0,
+        default=INITIAL_CPU_RATIO,
         help='Used where ``cpu_allocation_ratio`` is unset. Form: a number above 0.',
     ),
     cfg.Opt(
         'initial_ram_allocation_ratio',
         type=types.Ratio(),
-        default=1.0,
+        default=INITIAL_RAM_RATIO,
         help='Used where ``ram_allocation_ratio`` is unset. Form: a number above 0.',
     ),
     cfg.StrOpt(

@@ -1,0 +1,97 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What all commands share: help with examples, the database, errors and exit statuses."""
+
+from __future__ import annotations
+
+import argparse
+from typing import TYPE_CHECKING, Any
+
+from cliff import columns, command, lister, show
+
+from numaplace import exception, explain
+
+if TYPE_CHECKING:
+    from oslo_config import cfg
+
+    from numaplace.cli.main import App
+    from numaplace.db.api import Database
+
+__all__ = ['DONE', 'FAULT', 'NO_VALID_HOST', 'USAGE', 'Action', 'ListOf', 'ShowOf', 'Text', 'Written']
+
+#: Exit statuses.
+DONE, FAULT, USAGE, NO_VALID_HOST = 0, 1, 2, 3
+
+
+class Text(columns.FormattableColumn[str]):
+    """A text from strangers: escaped for people, as it is for machines."""
+
+    def human_readable(self) -> str:
+        """Return the text with control characters made visible."""
+        return explain.escape(self._value)
+
+
+class Written(columns.FormattableColumn[Any]):
+    """A value that people see in other words than machines.
+
+    :param words: what people see
+    """
+
+    def __init__(self, value: Any, words: str) -> None:
+        super().__init__(value)
+        self._words = words
+
+    def human_readable(self) -> str:
+        """Return the words."""
+        return self._words
+
+
+class _Command(command.Command):
+    app: App
+
+    #: Command lines that ``--help`` shows.
+    examples: tuple[str, ...] = ()
+
+    def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
+        """Return the parser; its help ends with the examples."""
+        parser = super().get_parser(prog_name)
+        parser.allow_abbrev = False
+        parser.formatter_class = argparse.RawDescriptionHelpFormatter
+        if self.examples:
+            parser.epilog = '\n'.join(('examples:', *(f'  {line}' for line in self.examples)))
+        return parser
+
+    @property
+    def conf(self) -> cfg.ConfigOpts:
+        """The configuration, read once."""
+        return self.app.conf
+
+    def open_database(self) -> Database:
+        """Open the database of the configuration; use it as a context manager."""
+        from numaplace.db import api
+
+        return api.connect(self.app.connection)
+
+    def run(self, parsed_args: argparse.Namespace) -> int:
+        """Run the command and return its exit status; a fault is one line on stderr."""
+        try:
+            return super().run(parsed_args)
+        except exception.NoValidHost as error:
+            self.app.stderr.write(f'{error}\n')
+            return NO_VALID_HOST
+        except exception.NumaplaceException as error:
+            if self.app.options.debug:
+                raise
+            self.app.complain(str(error))
+            return FAULT
+
+
+class Action(_Command):
+    """A command without a table."""
+
+
+class ListOf(_Command, lister.Lister):
+    """A command that shows a table with one line for each thing."""
+
+
+class ShowOf(_Command, show.ShowOne):
+    """A command that shows one thing."""

@@ -1,0 +1,158 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The program: global options, the configuration, and what stderr and the exit status say."""
+
+from __future__ import annotations
+
+import argparse
+import importlib.metadata
+import logging
+import os
+import sys
+from functools import cached_property
+from typing import TYPE_CHECKING, TextIO, cast
+
+from cliff import app, commandmanager
+
+import numaplace
+from numaplace import explain
+from numaplace.cli import base
+from numaplace.cli.streams import Guarded
+
+if TYPE_CHECKING:
+    from oslo_config import cfg
+
+__all__ = ['App', 'main']
+
+_DESCRIPTION = 'Place virtual machines on the NUMA cells of KVM hosts: exactly, explained, and nothing handed out twice.'
+
+_EPILOG = """\
+start here:
+  numaplace quickstart                                  see it all in a few seconds, in a database of its own
+  numaplace host discover                               take this machine in
+  numaplace flavor create --ram 1024 --disk 1 --vcpus 4 m1.numa
+  numaplace flavor set --property hw:numa_nodes=2 m1.numa
+  numaplace server create --flavor m1.numa cirros2      place a guest
+  numaplace server dumpxml cirros2                      its libvirt XML
+  numaplace host show NAME                              which CPU belongs to whom
+
+exit status: 0 done, 1 a fault, 2 wrong usage, 3 no valid host
+"""
+
+#: Exit statuses of programs that a signal ended.
+_INTERRUPTED, _PIPE_CLOSED = 130, 141
+
+
+class _Commands(commandmanager.CommandManager):
+    """The commands by name; each is imported when it is used."""
+
+    def load_commands(self, namespace: str) -> None:
+        """Take in all entry points of a group."""
+        self.group_list.append(namespace)
+        for entry in importlib.metadata.entry_points(group=namespace):
+            self.commands[entry.name.replace('_', ' ')] = entry
+
+
+class App(app.App):
+    """The program around the commands."""
+
+    NAME = 'numaplace'
+
+    def __init__(self, stdout: TextIO | None = None, stderr: TextIO | None = None) -> None:
+        super().__init__(
+            _DESCRIPTION,
+            numaplace.__version__,
+            _Commands('numaplace.cli'),
+            stdout=cast(TextIO, Guarded(stdout or sys.stdout)),
+            stderr=cast(TextIO, Guarded(stderr or sys.stderr)),
+            deferred_help=True,
+        )
+
+    def build_option_parser(
+        self, description: str | None, version: str | None, argparse_kwargs: object = None
+    ) -> argparse.ArgumentParser:
+        """Return the parser of the global options, which may stand before and after the command."""
+        parser = argparse.ArgumentParser(
+            prog=self.NAME,
+            description=description,
+            epilog=_EPILOG,
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+            add_help=False,
+            allow_abbrev=False,
+        )
+        parser.add_argument('--version', action='version', version=f'{self.NAME} {version}')
+        parser.add_argument(
+            '-h', '--help', dest='deferred_help', action='store_true', help='Show this help, or that of a command.'
+        )
+        parser.add_argument(
+            '--config-file',
+            action='append',
+            default=[],
+            metavar='FILE',
+            help='Configuration file, such as a nova.conf; may be repeated, the last wins '
+            '(default: /etc/numaplace/numaplace.conf if it is there).',
+        )
+        parser.add_argument(
+            '--database',
+            metavar='URL',
+            help='Database, instead of [numaplace] connection (default: an SQLite file in your data directory).',
+        )
+        parser.add_argument('--debug', action='store_true', help='Show tracebacks and what happens inside.')
+        return parser
+
+    def configure_logging(self) -> None:
+        """Send warnings, and with --debug everything, to stderr."""
+        handler = logging.StreamHandler(self.stderr)
+        handler.setFormatter(logging.Formatter(f'{self.NAME}: %(message)s'))
+        root = logging.getLogger()
+        root.handlers[:] = [handler]
+        root.setLevel(logging.DEBUG if self.options.debug else logging.WARNING)
+
+    def initialize_app(self, argv: list[str]) -> None:
+        """Show the help where no command is named."""
+        if not argv and not self.options.deferred_help:
+            self.parser.print_help(self.stderr)
+            raise SystemExit(base.USAGE)
+
+    def run_subcommand(self, argv: list[str]) -> int:
+        """Run one command; return its exit status."""
+        try:
+            self.command_manager.find_command(argv)
+        except ValueError:
+            near = ', '.join(map(repr, self.get_fuzzy_matches(argv[0])[:6]))
+            self.complain(f"'{explain.escape(' '.join(argv))}' is no command; near are {near or 'none'}; see --help")
+            return base.USAGE
+        return super().run_subcommand(argv)
+
+    def complain(self, text: str) -> None:
+        """Write one line on stderr."""
+        self.stderr.write(f'{self.NAME}: {explain.escape(text)}\n')
+
+    @cached_property
+    def conf(self) -> cfg.ConfigOpts:
+        """The configuration that the global options name."""
+        from numaplace import conf
+
+        return conf.load(self.options.config_file)
+
+    @property
+    def connection(self) -> str | None:
+        """URL of the database, or None for the default."""
+        return self.options.database or self.conf.numaplace.connection
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run the program.
+
+    :returns: the exit status: 0 done, 1 a fault, 2 wrong usage, 3 no valid host, 128 + a signal
+    """
+    try:
+        status = App().run(sys.argv[1:] if argv is None else argv)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        status = _PIPE_CLOSED
+    except KeyboardInterrupt:
+        status = _INTERRUPTED
+    if status == _PIPE_CLOSED:
+        # The reader is gone; without this the interpreter complains when it flushes at its end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return status

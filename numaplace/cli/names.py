@@ -1,0 +1,66 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What users type: names, KEY=VALUE pairs and numbers, checked with Nova's rules."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable
+
+from numaplace import exception, explain
+
+__all__ = ['name', 'pairs', 'shorten', 'whole']
+
+_MAX_LENGTH = 255
+_KEY = re.compile(r'[A-Za-z0-9\-_:. ]{1,255}')
+#: The largest whole number that the databases hold.
+_MAX_WHOLE = 2**31 - 1
+
+
+def shorten(text: str, width: int = 60) -> str:
+    """Return a text for people: escaped, and cut where it is long."""
+    shown = explain.escape(text)
+    return shown if len(shown) <= width else shown[: width - 3] + '...'
+
+
+def name(kind: str, value: str) -> str:
+    """Return a name that is one.
+
+    :param kind: what is named: ``host``, ``flavor``, ``server``
+    :raises: :class:`~numaplace.exception.Invalid` unless it has 1 to 255 printable characters and no space at an end
+    """
+    if 0 < len(value) <= _MAX_LENGTH and value.isprintable() and value == value.strip():
+        return value
+    raise exception.Invalid(
+        f"{kind} name '{shorten(value)}' ({len(value)} characters): expected 1 to {_MAX_LENGTH} printable characters "
+        'and no space at either end'
+    )
+
+
+def pairs(place: str, words: Iterable[str]) -> dict[str, str]:
+    """Return KEY=VALUE words as a dict.
+
+    :param place: the option that they come from, for the error
+    :raises: :class:`~numaplace.exception.Invalid`
+    """
+    found = {}
+    for word in words:
+        key, sign, value = word.partition('=')
+        if not sign or not _KEY.fullmatch(key) or not value.isprintable() or len(value) > _MAX_LENGTH:
+            raise exception.Invalid(
+                f"{place} '{shorten(word)}': expected KEY=VALUE with letters, digits and -_:. in the key and up to "
+                f'{_MAX_LENGTH} printable characters in each'
+            )
+        found[key] = value
+    return found
+
+
+def whole(low: int) -> Callable[[str], int]:
+    """Return a type for argparse: whole numbers from `low` on that a database can hold."""
+
+    def read(text: str) -> int:
+        if text.isascii() and text.isdigit() and len(text) < 11 and low <= int(text) <= _MAX_WHOLE:
+            return int(text)
+        raise ValueError
+
+    read.__name__ = f'whole number from {low} to {_MAX_WHOLE}'
+    return read

@@ -1,0 +1,18 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Refuse a host outside the availability zone that was asked for."""
+
+from numaplace.db.records import HostRecord
+from numaplace.model import Reason, Refusal
+from numaplace.scheduler.filters.base import Answer, Filter, Request
+
+__all__ = ['AvailabilityZoneFilter']
+
+
+class AvailabilityZoneFilter(Filter):
+    """Without a wish every zone will do."""
+
+    def admit(self, host: HostRecord, request: Request) -> Answer:
+        """Refuse with ``zone``; the subject is the host's zone."""
+        if request.instance.availability_zone in (None, host.availability_zone):
+            return True
+        return Refusal.of(Reason('zone', subject=f'{host.availability_zone}, not {request.instance.availability_zone}'))

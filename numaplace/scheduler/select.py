@@ -1,0 +1,148 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Find a host for a server and claim it: filter, weigh, claim, and on a lost claim the next host."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+from numaplace import conf as configuration
+from numaplace import exception, fit, plugins
+from numaplace.compute import claims
+from numaplace.conf import filter_scheduler
+from numaplace.db.api import Database
+from numaplace.db.records import HostRecord
+from numaplace.model import Reason, Refusal
+from numaplace.scheduler.filters import Filter, Request
+from numaplace.scheduler.limits import limits
+from numaplace.scheduler.weights import Weigher, order
+
+if TYPE_CHECKING:
+    from oslo_config import cfg
+
+__all__ = ['CLAIM', 'NoHost', 'Policy', 'Rejection', 'Selection', 'select', 'strategy']
+
+#: Stands for the filter where it was the claim that failed.
+CLAIM = 'claim'
+
+
+@dataclass(frozen=True, slots=True)
+class Rejection:
+    """A host that does not take the guest: which filter refused it, and why."""
+
+    host: str
+    filter: str
+    refusal: Refusal
+
+
+@dataclass(frozen=True, slots=True)
+class NoHost:
+    """The falsy answer that no host takes the guest; rejections are by host name."""
+
+    rejections: tuple[Rejection, ...]
+
+    def __bool__(self) -> Literal[False]:
+        return False
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """The host that was found, and the claim on it.
+
+    :param rejections: hosts that were refused before, by name
+    """
+
+    host: str
+    claim: claims.Claim
+    rejections: tuple[Rejection, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """How hosts are chosen.
+
+    :param filters: names and filters, in their order
+    :param weighers: weighers and their multipliers
+    :param max_attempts: number of hosts on which a claim is tried
+    """
+
+    filters: tuple[tuple[str, Filter], ...]
+    weighers: tuple[tuple[Weigher, float], ...]
+    max_attempts: int
+
+    @classmethod
+    def of(cls, conf: cfg.ConfigOpts) -> Policy:
+        """Return the policy that a configuration describes.
+
+        :raises: :class:`~numaplace.exception.UnknownPlugin` for a name that is not installed
+        """
+        group = conf.filter_scheduler
+        names = group.enabled_filters
+        kinds = plugins.load(plugins.FILTERS, names, '[filter_scheduler] enabled_filters')
+        weighers = plugins.load(plugins.WEIGHTS, _weigher_names(group), '[filter_scheduler] weight_classes')
+        return cls(
+            filters=tuple((name, kind()) for name, kind in zip(names, kinds, strict=True)),
+            weighers=tuple((kind(), group[kind.multiplier_option]) for kind in weighers),
+            max_attempts=conf.scheduler.max_attempts,
+        )
+
+
+def _weigher_names(group: cfg.ConfigOpts.GroupAttr) -> list[str]:
+    if filter_scheduler.ALL_WEIGHERS in group.weight_classes:
+        return plugins.known(plugins.WEIGHTS)
+    return [name.rpartition('.')[2] for name in group.weight_classes]
+
+
+def strategy(conf: cfg.ConfigOpts) -> fit.Strategy:
+    """Return the strategy that a configuration names."""
+    found: fit.Strategy = plugins.load(plugins.STRATEGIES, [configuration.strategy(conf)], '[numaplace] strategy')[0]
+    return found
+
+
+def select(database: Database, request: Request, policy: Policy, *, host: str | None = None) -> Selection | NoHost:
+    """Find the best host for a server and claim it there.
+
+    Time is linear in the number of hosts, times one fit each.
+
+    :param host: the only host to consider, or None for all
+    :raises: :class:`~numaplace.exception.NotFound` if that host is unknown
+    """
+    hosts = [database.host(host)] if host is not None else database.hosts()
+    admitted, rejections = _filter(hosts, request, policy.filters)
+    for candidate in order(admitted, policy.weighers)[: policy.max_attempts]:
+        claim = _claim(database, request, candidate)
+        if claim:
+            return Selection(candidate.name, claim, tuple(rejections))
+        rejections.append(Rejection(candidate.name, CLAIM, claim))
+    return NoHost(tuple(sorted(rejections, key=lambda rejection: rejection.host)))
+
+
+def _filter(
+    hosts: Iterable[HostRecord], request: Request, filters: Iterable[tuple[str, Filter]]
+) -> tuple[list[HostRecord], list[Rejection]]:
+    admitted, rejections = [], []
+    for host in hosts:
+        for name, check in filters:
+            answer = check.admit(host, request)
+            if isinstance(answer, Refusal):
+                rejections.append(Rejection(host.name, name, answer))
+                break
+        else:
+            admitted.append(host)
+    return admitted, rejections
+
+
+def _claim(database: Database, request: Request, host: HostRecord) -> claims.Claim | Refusal:
+    try:
+        return claims.instance_claim(
+            database,
+            request.instance,
+            host.name,
+            limits=limits(host),
+            networks=request.networks,
+            strategy=request.strategy,
+        )
+    except (exception.ConcurrentUpdate, exception.NotFound) as error:
+        # Others were faster, or the host is gone since it was read: another one may still do.
+        return Refusal.of(Reason('claim.lost', subject=str(error)))
