@@ -32,9 +32,11 @@ def load(group: str, names: Iterable[str], option: str) -> list[Any]:
     plugins = []
     for name in names:
         try:
-            plugins.append(driver.DriverManager(group, name, invoke_on_load=False).driver)
+            plugins.append(driver.DriverManager(group, name, on_missing_entrypoints_callback=None).driver)
         except (stevedore_errors.NoMatches, stevedore_errors.MultipleMatches) as error:
             raise exception.UnknownPlugin(
                 f'{option}: unknown name {name!r}; known are {", ".join(known(group)) or "none"}'
             ) from error
+        except (ImportError, AttributeError) as error:
+            raise exception.UnknownPlugin(f'{option}: {name!r} is installed but cannot be imported: {error}') from error
     return plugins

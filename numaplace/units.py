@@ -10,8 +10,8 @@ __all__ = ['KIB_PER_MIB', 'parse_kib', 'size']
 
 KIB_PER_MIB = 1024
 
-_SIZE = re.compile(r'(?P<number>\d+(?:\.\d+)?)(?P<prefix>[KMGTP]?)i?(?P<unit>b|bit|B)')
-_POWER = {'': 0, 'K': 1, 'M': 2, 'G': 3, 'T': 4, 'P': 5}
+_SIZE = re.compile(r'(?P<number>\d+(?:\.\d+)?)(?P<prefix>[KMGTPEZYRQ]?)i?(?P<unit>b|bit|B)', re.ASCII)
+_POWER = {prefix: power for power, prefix in enumerate(('', *'KMGTPEZYRQ'))}
 
 
 def parse_kib(text: str) -> int:
