@@ -197,6 +197,10 @@ class InvalidCapabilities(Invalid):
     """A document is no libvirt capabilities XML with a host topology."""
 
 
+class UnreadableTopology(NumaplaceException):
+    """The kernel's files do not say which NUMA cells, CPUs and memory this machine has."""
+
+
 # --- stored objects ----------------------------------------------------------------
 
 

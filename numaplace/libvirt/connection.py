@@ -1,0 +1,71 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The libvirt of this machine: libvirt-python where it is installed, else the program virsh."""
+
+from __future__ import annotations
+
+import importlib
+import logging
+import os
+import shutil
+import subprocess
+import threading
+
+__all__ = ['capabilities']
+
+LOG = logging.getLogger(__name__)
+
+
+def capabilities(uri: str = 'qemu:///system', *, timeout_s: float = 10.0) -> bytes | None:
+    """Return the capabilities XML of this machine's libvirt, or None where no libvirt answers.
+
+    :param uri: connection to open, read-only
+    :param timeout_s: how long each of the two ways may take, in seconds; a libvirt that has just started needs
+        some to find out what its QEMU can do
+    """
+    return _ask_library(uri, timeout_s) or _ask_virsh(uri, timeout_s)
+
+
+def _ask_library(uri: str, timeout_s: float) -> bytes | None:
+    try:
+        libvirt = importlib.import_module('libvirt')
+    except ImportError as error:
+        LOG.debug('libvirt-python: %s', error)
+        return None
+    answers: list[str] = []
+
+    def ask() -> None:
+        # Without a handler of ours the library prints errors on stderr.
+        libvirt.registerErrorHandler(lambda *_: None, None)
+        try:
+            connection = libvirt.openReadOnly(uri)
+            try:
+                answers.append(connection.getCapabilities())
+            finally:
+                connection.close()
+        except libvirt.libvirtError as error:
+            LOG.debug('libvirt-python, %s: %s', uri, error)
+
+    # A daemon that hangs cannot be interrupted, only left behind.
+    thread = threading.Thread(target=ask, daemon=True)
+    thread.start()
+    thread.join(timeout_s)
+    return answers[0].encode() if answers else None
+
+
+def _ask_virsh(uri: str, timeout_s: float) -> bytes | None:
+    virsh = shutil.which('virsh')
+    if virsh is None:
+        return None
+    try:
+        done = subprocess.run(
+            [virsh, '--readonly', '--connect', uri, 'capabilities'],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            timeout=timeout_s,
+            env={**os.environ, 'LC_ALL': 'C'},
+            check=True,
+        )
+    except (OSError, subprocess.SubprocessError) as error:
+        LOG.debug('virsh, %s: %s', uri, error)
+        return None
+    return done.stdout.strip() or None

@@ -1,0 +1,99 @@
+# SPDX-License-Identifier: Apache-2.0
+"""XML from outside: parsed without entities, DTD and network, and faults that say where they are."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from lxml import etree
+
+from numaplace import exception
+
+__all__ = ['Document', 'parse', 'show']
+
+_WHOLE = re.compile('[0-9]{1,18}')
+
+#: libvirt's units of sizes in bytes; it compares them without regard to case.
+_OCTETS = {
+    'b': 1, 'byte': 1, 'bytes': 1,
+    'k': 1024, 'kib': 1024, 'kb': 1000,
+    'm': 1024**2, 'mib': 1024**2, 'mb': 1000**2,
+    'g': 1024**3, 'gib': 1024**3, 'gb': 1000**3,
+    't': 1024**4, 'tib': 1024**4, 'tb': 1000**4,
+    'p': 1024**5, 'pib': 1024**5, 'pb': 1000**5,
+}  # fmt: skip
+
+
+def show(text: str) -> str:
+    """Write a value of a document for an error: quoted, escaped, and not longer than is of use."""
+    return repr(text if len(text) <= 60 else f'{text[:57]}...')
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """An XML document and where it came from.
+
+    :param place: name of the file or of the program that the document came from
+    """
+
+    place: str
+    root: etree._Element
+
+    def fault(self, element: etree._Element, text: str, attribute: str | None = None) -> exception.InvalidCapabilities:
+        """Return the fault that something is wrong at an element or at one of its attributes."""
+        path = element.getroottree().getpath(element)
+        if attribute is not None:
+            path += f'/@{attribute}'
+        return exception.InvalidCapabilities(f'{self.place}: line {element.sourceline}, {path}: {text}')
+
+    def whole(self, element: etree._Element, attribute: str | None, what: str, maximum: int | None = None) -> int:
+        """Return a whole number from an attribute, or from the text where `attribute` is None.
+
+        :param what: the noun for the error, such as ``CPU number``
+        :raises: :class:`~numaplace.exception.InvalidCapabilities` if it is missing, no number or above `maximum`
+        """
+        value = element.text if attribute is None else element.get(attribute)
+        expected = f'expected a whole number{"" if maximum is None else f" from 0 to {maximum}"}'
+        if value is None:
+            raise self.fault(element, f'the {what} is missing: {expected}', attribute)
+        number = int(value) if _WHOLE.fullmatch(value := value.strip()) else None
+        if number is None or (maximum is not None and number > maximum):
+            raise self.fault(element, f'{show(value)} is no {what}: {expected}', attribute)
+        return number
+
+    def octets(self, element: etree._Element, attribute: str | None, what: str) -> int:
+        """Return a size in bytes; KiB where the element's ``unit`` does not say otherwise.
+
+        :raises: :class:`~numaplace.exception.InvalidCapabilities` if it is no number, or the unit is unknown
+        """
+        unit = element.get('unit', 'KiB')
+        if unit.lower() not in _OCTETS:
+            raise self.fault(
+                element, f'{show(unit)} is no unit: expected b, KiB, MiB, GiB, TiB, PiB, KB, MB, GB, TB or PB', 'unit'
+            )
+        return self.whole(element, attribute, what) * _OCTETS[unit.lower()]
+
+
+def parse(xml: bytes, place: str, root: str, source: str) -> Document:
+    """Parse a document that has no DTD.
+
+    :param root: name that the root element must have
+    :param source: what prints such a document, for the errors
+    :raises: :class:`~numaplace.exception.InvalidCapabilities` if it is not well-formed, has a DTD or another root
+    """
+    parser = etree.XMLParser(resolve_entities=False, load_dtd=False, no_network=True, huge_tree=False)
+    try:
+        element = etree.fromstring(xml, parser)
+    except (etree.XMLSyntaxError, LookupError) as error:
+        reason = ' '.join((getattr(error, 'msg', None) or str(error)).split())
+        raise exception.InvalidCapabilities(f'{place}: no XML: {reason[:200]}; expected {source}') from error
+    if element.getroottree().docinfo.internalDTD is not None:
+        raise exception.InvalidCapabilities(
+            f'{place}: the document has a DTD (<!DOCTYPE>), which is refused; expected {source}'
+        )
+    if element.tag != root:
+        raise exception.InvalidCapabilities(
+            f'{place}: line {element.sourceline}: the root is {show(str(element.tag))}: expected <{root}>, {source}'
+        )
+    return Document(place, element)

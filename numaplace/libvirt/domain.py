@@ -1,0 +1,256 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A placed guest to its libvirt domain XML: one function an element."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from lxml import etree
+
+from numaplace import cpuset, exception
+from numaplace.libvirt import xmltext
+from numaplace.libvirt.xmltext import element
+from numaplace.model import ISOLATE, SHARE, CellPlacement, CpuTopology, Host, Placement
+from numaplace.units import KIB_PER_MIB
+
+__all__ = ['write']
+
+_X86 = ('i686', 'x86_64')
+
+_MACHINES = {
+    'aarch64': 'virt',
+    'i686': 'q35',
+    'ppc64': 'pseries',
+    'ppc64le': 'pseries',
+    'riscv64': 'virt',
+    's390x': 's390-ccw-virtio',
+    'x86_64': 'q35',
+}
+
+
+@dataclass(frozen=True, slots=True)
+class _Domain:
+    """What the elements of one domain are made from."""
+
+    name: str
+    uuid: str
+    title: str
+    placement: Placement
+    host: Host
+    domain_type: str
+    arch: str
+    machine: str
+
+    @property
+    def cells(self) -> tuple[CellPlacement, ...]:
+        return self.placement.cells
+
+    @property
+    def configured_shared_cpus(self) -> int:
+        """The shared set where the operator configured one; a host without sets has all CPUs in both."""
+        shared = self.host.shared_cpus
+        return shared if shared != self.host.dedicated_cpus else 0
+
+
+def write(
+    name: str,
+    uuid: str,
+    title: str,
+    placement: Placement,
+    host: Host,
+    *,
+    domain_type: str = 'qemu',
+    arch: str = 'x86_64',
+    machine: str | None = None,
+) -> str:
+    """Write the complete XML of a guest for ``virsh define``.
+
+    The rules of the pinning are those of Nova 34's libvirt driver; the order inside ``<cputune>`` is libvirt's.
+
+    :param name: libvirt's name of the guest; slashes, which libvirt refuses, become underscores
+    :param title: what people call the guest; any text, or empty
+    :param placement: where it goes; its host cells must be cells of `host`
+    :param host: with the CPU sets of today; usage does not matter
+    :param domain_type: ``kvm`` (with the host's CPU model), ``qemu``, or libvirt's ``test``
+    :param machine: machine type, or None for the usual one of the architecture
+    :returns: the text, as ``virsh dumpxml`` prints it
+    :raises: :class:`~numaplace.exception.InvalidConfiguration` if the host has no CPUs any more for a vCPU,
+        :class:`~numaplace.exception.UsageInvalid` for a host cell that does not exist
+    """
+    machine = machine or _MACHINES.get(arch) or 'virt'
+    domain = _Domain(name, uuid, title, placement, host, domain_type, arch, machine)
+    return xmltext.write(element('domain', {'type': domain_type}, *(build(domain) for build in _ELEMENTS)))
+
+
+def _name(domain: _Domain) -> etree._Element:
+    name = xmltext.clean(domain.name).replace('/', '_')
+    return element('name', text=name if name.strip() else domain.uuid)
+
+
+def _uuid(domain: _Domain) -> etree._Element:
+    return element('uuid', text=domain.uuid)
+
+
+def _title(domain: _Domain) -> etree._Element | None:
+    title = xmltext.clean(domain.title)
+    return element('title', text=title) if title.strip() else None
+
+
+def _memory(domain: _Domain) -> etree._Element:
+    return element('memory', {'unit': 'KiB'}, text=str(domain.placement.guest.memory_mib * KIB_PER_MIB))
+
+
+def _memory_backing(domain: _Domain) -> etree._Element | None:
+    hugepages = _hugepages(domain)
+    locked = element('locked') if domain.placement.guest.locked_memory else None
+    if hugepages is None and locked is None:
+        return None
+    return element('memoryBacking', None, hugepages, locked)
+
+
+def _hugepages(domain: _Domain) -> etree._Element | None:
+    nodes_by_size: dict[int, int] = {}
+    for index, placed in enumerate(domain.cells):
+        if size_kib := _huge_kib(domain, placed):
+            nodes_by_size[size_kib] = nodes_by_size.get(size_kib, 0) | 1 << index
+    if not nodes_by_size:
+        return None
+    pages = (
+        element('page', {'size': str(size_kib), 'unit': 'KiB', 'nodeset': cpuset.text(nodes)})
+        for size_kib, nodes in sorted(nodes_by_size.items())
+    )
+    return element('hugepages', None, *pages)
+
+
+def _huge_kib(domain: _Domain, placed: CellPlacement) -> int:
+    """Return the size of the huge pages behind a guest cell, or 0 where ordinary pages back it."""
+    smallest = domain.host.cell(placed.host_cell).smallest_pages
+    if placed.pagesize_kib is None or smallest is None or placed.pagesize_kib <= smallest.size_kib:
+        return 0
+    return placed.pagesize_kib
+
+
+def _vcpu(domain: _Domain) -> etree._Element:
+    attributes = {'placement': 'static'}
+    if not domain.cells and (shared := domain.configured_shared_cpus):
+        attributes['cpuset'] = cpuset.text(shared)
+    return element('vcpu', attributes, text=str(domain.placement.guest.vcpus))
+
+
+def _cputune(domain: _Domain) -> etree._Element | None:
+    if not domain.cells:
+        return None
+    pins = _pins(domain)
+    vcpupins = (element('vcpupin', {'vcpu': str(vcpu), 'cpuset': cpuset.text(cpus)}) for vcpu, cpus in pins.items())
+    emulatorpin = element('emulatorpin', {'cpuset': cpuset.text(_emulator_cpus(domain, pins))})
+    return element('cputune', None, *vcpupins, emulatorpin)
+
+
+def _pins(domain: _Domain) -> dict[int, int]:
+    """Return the CPUs that each vCPU may run on, by vCPU."""
+    pins: dict[int, int] = {}
+    for placed in domain.cells:
+        shared_cpus = domain.host.cell(placed.host_cell).shape.shared_cpus
+        for vcpu in cpuset.ids(placed.guest_cell.shared_vcpus):
+            pins[vcpu] = shared_cpus
+        pins |= {vcpu: 1 << cpu for vcpu, cpu in placed.pins}
+        if loose := [vcpu for vcpu in cpuset.ids(placed.guest_cell.vcpus) if not pins.get(vcpu)]:
+            raise exception.InvalidConfiguration(
+                f'guest cell {placed.guest_cell.id}: there is no CPU for vCPU {loose[0]}: it is not pinned, and '
+                f'host cell {placed.host_cell} has the shared CPUs {cpuset.text(shared_cpus) or "(none)"}'
+            )
+    return dict(sorted(pins.items()))
+
+
+def _emulator_cpus(domain: _Domain, pins: dict[int, int]) -> int:
+    guest = domain.placement.guest
+    if guest.emulator_policy == ISOLATE:
+        reserved = 0
+        for placed in domain.cells:
+            reserved |= placed.emulator_cpus
+        if reserved:
+            return reserved
+    if guest.emulator_policy == SHARE and domain.configured_shared_cpus:
+        return domain.configured_shared_cpus
+    ordinary = [cpus for vcpu, cpus in pins.items() if not guest.realtime_vcpus >> vcpu & 1]
+    union = 0
+    for cpus in ordinary or pins.values():
+        union |= cpus
+    return union
+
+
+def _numatune(domain: _Domain) -> etree._Element | None:
+    if not domain.cells:
+        return None
+    nodes = cpuset.mask(placed.host_cell for placed in domain.cells)
+    memnodes = (
+        element('memnode', {'cellid': str(index), 'mode': 'strict', 'nodeset': str(placed.host_cell)})
+        for index, placed in enumerate(domain.cells)
+    )
+    return element('numatune', None, element('memory', {'mode': 'strict', 'nodeset': cpuset.text(nodes)}), *memnodes)
+
+
+def _os(domain: _Domain) -> etree._Element:
+    return element('os', None, element('type', {'arch': domain.arch, 'machine': domain.machine}, text='hvm'))
+
+
+def _features(domain: _Domain) -> etree._Element | None:
+    # Elsewhere libvirt refuses them, or wants UEFI first.
+    return element('features', None, element('acpi'), element('apic')) if domain.arch in _X86 else None
+
+
+def _cpu(domain: _Domain) -> etree._Element:
+    attributes = {'mode': 'host-model'} if domain.domain_type == 'kvm' else None
+    return element('cpu', attributes, _topology(domain), _numa(domain))
+
+
+def _topology(domain: _Domain) -> etree._Element:
+    topology = domain.placement.guest.cpu_topology or CpuTopology(sockets=domain.placement.guest.vcpus)
+    numbers = {'sockets': topology.sockets, 'cores': topology.cores, 'threads': topology.threads}
+    return element('topology', {name: str(number) for name, number in numbers.items()})
+
+
+def _numa(domain: _Domain) -> etree._Element | None:
+    if not domain.cells:
+        return None
+    return element('numa', None, *(_numa_cell(domain, index, placed) for index, placed in enumerate(domain.cells)))
+
+
+def _numa_cell(domain: _Domain, index: int, placed: CellPlacement) -> etree._Element:
+    attributes = {
+        'id': str(index),
+        'cpus': cpuset.text(placed.guest_cell.vcpus),
+        'memory': str(placed.guest_cell.memory_mib * KIB_PER_MIB),
+        'unit': 'KiB',
+    }
+    if _huge_kib(domain, placed):
+        # A vhost-user network interface, even one attached later, reads the guest's memory from outside.
+        attributes['memAccess'] = 'shared'
+    return element('cell', attributes)
+
+
+def _clock(_: _Domain) -> etree._Element:
+    return element('clock', {'offset': 'utc'})
+
+
+def _devices(_: _Domain) -> etree._Element:
+    return element('devices', None, element('console', {'type': 'pty'}))
+
+
+#: In the order in which libvirt prints them.
+_ELEMENTS: tuple[Callable[[_Domain], etree._Element | None], ...] = (
+    _name,
+    _uuid,
+    _title,
+    _memory,
+    _memory_backing,
+    _vcpu,
+    _cputune,
+    _numatune,
+    _os,
+    _features,
+    _cpu,
+    _clock,
+    _devices,
+)
