@@ -1,0 +1,78 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What hosts have, and how their usage follows from their servers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+
+from numaplace import wire
+from numaplace.compute.retry import retry
+from numaplace.db import api
+from numaplace.db.records import HostRecord, InstanceRecord
+from numaplace.model import Host, Placement
+
+__all__ = ['empty', 'refresh', 'register', 'unregister', 'usage']
+
+
+def empty(host: Host) -> Host:
+    """Return a host that nobody uses."""
+    cells = tuple(
+        replace(
+            cell,
+            pinned_cpus=0,
+            cpu_usage=0,
+            memory_usage_mib=0,
+            pages=tuple(replace(pages, used=0) for pages in cell.pages),
+        )
+        for cell in host.cells
+    )
+    return Host(cells)
+
+
+def usage(host: Host, placements: Iterable[Placement]) -> Host:
+    """Return a host with the usage that follows from its guests, whatever usage it had before.
+
+    :raises: :class:`~numaplace.exception.UsageInvalid` if a guest is on a cell that the host does not have,
+        :class:`~numaplace.exception.CPUPinningUnknown` or :class:`~numaplace.exception.CPUPinningInvalid` if it holds
+        CPUs that the host does not have, or that another guest holds
+    """
+    counted = empty(host)
+    for placement in placements:
+        counted = counted.consume(placement)
+    return counted
+
+
+def register(database: api.Database, record: HostRecord) -> HostRecord:
+    """Store a new host, which nobody uses.
+
+    :raises: :class:`~numaplace.exception.AlreadyExists`, :class:`~numaplace.exception.Invalid`
+    """
+    return database.create_host(replace(record, host=empty(record.host)))
+
+
+def refresh(database: api.Database, name: str, host: Host) -> HostRecord:
+    """Store what a host has now, with the usage that its servers make of it.
+
+    :raises: :class:`~numaplace.exception.NotFound`, :class:`~numaplace.exception.ConcurrentUpdate`, and the faults of
+        :func:`usage` if its servers hold what it no longer has
+    """
+
+    def change(record: HostRecord, instances: Sequence[InstanceRecord]) -> HostRecord:
+        return replace(record, host=usage(host, (_read_anew(instance.placement, host) for instance in instances)))
+
+    return retry(lambda: database.change_host(name, change))
+
+
+def _read_anew(placement: Placement, host: Host) -> Placement:
+    # What thread policy isolate takes follows from the siblings of the CPUs, which may be others now.
+    return wire.read_placement(wire.write_placement(placement), host) if placement.cells else placement
+
+
+def unregister(database: api.Database, name: str) -> None:
+    """Delete a host.
+
+    :raises: :class:`~numaplace.exception.NotFound`, :class:`~numaplace.exception.Conflict` if it has servers,
+        :class:`~numaplace.exception.ConcurrentUpdate`
+    """
+    retry(lambda: database.delete_host(name))

@@ -1,0 +1,107 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Whose tables a database holds and of which revision; brings them up to this release."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection, Engine
+from sqlalchemy.exc import DBAPIError
+
+from numaplace.db import engine as engines
+from numaplace.db.migrations import REVISIONS, VERSION_TABLE
+
+__all__ = ['check', 'upgrade']
+
+#: Tables that tell Nova's cell and API databases.
+_NOVA_TABLES = frozenset({'compute_nodes', 'instance_extra', 'cell_mappings', 'request_specs', 'instance_mappings'})
+
+
+def _revision(engine: Engine, connection: Connection) -> str | None:
+    """Return the revision of our tables, or None where there are no tables at all."""
+    tables = set(sa.inspect(connection).get_table_names())
+    if VERSION_TABLE in tables:
+        found = connection.scalar(sa.select(sa.column('version_num')).select_from(sa.table(VERSION_TABLE)))
+        if found is not None and found not in REVISIONS:
+            cause = f'its tables have the revision {found!r}, which a newer release made; known is {REVISIONS[-1]!r}'
+            raise engines.unknown(engine.url, cause)
+        return found
+    if not tables:
+        return None
+    if tables & _NOVA_TABLES:
+        raise engines.unknown(engine.url, "it holds Nova's tables; numaplace needs a database of its own")
+    names = ', '.join(map(repr, sorted(tables)[:3]))
+    raise engines.unknown(engine.url, f"it holds tables that are not numaplace's ({names}); expected an empty database")
+
+
+def check(engine: Engine) -> None:
+    """Make sure that a database has the tables of this release; a new SQLite file gets them.
+
+    :raises: :class:`~numaplace.exception.UnknownDatabase` if it cannot be opened, is not ours, or needs an upgrade
+    """
+    _make_directory(engine)
+    try:
+        with engine.connect() as connection:
+            found = _revision(engine, connection)
+    except DBAPIError as error:
+        raise engines.unknown(engine.url, error) from None
+    if found == REVISIONS[-1]:
+        return
+    if found is None and engine.dialect.name == 'sqlite':
+        upgrade(engine)
+    elif found is None:
+        raise engines.unknown(engine.url, "it has no tables yet; 'numaplace db upgrade' creates them")
+    else:
+        cause = f"its tables have the revision {found!r}; 'numaplace db upgrade' brings them to {REVISIONS[-1]!r}"
+        raise engines.unknown(engine.url, cause)
+
+
+def _make_directory(engine: Engine) -> None:
+    """Make the user's data directory; other directories must be there, lest a misspelt path passes."""
+    if engine.url == engines.open_url(engines.default_url()):
+        try:
+            Path(str(engine.url.database)).parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        except OSError as error:
+            raise engines.unknown(engine.url, error) from None
+
+
+def upgrade(engine: Engine) -> str:
+    """Bring the tables up to this release.
+
+    One transaction where the database can create tables in one (not MariaDB), so that it happens as a whole or not
+    at all; on SQLite it holds the write lock, so that of two first commands the second finds the tables.
+
+    :returns: the revision of the tables
+    :raises: :class:`~numaplace.exception.UnknownDatabase` if it cannot be opened, or is not ours
+    """
+    _make_directory(engine)
+    try:
+        with engines.writer(engine).begin() as connection:
+            if _revision(engine, connection) != REVISIONS[-1]:
+                _migrate(connection)
+        if engine.dialect.name == 'sqlite':
+            _let_readers_go_on(engine)
+    except DBAPIError as error:
+        raise engines.unknown(engine.url, error) from None
+    return REVISIONS[-1]
+
+
+def _migrate(connection: Connection) -> None:
+    from alembic import command, config  # noqa: PLC0415 - only databases that are new or old pay for the import
+
+    logging.getLogger('alembic').setLevel(logging.WARNING)
+    settings = config.Config()
+    settings.set_main_option('script_location', str(Path(__file__).parent / 'migrations').replace('%', '%%'))
+    settings.attributes['connection'] = connection
+    command.upgrade(settings, 'head')
+
+
+def _let_readers_go_on(engine: Engine) -> None:
+    """Set the journal mode, which stays with the file, in which nobody waits for a writer."""
+    connection = engine.raw_connection()
+    try:
+        connection.cursor().execute('PRAGMA journal_mode = WAL')
+    finally:
+        connection.close()
