@@ -363,7 +363,9 @@ def _guest(data: dict[str, Any]) -> Guest:
         memory_mib=sum(cell.memory_mib for cell in cells),
         cells=cells,
         emulator_policy=data['emulator_threads_policy'],
-        cpu_topology=CpuTopology(*(topology[key] or 1 for key in ('sockets', 'cores', 'threads'))) if topology else None,
+        cpu_topology=CpuTopology(*(topology[key] or 1 for key in ('sockets', 'cores', 'threads')))
+        if topology
+        else None,
         instance_uuid=data['instance_uuid'],
     )
 
@@ -394,7 +396,9 @@ def read_placement(source: Any, host: Host | None = None) -> Placement:
     data = _open(source, 'InstanceNUMATopology')
     guest = _guest(data)
     shapes = {cell.id: cell.shape for cell in host.cells} if host else {}
-    cells = [_placed(cell, fields, shapes.get(cell.id)) for cell, fields in zip(guest.cells, data['cells'], strict=True)]
+    cells = [
+        _placed(cell, fields, shapes.get(cell.id)) for cell, fields in zip(guest.cells, data['cells'], strict=True)
+    ]
     return Placement(guest, tuple(cells))
 
 

@@ -96,9 +96,7 @@ class _Problem:
                 mask |= 1 << column
         return mask
 
-    def _first(
-        self, rows: list[int], wanted: list[Affinity], devices: Devices | None = None
-    ) -> tuple[int, ...] | None:
+    def _first(self, rows: list[int], wanted: list[Affinity], devices: Devices | None = None) -> tuple[int, ...] | None:
         accepts = None if devices is None else Supported(devices, [cell.id for cell in self.order])
         return next(assignments(rows, [affinity.columns for affinity in wanted], accepts), None)
 

@@ -172,7 +172,7 @@ def explicit_policy(properties: Properties, policy: str | None, emulator: str | 
     flavor = properties.flavor
     if policy and (vcpu or pcpu):
         raise exception.InvalidRequest(
-            f"flavor {flavor.name!r}: resources:VCPU or resources:PCPU stand beside the CPU policy {policy!r}: use one"
+            f'flavor {flavor.name!r}: resources:VCPU or resources:PCPU stand beside the CPU policy {policy!r}: use one'
         )
     if vcpu and pcpu:
         raise exception.InvalidRequest(

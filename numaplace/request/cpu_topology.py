@@ -53,9 +53,7 @@ def _limits(properties: Properties) -> _Wish:
             f'image: hw_cpu_max_sockets:cores:threads={_text(of_image)}: flavor {properties.flavor.name!r} allows at '
             f'most {_text(of_flavor)} (0 is no limit)'
         )
-    sockets, cores, threads = (
-        image or flavor or _NO_LIMIT for flavor, image in zip(of_flavor, of_image, strict=True)
-    )
+    sockets, cores, threads = (image or flavor or _NO_LIMIT for flavor, image in zip(of_flavor, of_image, strict=True))
     return sockets, cores, threads
 
 

@@ -42,11 +42,11 @@ class Properties:
 
     def flavor_place(self, key: str, value: object) -> str:
         """Name a value of the flavor for an error."""
-        return f"flavor {self.flavor.name!r}: {key}={str(value)!r}"
+        return f'flavor {self.flavor.name!r}: {key}={str(value)!r}'
 
     def image_place(self, key: str, value: object) -> str:
         """Name a value of the image for an error."""
-        return f"image: {key}={str(value)!r}"
+        return f'image: {key}={str(value)!r}'
 
     def listed(self, key: str) -> tuple[Sequence[str], Sequence[str]]:
         """Return the values of ``KEY.0``, ``KEY.1``, ... up to the first gap, of flavor and image."""

@@ -1,0 +1,7 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Refusals in words, for commands, log lines and documentation."""
+
+from numaplace.explain.escaping import escape
+from numaplace.explain.reasons import CODES, Code, code_of, lines, sentence
+
+__all__ = ['CODES', 'Code', 'code_of', 'escape', 'lines', 'sentence']
