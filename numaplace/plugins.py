@@ -29,7 +29,7 @@ def load(group: str, names: Iterable[str], option: str) -> list[Any]:
     :param option: where the names come from, for the error: ``[filter_scheduler] enabled_filters``
     :raises: :class:`~numaplace.exception.UnknownPlugin` for a name that is not installed or cannot be imported
     """
-    plugins = []
+    plugins: list[Any] = []
     for name in names:
         try:
             plugins.append(driver.DriverManager(group, name, on_missing_entrypoints_callback=None).driver)

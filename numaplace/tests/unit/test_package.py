@@ -1,0 +1,53 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The package as it is installed: where it comes from, what it brings, and the laws that its files keep."""
+
+import ast
+import importlib.metadata
+import os
+from importlib import resources
+from pathlib import Path
+
+import pytest
+
+import numaplace
+
+PACKAGE = Path(numaplace.__file__).parent
+FILES = sorted(str(path.relative_to(PACKAGE)) for path in PACKAGE.rglob('*.py'))
+ENTRY_POINTS = sorted(
+    importlib.metadata.distribution('numaplace').entry_points, key=lambda entry: (entry.group, entry.name)
+)
+
+
+@pytest.mark.skipif('NUMAPLACE_INSTALLED' not in os.environ, reason='tox sets NUMAPLACE_INSTALLED')
+def test_the_installed_package_is_what_is_tested():
+    assert 'site-packages' in PACKAGE.parts
+    assert PACKAGE.parent == Path(__file__).parents[3]
+
+
+def test_the_version_is_the_one_that_is_installed():
+    assert numaplace.__version__ == importlib.metadata.version('numaplace')
+
+
+def test_the_types_are_shipped():
+    assert resources.files('numaplace').joinpath('py.typed').is_file()
+
+
+@pytest.mark.parametrize('entry', ENTRY_POINTS, ids=lambda entry: f'{entry.group}:{entry.name}')
+def test_every_entry_point_can_be_loaded(entry):
+    assert entry.load() is not None
+
+
+@pytest.mark.parametrize('name', FILES)
+def test_a_file_bears_its_licence_and_says_what_it_is(name):
+    text = (PACKAGE / name).read_text('utf-8')
+    assert text.startswith('# SPDX-License-Identifier: Apache-2.0\n')
+    assert ast.get_docstring(ast.parse(text))
+
+
+@pytest.mark.parametrize('name', FILES)
+def test_a_file_and_its_functions_stay_readable_in_length(name):
+    text = (PACKAGE / name).read_text('utf-8')
+    assert text.count('\n') <= 600
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.FunctionDef):
+            assert node.end_lineno - node.lineno < 60, f'{node.name} is too long'
