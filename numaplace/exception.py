@@ -178,6 +178,10 @@ class UsageInvalid(NumaplaceException):
     """A release would take a counter of the host below zero, or names a host cell that does not exist."""
 
 
+class NoValidHost(NumaplaceException):
+    """No host takes the guest: how a command ends then. Its text has one line for each host and reason."""
+
+
 class ConcurrentUpdate(NumaplaceException):
     """Others changed the same rows again and again, so the change was given up."""
 

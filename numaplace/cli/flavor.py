@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import argparse
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from numaplace import explain
@@ -58,9 +59,13 @@ class CreateFlavor(base.ShowOf):
         parser = super().get_parser(prog_name)
         parser.add_argument('name', metavar='NAME', help='Name of the flavor.')
         parser.add_argument('--id', default='auto', help="Id, or 'auto' for a new UUID (default: auto).")
-        parser.add_argument('--ram', type=names.whole(1), default=256, metavar='MIB', help='Memory in MiB (default: 256).')
+        parser.add_argument(
+            '--ram', type=names.whole(1), default=256, metavar='MIB', help='Memory in MiB (default: 256).'
+        )
         parser.add_argument('--disk', type=names.whole(0), default=0, metavar='GIB', help='Disk in GiB (default: 0).')
-        parser.add_argument('--vcpus', type=names.whole(1), default=1, metavar='N', help='Number of vCPUs (default: 1).')
+        parser.add_argument(
+            '--vcpus', type=names.whole(1), default=1, metavar='N', help='Number of vCPUs (default: 1).'
+        )
         _add_property(parser)
         return parser
 
@@ -68,15 +73,15 @@ class CreateFlavor(base.ShowOf):
         """Store the flavor and show it."""
         from numaplace.db.records import FlavorRecord
 
-        chosen = {} if parsed_args.id == 'auto' else {'id': names.name('flavor id', parsed_args.id)}
         flavor = FlavorRecord(
             name=names.name('flavor', parsed_args.name),
             vcpus=parsed_args.vcpus,
             memory_mib=parsed_args.ram,
             disk_gib=parsed_args.disk,
             extra_specs=names.pairs('--property', parsed_args.property),
-            **chosen,
         )
+        if parsed_args.id != 'auto':
+            flavor = replace(flavor, id=names.name('flavor id', parsed_args.id))
         with self.open_database() as database:
             return _COLUMNS, _row(database.create_flavor(flavor))
 

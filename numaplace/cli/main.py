@@ -23,7 +23,9 @@ if TYPE_CHECKING:
 
 __all__ = ['App', 'main']
 
-_DESCRIPTION = 'Place virtual machines on the NUMA cells of KVM hosts: exactly, explained, and nothing handed out twice.'
+_DESCRIPTION = (
+    'Place virtual machines on the NUMA cells of KVM hosts: exactly, explained, and nothing handed out twice.'
+)
 
 _EPILOG = """\
 start here:
@@ -68,7 +70,10 @@ class App(app.App):
         )
 
     def build_option_parser(
-        self, description: str | None, version: str | None, argparse_kwargs: object = None
+        self,
+        description: str | None,
+        version: str | None,
+        argparse_kwargs: object = None,
     ) -> argparse.ArgumentParser:
         """Return the parser of the global options, which may stand before and after the command."""
         parser = argparse.ArgumentParser(
@@ -137,7 +142,8 @@ class App(app.App):
     @property
     def connection(self) -> str | None:
         """URL of the database, or None for the default."""
-        return self.options.database or self.conf.numaplace.connection
+        url: str | None = self.options.database or self.conf.numaplace.connection
+        return url
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -3,14 +3,13 @@
 
 import os
 from collections.abc import Iterable, Sequence
-from pathlib import Path
 
 from oslo_config import cfg
 
 from numaplace import cpuset, exception
 from numaplace.conf import compute, default, filter_scheduler, libvirt, neutron, numaplace, scheduler
 
-__all__ = ['SYSTEM_FILE', 'connection', 'cpu_sets', 'list_opts', 'load', 'ratios', 'reserved_pages', 'strategy']
+__all__ = ['SYSTEM_FILE', 'cpu_sets', 'list_opts', 'load', 'ratios', 'reserved_pages', 'strategy']
 
 #: Read when no file is named, if it is there.
 SYSTEM_FILE = '/etc/numaplace/numaplace.conf'
@@ -126,14 +125,6 @@ def _check_sets(conf: cfg.ConfigOpts) -> None:
             f'[compute] cpu_shared_set and [compute] cpu_dedicated_set both name the CPUs {cpuset.text(both)}: '
             'a CPU may be in one of them'
         )
-
-
-def connection(conf: cfg.ConfigOpts) -> str:
-    """Return the URL of numaplace's database; by default an SQLite file in the user's data directory."""
-    if conf.numaplace.connection:
-        return str(conf.numaplace.connection)
-    data = os.environ.get('XDG_DATA_HOME') or Path.home() / '.local' / 'share'
-    return f'sqlite:///{Path(data) / "numaplace" / "numaplace.db"}'
 
 
 def strategy(conf: cfg.ConfigOpts) -> str:

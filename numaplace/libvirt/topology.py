@@ -124,7 +124,8 @@ def _divide(online: int, shared: int | None, dedicated: int | None, pin_set: int
     if shared is None and dedicated is None:
         return online, online
     shared, dedicated = shared or 0, dedicated or 0
-    if both := shared & dedicated:
+    # Equal sets are what the old ``vcpu_pin_set`` means: each of its CPUs serves both.
+    if (both := shared & dedicated) and shared != dedicated:
         raise exception.InvalidConfiguration(
             f'[compute] cpu_shared_set = {cpuset.text(shared)} and [compute] cpu_dedicated_set = '
             f'{cpuset.text(dedicated)} both hold CPUs {cpuset.text(both)}: expected two sets without a common CPU '

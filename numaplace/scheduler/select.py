@@ -112,7 +112,7 @@ def select(database: Database, request: Request, policy: Policy, *, host: str | 
     admitted, rejections = _filter(hosts, request, policy.filters)
     for candidate in order(admitted, policy.weighers)[: policy.max_attempts]:
         claim = _claim(database, request, candidate)
-        if claim:
+        if isinstance(claim, claims.Claim):
             return Selection(candidate.name, claim, tuple(rejections))
         rejections.append(Rejection(candidate.name, CLAIM, claim))
     return NoHost(tuple(sorted(rejections, key=lambda rejection: rejection.host)))

@@ -4,7 +4,7 @@
 import operator
 from collections.abc import Callable
 
-__all__ = ['FORMS', 'match']
+__all__ = ['match']
 
 #: Accepted forms, for messages.
 FORMS = (

@@ -1,0 +1,283 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``numaplace host``: the machines that guests run on."""
+
+from __future__ import annotations
+
+import argparse
+import socket
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from numaplace import cpuset
+from numaplace.cli import base, names
+
+if TYPE_CHECKING:
+    from oslo_config import cfg
+
+    from numaplace.db.records import HostRecord, InstanceRecord
+    from numaplace.libvirt.topology import HostFacts, Options
+    from numaplace.model import Host, HostCell
+
+__all__ = ['DeleteHost', 'DiscoverHost', 'ImportHost', 'ListHost', 'ShowHost']
+
+
+def _options(conf: cfg.ConfigOpts) -> Options:
+    """Return the operator's options for a host."""
+    from numaplace import conf as configuration
+    from numaplace.model import Networks
+
+    physnets: dict[int, set[str]] = {}
+    for physnet in conf.neutron.physnets:
+        for cell in conf[f'neutron_physnet_{physnet}'].numa_nodes:
+            physnets.setdefault(cell, set()).add(physnet)
+    tunneled = conf.neutron_tunnel.numa_nodes
+    shared, dedicated = configuration.cpu_sets(conf)
+    return {
+        'shared_cpus': shared,
+        'dedicated_cpus': dedicated,
+        'reserved': configuration.reserved_pages(conf),
+        'networks': {
+            cell: Networks(frozenset(physnets.get(cell, ())), cell in tunneled) for cell in {*physnets, *tunneled}
+        },
+    }
+
+
+def _facts(found: HostFacts) -> dict[str, Any]:
+    """Return what the filters ask for, as JSON; domains are triples of architecture, type and mode."""
+    facts = {
+        'architecture': found.arch,
+        'cpu_model': found.cpu_model,
+        'cpu_vendor': found.vendor,
+        'domains': [[guest.arch, kind, guest.os_type] for guest in found.guests for kind in guest.domain_types],
+    }
+    return {key: value for key, value in facts.items() if value}
+
+
+def _record(conf: cfg.ConfigOpts, name: str, host: Host, found: HostFacts) -> HostRecord:
+    from numaplace import conf as configuration
+    from numaplace.db.records import HostRecord
+
+    cpu_ratio, ram_ratio = configuration.ratios(conf)
+    return HostRecord(
+        name=name,
+        host=host,
+        availability_zone=names.name('[DEFAULT] default_availability_zone:', conf.default_availability_zone),
+        facts=_facts(found),
+        cpu_allocation_ratio=cpu_ratio,
+        ram_allocation_ratio=ram_ratio,
+    )
+
+
+class _AddHost(base.ShowOf):
+    def _add(self, name: str, host: Host, found: HostFacts) -> tuple[tuple[str, ...], tuple[Any, ...]]:
+        with self.open_database() as database:
+            record = database.create_host(_record(self.conf, name, host, found))
+        return _summary(record)
+
+
+class DiscoverHost(_AddHost):
+    """Take in this machine: from libvirt if it answers, else from /sys.
+
+    CPU sets, reserved pages, allocation ratios and networks are those of the configuration.
+    """
+
+    examples = (
+        'numaplace host discover',
+        'numaplace --config-file /etc/nova/nova.conf host discover compute1.example.org',
+    )
+
+    def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
+        """Add the name."""
+        parser = super().get_parser(prog_name)
+        parser.add_argument('name', metavar='NAME', nargs='?', help="Name of the host (default: this machine's).")
+        return parser
+
+    def take_action(self, parsed_args: argparse.Namespace) -> tuple[tuple[str, ...], tuple[Any, ...]]:
+        """Read this machine and store it."""
+        from numaplace.libvirt import capabilities, connection, sysfs
+
+        name = names.name('host', socket.gethostname() if parsed_args.name is None else parsed_args.name)
+        xml = connection.capabilities()
+        if xml is None:
+            return self._add(name, sysfs.read(**_options(self.conf)), sysfs.facts())
+        place = "this machine's libvirt"
+        host = capabilities.read(xml, place=place, **_options(self.conf))
+        return self._add(name, host, capabilities.facts(xml, place=place))
+
+
+class ImportHost(_AddHost):
+    """Take in a host from its capabilities XML, as `virsh capabilities` prints it.
+
+    CPU sets, reserved pages, allocation ratios and networks are those of the configuration.
+    """
+
+    examples = (
+        'ssh compute1 virsh capabilities > compute1.xml',
+        'numaplace host import compute1 --capabilities compute1.xml',
+        'numaplace --config-file compute1-nova.conf host import compute1 --capabilities compute1.xml',
+    )
+
+    def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
+        """Add the name and the file."""
+        parser = super().get_parser(prog_name)
+        parser.add_argument('name', metavar='NAME', help='Name of the host.')
+        parser.add_argument('--capabilities', metavar='FILE', required=True, help='Output of `virsh capabilities`.')
+        return parser
+
+    def take_action(self, parsed_args: argparse.Namespace) -> tuple[tuple[str, ...], tuple[Any, ...]]:
+        """Read the file and store the host."""
+        from numaplace.libvirt import capabilities
+
+        name = names.name('host', parsed_args.name)
+        place = parsed_args.capabilities
+        xml = capabilities.load(place)
+        host = capabilities.read(xml, place=place, **_options(self.conf))
+        return self._add(name, host, capabilities.facts(xml, place=place))
+
+
+class ListHost(base.ListOf):
+    """List all hosts with their usage."""
+
+    examples = ('numaplace host list', 'numaplace host list -f json')
+
+    def take_action(self, parsed_args: argparse.Namespace) -> tuple[tuple[str, ...], list[tuple[Any, ...]]]:
+        """Return all hosts by name."""
+        columns = ('Name', 'Status', 'State', 'Zone', 'Cells', 'CPUs', 'vCPUs Used', 'MiB', 'MiB Used')
+        with self.open_database() as database:
+            return columns, [_list_row(record) for record in database.hosts()]
+
+
+def _list_row(record: HostRecord) -> tuple[Any, ...]:
+    host = record.host
+    return (
+        base.Text(record.name),
+        record.status,
+        record.state,
+        base.Text(record.availability_zone),
+        len(host.cells),
+        (host.shared_cpus | host.dedicated_cpus).bit_count(),
+        host.vcpus_used,
+        host.memory_mib,
+        host.memory_used_mib,
+    )
+
+
+class ShowHost(base.ShowOf):
+    """Show a host: its cells with CPUs, pins and pages, and which CPU belongs to whom."""
+
+    examples = (
+        'numaplace host show compute1',
+        'numaplace host show --picture compute1',
+        'numaplace host show -f json compute1',
+    )
+
+    def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
+        """Add the name."""
+        parser = super().get_parser(prog_name)
+        parser.add_argument('name', metavar='NAME', help='Name of the host.')
+        parser.add_argument('--picture', action='store_true', help='Show the picture alone.')
+        return parser
+
+    def take_action(self, parsed_args: argparse.Namespace) -> tuple[tuple[str, ...], tuple[Any, ...]]:
+        """Return the host; for people a picture stands for the cells."""
+        with self.open_database() as database:
+            record = database.host(parsed_args.name)
+            servers = database.instances(record.name)
+        if parsed_args.picture or (parsed_args.formatter == 'table' and not parsed_args.columns):
+            from numaplace.cli import picture
+
+            self._picture = picture.draw(record, servers)
+            return _summary(record)
+        columns, row = _summary(record)
+        cells = [_cell(cell, servers) for cell in record.host.cells]
+        return (*columns, 'cells', 'servers'), (*row, cells, [server.name for server in servers])
+
+    def produce_output(self, parsed_args: argparse.Namespace, column_names: Sequence[str], data: Any) -> int:
+        """Print the columns, unless only the picture is wanted, and the picture."""
+        if not parsed_args.picture:
+            super().produce_output(parsed_args, column_names, data)
+        if self._picture and not parsed_args.picture:
+            self.app.stdout.write('\n')
+        self.app.stdout.write(self._picture)
+        return base.DONE
+
+    _picture = ''
+
+
+def _summary(record: HostRecord) -> tuple[tuple[str, ...], tuple[Any, ...]]:
+    host = record.host
+    values = {
+        'name': base.Text(record.name),
+        'uuid': record.uuid,
+        'status': record.status,
+        'state': record.state,
+        'availability_zone': base.Text(record.availability_zone),
+        'architecture': base.Text(str(record.facts.get('architecture', ''))),
+        'cpu_model': base.Text(str(record.facts.get('cpu_model', ''))),
+        'cpu_allocation_ratio': record.cpu_allocation_ratio,
+        'ram_allocation_ratio': record.ram_allocation_ratio,
+        'cpus': (host.shared_cpus | host.dedicated_cpus).bit_count(),
+        'vcpus_used': host.vcpus_used,
+        'memory_mib': host.memory_mib,
+        'memory_used_mib': host.memory_used_mib,
+    }
+    return tuple(values), tuple(values.values())
+
+
+def _cell(cell: HostCell, servers: Sequence[InstanceRecord]) -> dict[str, Any]:
+    """Return a cell as plain values: CPUs are lists, sizes say their unit."""
+    shape = cell.shape
+    return {
+        'id': shape.id,
+        'cpus': list(cpuset.ids(shape.shared_cpus | shape.dedicated_cpus)),
+        'shared_cpus': list(cpuset.ids(shape.shared_cpus)),
+        'dedicated_cpus': list(cpuset.ids(shape.dedicated_cpus)),
+        'pinned_cpus': list(cpuset.ids(cell.pinned_cpus)),
+        'pinned_by': _owners(shape.id, servers),
+        'shared_vcpus_used': cell.cpu_usage,
+        'memory_mib': shape.memory_mib,
+        'memory_used_mib': cell.memory_usage_mib,
+        'siblings': [list(cpuset.ids(core)) for core in shape.siblings],
+        'socket': shape.socket,
+        'distances': {str(other): distance for other, distance in shape.distances},
+        'pages': [
+            {
+                'size_kib': pages.size_kib,
+                'total': pages.total,
+                'used': pages.used,
+                'reserved': pages.reserved,
+                'free': pages.free,
+            }
+            for pages in cell.pages
+        ],
+        'physnets': sorted(shape.physnets),
+        'tunneled': shape.tunneled,
+    }
+
+
+def _owners(cell_id: int, servers: Sequence[InstanceRecord]) -> list[dict[str, Any]]:
+    owners = []
+    for server in servers:
+        taken = 0
+        for placed in server.placement.cells:
+            taken |= placed.taken if placed.host_cell == cell_id else 0
+        if taken:
+            owners.append({'server': server.name, 'uuid': server.uuid, 'cpus': list(cpuset.ids(taken))})
+    return owners
+
+
+class DeleteHost(base.Action):
+    """Delete a host that has no servers."""
+
+    examples = ('numaplace host delete compute1',)
+
+    def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
+        """Add the name."""
+        parser = super().get_parser(prog_name)
+        parser.add_argument('name', metavar='NAME', help='Name of the host.')
+        return parser
+
+    def take_action(self, parsed_args: argparse.Namespace) -> None:
+        """Delete it."""
+        with self.open_database() as database:
+            database.delete_host(parsed_args.name)

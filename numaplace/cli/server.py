@@ -1,0 +1,252 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``numaplace server``: guests, and where they are."""
+
+from __future__ import annotations
+
+import argparse
+from typing import TYPE_CHECKING, Any
+
+from numaplace import cpuset, exception, explain
+from numaplace.cli import base, names
+from numaplace.cli.flavor import properties
+
+if TYPE_CHECKING:
+    from oslo_config import cfg
+
+    from numaplace.db.api import Database
+    from numaplace.db.records import FlavorRecord, InstanceRecord
+    from numaplace.model import CellPlacement, Guest
+    from numaplace.scheduler.select import NoHost
+
+__all__ = ['CreateServer', 'DeleteServer', 'DumpxmlServer', 'ListServer', 'ShowServer']
+
+#: Where the name of an image is kept among its properties.
+_IMAGE_NAME = 'image_name'
+
+
+def _guest(conf: cfg.ConfigOpts, flavor: FlavorRecord, image_properties: dict[str, str]) -> Guest:
+    """Return what a flavor and an image ask for, with the default that the configuration gives."""
+    from numaplace import request
+    from numaplace.scheduler import default_numa
+
+    guest = request.read(flavor, image_properties)
+    return default_numa.single(guest) if conf.numaplace.default_guest_numa == 'single' else guest
+
+
+def _refuse(name: str, answer: NoHost) -> exception.NoValidHost:
+    """Return the error that shows for each host what was missing."""
+    lines = [f"numaplace: no valid host for server '{names.shorten(name)}'" + (':' if answer.rejections else '')]
+    if not answer.rejections:
+        lines[0] += ': there are no hosts; take one in with `numaplace host discover` or `numaplace host import`'
+    for rejection in answer.rejections:
+        lines.append(f'  {names.shorten(rejection.host)} ({rejection.filter}):')
+        lines += [f'    {explain.escape(line)}' for line in explain.lines(rejection.refusal)]
+    return exception.NoValidHost('\n'.join(lines))
+
+
+class CreateServer(base.ShowOf):
+    """Place a guest on a host and record it; ends with status 3 and the reasons where no host takes it."""
+
+    examples = (
+        'numaplace server create --flavor m1.numa cirros2',
+        'numaplace server create --flavor m1.tiny --image-property hw_numa_nodes=2 cirros3',
+        'numaplace server create --flavor m1.pinned --host compute1 db1',
+    )
+
+    def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
+        """Add what the guest is like and where it may go."""
+        parser = super().get_parser(prog_name)
+        parser.add_argument('name', metavar='NAME', help='Name of the server; several servers may have the same.')
+        parser.add_argument('--flavor', required=True, metavar='FLAVOR', help='Name or id of the flavor.')
+        parser.add_argument('--image', metavar='IMAGE', help='Name of the image; it is kept with the server.')
+        parser.add_argument(
+            '--image-property',
+            action='append',
+            default=[],
+            metavar='KEY=VALUE',
+            help='Property of the image, such as hw_numa_nodes=2; may be repeated.',
+        )
+        parser.add_argument('--availability-zone', metavar='ZONE', help='Only hosts of this zone.')
+        parser.add_argument('--host', metavar='HOST', help='Only this host.')
+        return parser
+
+    def take_action(self, parsed_args: argparse.Namespace) -> tuple[tuple[str, ...], tuple[Any, ...]]:
+        """Choose a host, claim it, and show the server."""
+        from numaplace.scheduler import filters, select
+
+        name = names.name('server', parsed_args.name)
+        image_properties = names.pairs('--image-property', parsed_args.image_property)
+        if parsed_args.image is not None:
+            image_properties[_IMAGE_NAME] = names.name('image', parsed_args.image)
+        policy, strategy = select.Policy.of(self.conf), select.strategy(self.conf)
+        with self.open_database() as database:
+            flavor = _find_flavor(database, parsed_args.flavor)
+            wanted = _request(self.conf, name, flavor, image_properties, parsed_args.availability_zone)
+            request = filters.Request(wanted, strategy=strategy)
+            answer = select.select(database, request, policy, host=parsed_args.host)
+            if isinstance(answer, select.NoHost):
+                raise _refuse(name, answer)
+            # A guest whose XML cannot be written must not keep its claim.
+            with answer.claim as claim:
+                _xml(self.conf, database, claim.instance)
+            return _details(claim.instance)
+
+
+def _request(
+    conf: cfg.ConfigOpts, name: str, flavor: FlavorRecord, image_properties: dict[str, str], zone: str | None
+) -> Any:
+    from numaplace.db.records import InstanceRequest
+
+    return InstanceRequest(
+        name=name,
+        flavor=flavor,
+        guest=_guest(conf, flavor, image_properties),
+        image_properties=image_properties,
+        availability_zone=zone,
+    )
+
+
+def _find_flavor(database: Database, name: str) -> FlavorRecord:
+    try:
+        return database.flavor(name)
+    except exception.NotFound as error:
+        known = ', '.join(names.shorten(flavor.name) for flavor in database.flavors()[:8])
+        raise exception.NotFound(
+            f"--flavor '{names.shorten(name)}': there is no such flavor; known are {known or 'none'}; "
+            'see `numaplace flavor create --help`'
+        ) from error
+
+
+def _xml(conf: cfg.ConfigOpts, database: Database, server: InstanceRecord) -> str:
+    from numaplace.libvirt import domain
+
+    host = database.host(server.host)
+    return domain.write(
+        server.domain_name,
+        server.uuid,
+        server.name,
+        server.placement,
+        host.host,
+        domain_type=conf.libvirt.virt_type,
+        arch=server.image_properties.get('hw_architecture') or host.facts.get('architecture') or 'x86_64',
+        machine=server.image_properties.get('hw_machine_type'),
+    )
+
+
+def _details(server: InstanceRecord) -> tuple[tuple[str, ...], tuple[Any, ...]]:
+    guest = server.placement.guest
+    topology = guest.cpu_topology
+    image_properties = dict(server.image_properties)
+    image = image_properties.pop(_IMAGE_NAME, None)
+    values = {
+        'id': server.uuid,
+        'name': base.Text(server.name),
+        'instance_name': server.domain_name,
+        'status': server.status.upper(),
+        'host': base.Text(server.host),
+        'flavor': base.Text(server.flavor.name),
+        'image': None if image is None else base.Text(image),
+        'image_properties': properties(image_properties),
+        'vcpus': guest.vcpus,
+        'memory_mib': guest.memory_mib,
+        'cpu_topology': topology and f'{topology.sockets}:{topology.cores}:{topology.threads}',
+        'cells': _cells(server.placement.cells),
+    }
+    return tuple(values), tuple(values.values())
+
+
+def _cells(cells: tuple[CellPlacement, ...]) -> base.Written:
+    plain = [
+        {
+            'id': index,
+            'host_cell': placed.host_cell,
+            'vcpus': list(cpuset.ids(placed.guest_cell.vcpus)),
+            'memory_mib': placed.guest_cell.memory_mib,
+            'pagesize_kib': placed.pagesize_kib,
+            'pins': {str(vcpu): cpu for vcpu, cpu in placed.pins},
+            'emulator_cpus': list(cpuset.ids(placed.emulator_cpus)),
+        }
+        for index, placed in enumerate(cells)
+    ]
+    words = [
+        f'{index}: vCPUs {cpuset.text(placed.guest_cell.vcpus)} on host cell {placed.host_cell}'
+        + (f', pinned to {cpuset.text(cpuset.mask(cpu for _, cpu in placed.pins))}' if placed.pins else '')
+        for index, placed in enumerate(cells)
+    ]
+    return base.Written(plain, '\n'.join(words) or 'none: floats over the whole host')
+
+
+class ShowServer(base.ShowOf):
+    """Show a server: its host, and where its cells are."""
+
+    examples = ('numaplace server show cirros2', 'numaplace server show -f json cirros2')
+
+    def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
+        """Add the name."""
+        parser = super().get_parser(prog_name)
+        parser.add_argument('server', metavar='SERVER', help='Name or UUID of the server.')
+        return parser
+
+    def take_action(self, parsed_args: argparse.Namespace) -> tuple[tuple[str, ...], tuple[Any, ...]]:
+        """Return the server."""
+        with self.open_database() as database:
+            return _details(database.instance(parsed_args.server))
+
+
+class ListServer(base.ListOf):
+    """List all servers."""
+
+    examples = ('numaplace server list', 'numaplace server list -f json')
+
+    def take_action(self, parsed_args: argparse.Namespace) -> tuple[tuple[str, ...], list[tuple[Any, ...]]]:
+        """Return all servers by number."""
+        with self.open_database() as database:
+            return ('ID', 'Name', 'Instance Name', 'Status', 'Host', 'Flavor'), [
+                (
+                    server.uuid,
+                    base.Text(server.name),
+                    server.domain_name,
+                    server.status.upper(),
+                    base.Text(server.host),
+                    base.Text(server.flavor.name),
+                )
+                for server in database.instances()
+            ]
+
+
+class DumpxmlServer(base.Action):
+    """Print the libvirt XML of a server, for `virsh define`."""
+
+    examples = ('numaplace server dumpxml cirros2', 'numaplace server dumpxml cirros2 | virsh define /dev/stdin')
+
+    def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
+        """Add the name."""
+        parser = super().get_parser(prog_name)
+        parser.add_argument('server', metavar='SERVER', help='Name or UUID of the server.')
+        return parser
+
+    def take_action(self, parsed_args: argparse.Namespace) -> None:
+        """Write the XML."""
+        with self.open_database() as database:
+            xml = _xml(self.conf, database, database.instance(parsed_args.server))
+        self.app.stdout.write(xml if xml.endswith('\n') else xml + '\n')
+
+
+class DeleteServer(base.Action):
+    """Delete servers and free what they hold."""
+
+    examples = ('numaplace server delete cirros2',)
+
+    def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
+        """Add the names."""
+        parser = super().get_parser(prog_name)
+        parser.add_argument('servers', metavar='SERVER', nargs='+', help='Name or UUID of a server.')
+        return parser
+
+    def take_action(self, parsed_args: argparse.Namespace) -> None:
+        """Delete one after the other."""
+        from numaplace.compute import claims
+
+        with self.open_database() as database:
+            for server in parsed_args.servers:
+                claims.release(database, database.instance(server).uuid)
