@@ -2,7 +2,7 @@
 """The joint choice: which guest cell goes to which host cell, each host cell at most once.
 
 Guest cells are rows, host cells are columns in the order of the strategy; ``rows[g]`` is the mask of the columns that
-guest cell g fits. Answers come in lexicographic order, so they do not depend on how they are found.
+guest cell g fits. The answer is the lexicographically first, so it does not depend on how it is found.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Protocol
 from numaplace import cpuset
 from numaplace.fit.cover import cover
 
-__all__ = ['Accepts', 'assignments', 'hall_violator']
+__all__ = ['Accepts', 'first_assignment', 'hall_violator']
 
 
 class Accepts(Protocol):
@@ -84,25 +84,42 @@ def hall_violator(rows: Sequence[int]) -> tuple[int, int] | None:
     return None
 
 
-def assignments(
+def first_assignment(
     rows: Sequence[int], sets: Sequence[int] = (), accepts: Accepts | None = None
-) -> Iterator[tuple[int, ...]]:
-    """Yield the assignments of rows to distinct columns in lexicographic order.
+) -> tuple[int, ...] | None:
+    """Return the lexicographically first assignment of rows to distinct columns, or None if there is none.
 
-    The search keeps a complete assignment beside each prefix, so it never enters a dead end: between two answers it
-    takes at most rows x columns augmenting paths. With sets, each step may also have to find a cover, which is
-    exponential in the number of distinct sets alone. What `accepts` refuses is met only at the end, or where the
-    columns are all determined, so with it the search is exponential at worst.
+    The search keeps a complete assignment beside each prefix, so it never enters a dead end: it takes at most
+    rows x columns augmenting paths. With sets, each step may also have to find a cover, which is exponential in the
+    number of distinct sets alone. What `accepts` refuses is met only at the end, or where the columns are all
+    determined, so with it the search is exponential at worst.
 
-    :param sets: masks of columns of which every assignment must use at least one each
+    :param sets: masks of columns of which an assignment must use at least one each
     :param accepts: judges the mask of all columns of an assignment
     """
+    greedy = _greedy(rows) if accepts is None else None
+    if greedy is not None and all(cpuset.mask(greedy) & wanted for wanted in sets):
+        return greedy
     matching = _Matching(rows)
     if any(matching.augment(row) >= 0 for row in range(len(rows))):
-        return
+        return None
     witness = _covering(rows, sets, (), matching.columns())
-    if witness is not None:
-        yield from _walk(rows, sets, accepts, (), witness)
+    if witness is None:
+        return None
+    return next(_walk(rows, sets, accepts, (), witness), None)
+
+
+def _greedy(rows: Sequence[int]) -> tuple[int, ...] | None:
+    """Return the first assignment if no row ever has to make way for a later one, as in most searches."""
+    used, columns = 0, []
+    for row in rows:
+        free = row & ~used
+        if not free:
+            return None
+        low = free & -free
+        used |= low
+        columns.append(low.bit_length() - 1)
+    return tuple(columns)
 
 
 def _walk(

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The rule for one guest cell on one host cell: does it fit, why not, and what it takes there.
 
-Nova 34, `_numa_fit_instance_cell`; the order of the checks decides which lack is named.
+Nova 34, `_numa_fit_instance_cell`. The order of the checks decides which lack is named, nothing else.
 """
 
 from __future__ import annotations
@@ -13,39 +13,51 @@ from numaplace.model import CellPlacement, GuestCell, HostCell
 
 __all__ = ['place', 'shortfall']
 
+#: How many demands a host cell value remembers; flavors and ratios are few, so this is only met by churn.
+_MEMO_SIZE = 256
+
 
 def shortfall(host_cell: HostCell, demand: Demand) -> Lack | None:
     """Return the first thing that a host cell lacks for a demand, or None if the demand fits.
 
-    A guest may not overcommit against itself, so its shared vCPUs never outnumber the cell's shared CPUs; against
-    others the limits hold. At most linear in the number of cores and page sizes.
+    At most linear in the number of cores and page sizes for the first question, constant for the same one again.
     """
-    lack = memory.shortfall(host_cell, demand)
-    if lack:
-        return lack
+    memo = host_cell.memo
+    if demand not in memo:
+        if len(memo) > _MEMO_SIZE:
+            memo.clear()
+        memo[demand] = _find_shortfall(host_cell, demand)
+    lack: Lack | None = memo[demand]
+    return lack
+
+
+def _find_shortfall(host_cell: HostCell, demand: Demand) -> Lack | None:
+    lack = memory.shortfall(host_cell, demand) or _cpu_shortfall(host_cell, demand)
+    if lack is None and demand.is_pinned:
+        lack = cores.shortfall(host_cell, demand)
+    if lack is None and demand.is_shared and demand.cpu_ratio is not None:
+        lack = _limit_shortfall(host_cell, demand)
+    return lack
+
+
+def _cpu_shortfall(host_cell: HostCell, demand: Demand) -> Lack | None:
+    """Compare numbers of CPUs; a guest may not overcommit against itself, only against others."""
     shape = host_cell.shape
-    wanted = demand.dedicated + demand.emulator
-    if demand.is_pinned and wanted > shape.dedicated_cpus.bit_count():
-        return Lack('cpus.dedicated.total', wanted, shape.dedicated_cpus.bit_count(), 'CPUs')
     if demand.is_shared and demand.shared > shape.shared_cpus.bit_count():
         return Lack('cpus.shared.total', demand.shared, shape.shared_cpus.bit_count(), 'CPUs')
-    if demand.is_pinned:
-        if wanted > host_cell.free_cpus.bit_count():
-            return Lack('cpus.dedicated.free', wanted, host_cell.free_cpus.bit_count(), 'CPUs')
-        lack = cores.shortfall(host_cell, demand)
-        if lack:
-            return lack
-    return _limit_shortfall(host_cell, demand)
+    wanted = demand.dedicated + demand.emulator
+    if demand.is_pinned and wanted > host_cell.free_cpus.bit_count():
+        if wanted > shape.dedicated_cpus.bit_count():
+            return Lack('cpus.dedicated.total', wanted, shape.dedicated_cpus.bit_count(), 'CPUs')
+        return Lack('cpus.dedicated.free', wanted, host_cell.free_cpus.bit_count(), 'CPUs')
+    return None
 
 
 def _limit_shortfall(host_cell: HostCell, demand: Demand) -> Lack | None:
-    limits = demand.limits
-    if limits is None or not demand.is_shared:
-        return None
-    cpu_limit = host_cell.shape.shared_cpus.bit_count() * limits.cpu_allocation_ratio
+    cpu_limit = host_cell.shape.shared_cpus.bit_count() * (demand.cpu_ratio or 0)
     if host_cell.cpu_usage + demand.shared > cpu_limit:
         return Lack('cpus.shared.limit', demand.shared, cpu_limit - host_cell.cpu_usage, 'vCPUs')
-    memory_limit_mib = host_cell.shape.memory_mib * limits.ram_allocation_ratio
+    memory_limit_mib = host_cell.shape.memory_mib * (demand.ram_ratio or 0)
     if host_cell.memory_usage_mib + demand.memory_mib > memory_limit_mib:
         return Lack('memory.limit', demand.memory_mib, memory_limit_mib - host_cell.memory_usage_mib, 'MiB')
     return None

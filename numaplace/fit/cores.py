@@ -7,7 +7,7 @@ thread, an emulator CPU beside thread policy isolate gets a wholly free core, an
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from itertools import islice
 
 from numaplace import cpuset
 from numaplace.fit.demand import Demand, Lack
@@ -64,8 +64,10 @@ def choose(host_cell: HostCell, demand: Demand) -> tuple[list[int], int, int]:
     """
     if demand.thread_policy == ISOLATE:
         return _choose_isolated(host_cell, demand)
-    chosen = list(_most_threads_first(host_cell, demand))
-    taken = cpuset.mask(chosen)
+    chosen = _most_threads_first(host_cell, demand.dedicated)
+    taken = 0
+    for cpu in chosen:
+        taken |= 1 << cpu
     emulator = 0
     if demand.emulator:
         left = (core & ~taken for core in host_cell.free_cores.cores)
@@ -84,21 +86,20 @@ def _choose_isolated(host_cell: HostCell, demand: Demand) -> tuple[list[int], in
     return chosen, emulator, host_cell.shape.with_siblings(cpuset.mask(chosen) | emulator)
 
 
-def _most_threads_first(host_cell: HostCell, demand: Demand) -> Iterator[int]:
-    """Yield CPUs from as few cores as possible, the same number of threads from each."""
+def _most_threads_first(host_cell: HostCell, needed: int) -> list[int]:
+    """Return CPUs from as few cores as possible, the same number of threads from each.
+
+    Where no even share suffices, every free thread counts, core by core.
+    """
     free = host_cell.free_cores
-    needed = demand.dedicated
-    for threads in range(len(free.at_least) - 1, 0, -1):
-        if threads * free.at_least[threads] >= needed:
-            break
-    else:
-        threads = len(free.at_least)  # no even share suffices: every free thread, core by core
+    width = len(free.at_least) - 1
+    even = next((threads for threads in range(width, 0, -1) if threads * free.at_least[threads] >= needed), None)
+    chosen: list[int] = []
     for core in free.cores:
-        share = cpuset.first(core, threads)
-        if threads < len(free.at_least) and share.bit_count() < threads:
-            continue
-        for cpu in cpuset.ids(share):
-            if not needed:
-                return
-            needed -= 1
-            yield cpu
+        if len(chosen) >= needed:
+            break
+        if even is None:
+            chosen.extend(cpuset.ids(core))
+        elif core.bit_count() >= even:
+            chosen.extend(islice(cpuset.ids(core), even))
+    return chosen[:needed]

@@ -18,6 +18,8 @@ class Demand(NamedTuple):
     :param shared: number of shared vCPUs
     :param is_pinned: CPU policy dedicated or mixed: nothing may be overcommitted
     :param is_shared: CPU policy shared, mixed or none: the limits hold
+    :param cpu_ratio: limit of the overcommit of shared CPUs, None without one
+    :param ram_ratio: limit of the overcommit of memory, None without one
     """
 
     dedicated: int
@@ -28,7 +30,8 @@ class Demand(NamedTuple):
     is_pinned: bool
     is_shared: bool
     thread_policy: str | None
-    limits: Limits | None
+    cpu_ratio: float | None
+    ram_ratio: float | None
 
 
 class Lack(NamedTuple):
@@ -54,7 +57,8 @@ def demand_of(cell: GuestCell, limits: Limits | None, emulator: int) -> Demand:
         cell.is_pinned,
         not cell.is_pinned or cell.cpu_policy == MIXED,
         cell.thread_policy,
-        limits,
+        limits.cpu_allocation_ratio if limits else None,
+        limits.ram_allocation_ratio if limits else None,
     )
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from numaplace import cpuset
 from numaplace.fit import cells
-from numaplace.fit.assignment import assignments, hall_violator
+from numaplace.fit.assignment import first_assignment, hall_violator
 from numaplace.fit.demand import Demand, demands
 from numaplace.fit.devices import Devices, Supported
 from numaplace.fit.networks import Affinity, affinities
@@ -31,7 +31,7 @@ def place(
     The answer is the first assignment of guest cells to host cells in the strategy's order for which every pair fits,
     the networks have their affinity, and the devices can be had. The rule for one cell costs at most
     host cells x distinct guest cells x cores; the joint choice is stated at
-    :func:`numaplace.fit.assignment.assignments`.
+    :func:`numaplace.fit.assignment.first_assignment`.
 
     :param limits: overcommit of shared CPUs and memory; None sets no limit
     :param devices: the devices that the guest wants, if any
@@ -41,7 +41,7 @@ def place(
     """
     if not guest.cells:
         return _place_floating(host, guest, limits)
-    problem = _Problem(host, guest, limits, devices, networks, strategy)
+    problem = _Problem(host, guest, limits=limits, devices=devices, networks=networks, strategy=strategy)
     columns = problem.solve()
     if columns is None:
         return Refusal(problem.reasons)
@@ -64,6 +64,7 @@ class _Problem:
         self,
         host: Host,
         guest: Guest,
+        *,
         limits: Limits | None,
         devices: Devices | None,
         networks: Networks | None,
@@ -98,7 +99,7 @@ class _Problem:
 
     def _first(self, rows: list[int], wanted: list[Affinity], devices: Devices | None = None) -> tuple[int, ...] | None:
         accepts = None if devices is None else Supported(devices, [cell.id for cell in self.order])
-        return next(assignments(rows, [affinity.columns for affinity in wanted], accepts), None)
+        return first_assignment(rows, [affinity.columns for affinity in wanted], accepts)
 
     def reasons(self) -> tuple[Reason, ...]:
         """Return a reason for each pair of cells that fails and for each cause of the whole host."""

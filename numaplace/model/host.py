@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from numaplace import cpuset, exception
 from numaplace.units import KIB_PER_MIB
@@ -58,6 +58,7 @@ class CellShape:
     tunneled: bool = False
     distances: tuple[tuple[int, int], ...] = ()
     _cores: tuple[int, ...] | None = field(default=None, init=False, repr=False, compare=False)
+    _width: int | None = field(default=None, init=False, repr=False, compare=False)
 
     @property
     def cores(self) -> tuple[int, ...]:
@@ -74,7 +75,9 @@ class CellShape:
     @property
     def threads_per_core(self) -> int:
         """Number of threads of the widest core, at least 1."""
-        return max((core.bit_count() for core in self.siblings), default=1) or 1
+        if self._width is None:
+            object.__setattr__(self, '_width', max([core.bit_count() for core in self.siblings], default=1) or 1)
+        return self._width  # type: ignore[return-value]
 
     def with_siblings(self, cpus: int) -> int:
         """Return the mask of whole cores that hold any of these CPUs."""
@@ -113,6 +116,7 @@ class HostCell:
     :param cpu_usage: number of shared vCPUs placed here
     :param memory_usage_mib: memory of all guest cells placed here
     :param pages: by page size as the source lists them; empty where the host names none
+    :param memo: what others derived from this value, by their keys; it lives and goes with the value
     """
 
     shape: CellShape
@@ -120,6 +124,7 @@ class HostCell:
     cpu_usage: int = 0
     memory_usage_mib: int = 0
     pages: tuple[Pages, ...] = ()
+    memo: dict[Any, Any] = field(default_factory=dict, init=False, repr=False, compare=False)
     _free_cores: FreeCores | None = field(default=None, init=False, repr=False, compare=False)
 
     @property
