@@ -1,0 +1,59 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The recorded hosts in numaplace/tests/data/fixtures, read for tests."""
+
+import gzip
+import json
+import re
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+
+__all__ = ['HOSTS', 'Numactl', 'capabilities', 'kernel_files', 'lay_out', 'live', 'numactl']
+
+#: Names of the recorded hosts.
+HOSTS = ('fake-oracle-host', 'one2', 'oracle4', 'oracle4split', 'seed3')
+
+_FIXTURES = resources.files('numaplace.tests.data').joinpath('fixtures')
+
+
+@dataclass(frozen=True)
+class Numactl:
+    """What ``numactl -H`` said: all by node number."""
+
+    cpus: dict[int, list[int]]
+    sizes_mib: dict[int, int]
+    distances: dict[int, list[int]]
+
+
+def capabilities(name: str) -> bytes:
+    """Return what ``virsh capabilities`` printed."""
+    return _FIXTURES.joinpath(f'{name}.capabilities.xml').read_bytes()
+
+
+def live(name: str) -> bytes:
+    """Return what ``virsh dumpxml`` printed of a guest that ran on seed3."""
+    return _FIXTURES.joinpath('live', f'{name}.xml').read_bytes()
+
+
+def numactl(name: str) -> Numactl:
+    """Return what ``numactl -H`` printed."""
+    text = _FIXTURES.joinpath(f'{name}.numactl.txt').read_text('ascii')
+    cpus = {int(node): [int(cpu) for cpu in words.split()] for node, words in re.findall(r'node (\d+) cpus:(.*)', text)}
+    sizes = {int(node): int(size) for node, size in re.findall(r'node (\d+) size: (\d+) MB', text)}
+    rows = re.findall(r'^ *(\d+): ([ \d]+)$', text, re.MULTILINE)
+    return Numactl(cpus, sizes, {int(node): [int(word) for word in words.split()] for node, words in rows})
+
+
+def kernel_files(name: str) -> dict[str, str]:
+    """Return the recorded files below ``/sys``: text by path, without the links."""
+    files = json.loads(gzip.decompress(_FIXTURES.joinpath(f'{name}.sysfs.json.gz').read_bytes()))
+    return {path: text for path, text in files.items() if isinstance(text, str)}
+
+
+def lay_out(name: str, root: Path) -> Path:
+    """Write the recorded files below a directory that then stands for ``/sys``, and return it."""
+    for path, text in kernel_files(name).items():
+        target = root.joinpath(Path(path).relative_to('/sys'))
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_text(text, 'ascii')
+    return root

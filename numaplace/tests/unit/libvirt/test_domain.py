@@ -1,0 +1,300 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The domain XML: what is pinned where, and that nothing in a name gets out of its element."""
+
+import pytest
+from lxml import etree
+
+from numaplace import cpuset, exception
+from numaplace.model import Guest, Placement
+from numaplace.tests import recordings
+from numaplace.tests.unit.libvirt import samples
+from numaplace.tests.unit.libvirt.samples import SAMPLES, Sample, cell, placed
+
+
+def _parse(name: str) -> etree._Element:
+    return etree.fromstring(SAMPLES[name].xml())
+
+
+def _part(name: str, tag: str) -> str:
+    """Return the lines of one part of the XML, without their indentation."""
+    part, inside = [], False
+    for line in SAMPLES[name].xml().splitlines():
+        inside = inside or line.startswith((f'  <{tag}>', f'  <{tag} ', f'  <{tag}/'))
+        if inside:
+            part.append(line.strip())
+        if line.startswith((f'  </{tag}>', f'  <{tag}/')) or (inside and line.endswith(f'</{tag}>')):
+            break
+    return '\n'.join(part)
+
+
+def test_a_floating_guest_has_its_number_of_vcpus_and_no_numa_parts():
+    root = _parse('floating')
+    assert _part('floating', 'vcpu') == "<vcpu placement='static'>1</vcpu>"
+    assert [root.find(tag) for tag in ('cputune', 'numatune', 'memoryBacking', 'cpu/numa')] == [None] * 4
+
+
+@pytest.mark.parametrize(
+    ('name', 'expected'),
+    [
+        ('floating with a shared set', '0-1,6'),
+        ('floating with a shared set alone', '0-1,6'),
+        ('floating with a dedicated set alone', None),
+        ('two sets and shared vCPUs', None),
+    ],
+)
+def test_only_a_floating_guest_is_held_to_a_configured_shared_set(name, expected):
+    assert _parse(name).find('vcpu').get('cpuset') == expected
+
+
+def test_the_whole_document_is_printed_as_virsh_prints_it():
+    assert (
+        SAMPLES['two cells'].xml()
+        == """\
+<domain type='qemu'>
+  <name>instance-00000001</name>
+  <uuid>c7b8ca9f-1853-43f8-abfb-60d34cff18ae</uuid>
+  <title>cirros2</title>
+  <memory unit='KiB'>1048576</memory>
+  <vcpu placement='static'>4</vcpu>
+  <cputune>
+    <vcpupin vcpu='0' cpuset='0-3'/>
+    <vcpupin vcpu='1' cpuset='0-3'/>
+    <vcpupin vcpu='2' cpuset='4-5'/>
+    <vcpupin vcpu='3' cpuset='4-5'/>
+    <emulatorpin cpuset='0-5'/>
+  </cputune>
+  <numatune>
+    <memory mode='strict' nodeset='0-1'/>
+    <memnode cellid='0' mode='strict' nodeset='0'/>
+    <memnode cellid='1' mode='strict' nodeset='1'/>
+  </numatune>
+  <os>
+    <type arch='x86_64' machine='q35'>hvm</type>
+  </os>
+  <features>
+    <acpi/>
+    <apic/>
+  </features>
+  <cpu>
+    <topology sockets='4' cores='1' threads='1'/>
+    <numa>
+      <cell id='0' cpus='0-1' memory='524288' unit='KiB'/>
+      <cell id='1' cpus='2-3' memory='524288' unit='KiB'/>
+    </numa>
+  </cpu>
+  <clock offset='utc'/>
+  <devices>
+    <console type='pty'/>
+  </devices>
+</domain>
+"""
+    )
+
+
+def _pins(name: str) -> dict[int, str]:
+    return {int(pin.get('vcpu')): pin.get('cpuset') for pin in _parse(name).iterfind('cputune/vcpupin')}
+
+
+_NODES = ('0-14,60-74', '15-29,75-89', '30-44,90-104', '45-59,105-119')
+
+
+@pytest.mark.parametrize(
+    ('name', 'expected'),
+    [
+        ('one cell', dict.fromkeys(range(4), '0-3')),
+        ('cells out of order', {0: '6-7', 1: '6-7', 2: '0-3', 3: '0-3'}),
+        ('two sets and shared vCPUs', {0: '0-1', 1: '0-1', 2: '4', 3: '4'}),
+        ('mixed', {0: '0-1', 1: '3', 2: '5', 3: '4'}),
+        ('four cells', {vcpu: _NODES[vcpu // 4] for vcpu in range(16)}),
+        (
+            'four cells by threads, locked',
+            dict(enumerate(map(str, (1, 61, 2, 62, 16, 76, 17, 77, 31, 91, 32, 92, 46, 106, 47, 107)))),
+        ),
+        ('dedicated', {vcpu: str(vcpu if vcpu < 12 else vcpu + 3) for vcpu in range(24)}),
+    ],
+)
+def test_a_dedicated_vcpu_is_on_its_cpu_and_a_shared_one_on_the_shared_cpus_of_its_host_cell(name, expected):
+    assert _pins(name) == expected
+
+
+def test_pins_are_listed_by_vcpu_whatever_the_order_of_the_cells():
+    sample = Sample(samples.host('seed3'), placed(cell(1, '2-3', 64), cell(0, '0-1', 64)))
+    pins = etree.fromstring(sample.xml()).iterfind('cputune/vcpupin')
+    assert [pin.get('vcpu') for pin in pins] == ['0', '1', '2', '3']
+
+
+@pytest.mark.parametrize(
+    ('name', 'expected'),
+    [
+        ('one cell', '0-3'),
+        ('cells out of order', '0-3,6-7'),
+        ('mixed', '0-1,3-5'),
+        ('emulator isolate', '2'),
+        ('emulator share with a shared set', '0,6'),
+        ('emulator share without sets', '1-2'),
+        ('realtime', '2-3'),
+    ],
+)
+def test_the_emulator_is_kept_to(name, expected):
+    assert _parse(name).find('cputune/emulatorpin').get('cpuset') == expected
+
+
+def test_the_emulator_of_a_guest_with_nothing_but_realtime_vcpus_uses_their_cpus():
+    placement = placed(cell(0, '0-1', 64, {0: 2, 1: 3}), realtime_vcpus=0b11)
+    root = etree.fromstring(Sample(samples.host('seed3'), placement).xml())
+    assert root.find('cputune/emulatorpin').get('cpuset') == '2-3'
+
+
+def test_guest_cells_are_numbered_from_0_and_bound_to_their_host_cells():
+    assert (
+        _part('cells out of order', 'numatune')
+        == """\
+<numatune>
+<memory mode='strict' nodeset='0,2'/>
+<memnode cellid='0' mode='strict' nodeset='2'/>
+<memnode cellid='1' mode='strict' nodeset='0'/>
+</numatune>"""
+    )
+    assert [one.get('id') for one in _parse('cells out of order').iterfind('cpu/numa/cell')] == ['0', '1']
+
+
+def test_guest_cells_may_share_a_host_cell():
+    assert (
+        _part('two cells on one host cell', 'numatune')
+        == """\
+<numatune>
+<memory mode='strict' nodeset='0'/>
+<memnode cellid='0' mode='strict' nodeset='0'/>
+<memnode cellid='1' mode='strict' nodeset='0'/>
+</numatune>"""
+    )
+
+
+def test_pages_above_the_smallest_size_back_their_guest_cells_and_are_shared():
+    assert (
+        _part('pages of three sizes, locked', 'memoryBacking')
+        == """\
+<memoryBacking>
+<hugepages>
+<page size='2048' unit='KiB' nodeset='2'/>
+<page size='1048576' unit='KiB' nodeset='1'/>
+</hugepages>
+<locked/>
+</memoryBacking>"""
+    )
+    cells = _parse('pages of three sizes, locked').iterfind('cpu/numa/cell')
+    assert [one.get('memAccess') for one in cells] == [None, 'shared', 'shared']
+
+
+def test_pages_of_one_size_stand_in_one_element():
+    assert "<page size='2048' unit='KiB' nodeset='0-1'/>" in _part('huge pages', 'memoryBacking')
+
+
+def test_locked_memory_alone_is_locked_without_huge_pages():
+    assert _part('four cells by threads, locked', 'memoryBacking') == '<memoryBacking>\n<locked/>\n</memoryBacking>'
+
+
+def test_the_topology_is_the_guests_and_otherwise_one_socket_a_vcpu():
+    assert "<topology sockets='4' cores='2' threads='2'/>" in _part('four cells', 'cpu')
+    sample = Sample(samples.host('one2'), Placement(Guest(vcpus=3, memory_mib=64)))
+    assert "<topology sockets='3' cores='1' threads='1'/>" in sample.xml()
+
+
+@pytest.mark.parametrize(
+    ('name', 'machine', 'features', 'mode'),
+    [
+        ('one cell', 'q35', True, None),
+        ('kvm', 'q35', True, 'host-model'),
+        ('aarch64', 'virt', False, None),
+        ('s390x', 's390-ccw-virtio', False, 'host-model'),
+        ('another machine type', 'pc-i440fx-7.2', True, None),
+    ],
+)
+def test_machine_features_and_cpu_mode_follow_architecture_and_type(name, machine, features, mode):
+    root = _parse(name)
+    assert root.find('os/type').get('machine') == machine
+    assert (root.find('features') is not None) == features
+    assert root.find('cpu').get('mode') == mode
+
+
+def test_hostile_names_stay_in_their_elements():
+    text = SAMPLES['hostile names'].xml()
+    root = etree.fromstring(text)
+    assert root.findtext('name') == '.._.._<x>&\'"\ufffd]0;   \ufffd\ufffd\ufffd' + 'é' * 150
+    assert root.findtext('title').startswith('\ufffd[31m</title><!-- \'"& \u202e\x9b31m\ufffd \ufffd \U0001f600x')
+    assert [child.tag for child in root][:5] == ['name', 'uuid', 'title', 'memory', 'vcpu']
+    assert not set('\x1b\x9b\u202e') & set(text)
+
+
+def test_a_guest_with_a_blank_name_is_called_by_its_uuid_and_has_no_title():
+    root = _parse('blank names')
+    assert root.findtext('name') == samples.UUID
+    assert root.find('title') is None
+
+
+def test_a_shared_vcpu_on_a_host_cell_without_shared_cpus_is_a_fault():
+    sample = Sample(samples.host('seed3', '0', '1-7'), placed(cell(0, '0', 64), cell(1, '1', 64)))
+    with pytest.raises(exception.InvalidConfiguration, match=r'guest cell 1: .* vCPU 1: .* host cell 1 .* \(none\)'):
+        sample.xml()
+
+
+def test_a_host_cell_that_does_not_exist_is_a_fault():
+    with pytest.raises(exception.UsageInvalid, match='no host cell 7'):
+        Sample(samples.host('seed3'), placed(cell(7, '0', 64))).xml()
+
+
+_LIVE = {
+    'seed1cell': (
+        samples.host('seed3'),
+        placed(cell(0, '0-3', 1024)),
+        ('cputune', 'numatune', 'cpu/topology', 'cpu/numa', 'memoryBacking'),
+    ),
+    'seed2cell': (
+        samples.host('seed3'),
+        placed(cell(0, '0-1', 512), cell(1, '2-3', 512)),
+        ('cputune', 'numatune', 'cpu/topology', 'cpu/numa'),
+    ),
+    'huge2cell': (
+        samples.host('seed3'),
+        placed(cell(0, '0-1', 128, {0: 0, 1: 1}, 2048), cell(1, '2-3', 128, {2: 4, 3: 5}, 2048), realtime_vcpus=0b1010),
+        ('cputune', 'numatune', 'cpu/topology', 'cpu/numa', 'memoryBacking'),
+    ),
+    'emuoff': (
+        samples.host('seed3', '0', '4-5'),
+        placed(cell(1, '0-1', 128, {0: 4, 1: 5}, 2048), emulator_policy='share'),
+        ('cputune', 'numatune', 'cpu/topology', 'cpu/numa', 'memoryBacking'),
+    ),
+    'emuoff4k': (
+        samples.host('seed3', '0', '4-5'),
+        placed(cell(1, '0-1', 128, {0: 4, 1: 5}, 4), emulator_policy='share'),
+        ('cputune', 'numatune', 'cpu/topology', 'cpu/numa', 'memoryBacking'),
+    ),
+}
+
+
+def _canonical(root: etree._Element, path: str) -> bytes | None:
+    part = root.find(path)
+    if part is None:
+        return None
+    for one in part.iter():
+        one.text = one.text and one.text.strip()
+        one.tail = None
+        one.attrib.pop('dies', None)  # libvirt writes its default
+        one.attrib.pop('memAccess', None)  # the recorded guests were started without vhost-user in mind
+    return etree.tostring(part, method='c14n')
+
+
+@pytest.mark.parametrize(('name', 'path'), [(name, path) for name, (_, _, paths) in _LIVE.items() for path in paths])
+def test_what_is_written_is_what_virsh_printed_of_a_guest_that_ran(name, path):
+    host, placement, _ = _LIVE[name]
+    root = etree.fromstring(Sample(host, placement).xml())
+    assert _canonical(root, path) == _canonical(etree.fromstring(recordings.live(name)), path)
+
+
+def test_every_vcpu_of_every_sample_is_in_one_cell_and_has_one_pin():
+    for name, sample in SAMPLES.items():
+        root = etree.fromstring(sample.xml())
+        cells = [cpuset.parse(one.get('cpus')) for one in root.iterfind('cpu/numa/cell')]
+        if cells:
+            assert sum(cells) == (1 << sample.placement.guest.vcpus) - 1, name
+            assert sorted(_pins(name)) == list(range(sample.placement.guest.vcpus)), name

@@ -1,0 +1,152 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The kernel's files: the same host as libvirt's capabilities, and clear faults where files are missing."""
+
+import os
+import shutil
+
+import pytest
+
+from numaplace import cpuset, exception
+from numaplace.libvirt import capabilities, sysfs
+from numaplace.model import Networks, Pages
+from numaplace.tests import recordings
+
+
+@pytest.fixture
+def seed3(tmp_path):
+    """Return a directory that stands for /sys of the recorded host seed3."""
+    return recordings.lay_out('seed3', tmp_path / 'sys')
+
+
+@pytest.mark.parametrize('name', recordings.HOSTS)
+def test_a_recorded_host_is_what_libvirt_said_it_is(name, tmp_path):
+    found = sysfs.read(recordings.lay_out(name, tmp_path), pagesize_kib=4)
+    assert found == capabilities.read(recordings.capabilities(name))
+
+
+def test_the_operators_options_apply(seed3):
+    options = {
+        'shared_cpus': cpuset.parse('0-1'),
+        'dedicated_cpus': cpuset.parse('2-7'),
+        'reserved': {0: {2048: 16}},
+        'networks': {2: Networks(frozenset({'blue'}), True)},
+    }
+    found = sysfs.read(seed3, pagesize_kib=4, **options)
+    assert found == capabilities.read(recordings.capabilities('seed3'), **options)
+
+
+def test_offline_cpus_are_left_out(seed3):
+    (seed3 / 'devices/system/cpu/online').write_text('0-2,4-7\n')
+    assert sysfs.read(seed3, pagesize_kib=4).cells[0].shape.shared_cpus == 0b0111
+
+
+def test_node_numbers_may_have_gaps_and_a_node_may_have_no_cpus(seed3):
+    nodes = seed3 / 'devices/system/node'
+    (nodes / 'node2').rename(nodes / 'node8')
+    (nodes / 'node8/cpulist').write_text('\n')
+    (nodes / 'online').write_text('0-1,8\n')
+    cells = sysfs.read(seed3, pagesize_kib=4).cells
+    assert [cell.id for cell in cells] == [0, 1, 8]
+    assert (cells[2].shape.shared_cpus, cells[2].shape.memory_mib, cells[2].shape.socket) == (0, 1966, None)
+    assert cells[0].shape.distances == ((0, 10), (1, 20), (8, 20))
+
+
+def test_nodes_are_found_without_the_list_of_those_online(seed3):
+    expected = sysfs.read(seed3, pagesize_kib=4)
+    (seed3 / 'devices/system/node/online').unlink()
+    assert sysfs.read(seed3, pagesize_kib=4) == expected
+
+
+def test_without_nodes_the_machine_is_one_cell(seed3, tmp_path):
+    shutil.rmtree(seed3 / 'devices/system/node')
+    pool = seed3 / 'kernel/mm/hugepages/hugepages-2048kB'
+    pool.mkdir(parents=True)
+    (pool / 'nr_hugepages').write_text('3\n')
+    proc = tmp_path / 'proc'
+    proc.mkdir()
+    (proc / 'meminfo').write_text('MemTotal:        1048577 kB\nMemFree:          4 kB\n')
+    (cell,) = sysfs.read(seed3, proc=proc, pagesize_kib=4).cells
+    assert (cell.id, cell.shape.memory_mib, cell.shape.shared_cpus) == (0, 1024, 0xFF)
+    assert cell.shape.siblings == tuple(1 << cpu for cpu in range(8))
+    assert cell.pages == (Pages(4, (1048577 - 3 * 2048) // 4), Pages(2048, 3))
+
+
+def test_without_huge_pages_there_are_ordinary_ones(seed3):
+    shutil.rmtree(seed3 / 'devices/system/node/node1/hugepages')
+    assert sysfs.read(seed3, pagesize_kib=64).cells[1].pages == (Pages(64, 2016616 // 64),)
+
+
+def test_a_cpu_of_which_the_kernel_tells_nothing_is_a_core_in_package_0(seed3):
+    for cpu in range(4):
+        shutil.rmtree(seed3 / f'devices/system/cpu/cpu{cpu}/topology')
+    (seed3 / 'devices/system/cpu/cpu4/topology/physical_package_id').write_text('-1\n')
+    (seed3 / 'devices/system/cpu/cpu5/topology/physical_package_id').write_text('0\n')
+    cells = sysfs.read(seed3, pagesize_kib=4).cells
+    assert cells[0].shape.siblings == (1, 2, 4, 8)
+    assert [cell.shape.socket for cell in cells] == [0, 0, None]
+
+
+_BAD = {
+    'no /sys at all': ('', None, 'sys/devices/system/cpu/online: there is no such file'),
+    'no CPUs': ('devices/system/cpu', None, 'cpu/online: there is no such file'),
+    'no CPUs of a node': ('devices/system/node/node1/cpulist', None, 'node1/cpulist: there is no such file'),
+    'no memory of a node': ('devices/system/node/node1/meminfo', None, 'node1/meminfo: there is no such file'),
+    'no number of pages': (
+        'devices/system/node/node0/hugepages/hugepages-2048kB/nr_hugepages',
+        None,
+        'hugepages-2048kB/nr_hugepages: there is no such file',
+    ),
+    'CPUs that are no list': ('devices/system/cpu/online', 'all', "cpu/online: invalid CPU list element 'all'"),
+    'memory without total': ('devices/system/node/node1/meminfo', 'MemFree: 1 kB', "no line 'MemTotal: N kB'"),
+    'pages that are no number': (
+        'devices/system/node/node0/hugepages/hugepages-2048kB/nr_hugepages',
+        'many\x1b',
+        r"nr_hugepages: 'many\\x1b' is no whole number",
+    ),
+    'too few distances': ('devices/system/node/node0/distance', '10 20', 'node0/distance: expected 3 whole numbers'),
+    'distances that are no numbers': ('devices/system/node/node0/distance', '10 near 20', 'expected 3 whole numbers'),
+    'a package that is no number': (
+        'devices/system/cpu/cpu0/topology/physical_package_id',
+        'x',
+        "physical_package_id: 'x' is no whole number",
+    ),
+    'no text': ('devices/system/cpu/online', '0-7é', 'cpu/online: cannot be read: it is not text'),
+}
+
+
+@pytest.mark.parametrize('name', _BAD)
+def test_files_that_are_missing_or_odd_are_named_with_the_way_out(name, seed3):
+    path, text, expected = _BAD[name]
+    target = seed3 / path
+    if text is not None:
+        target.write_text(text)
+    elif target.is_dir():
+        shutil.rmtree(target)
+    else:
+        target.unlink()
+    with pytest.raises(exception.UnreadableTopology, match=expected) as caught:
+        sysfs.read(seed3, pagesize_kib=4)
+    assert str(caught.value).endswith('; describe the machine by the output of `virsh capabilities` instead')
+
+
+def test_a_file_that_is_forbidden_is_named(seed3):
+    target = seed3 / 'devices/system/cpu/online'
+    target.unlink()
+    target.symlink_to(target)  # as unreadable for root as a forbidden file is for others
+    with pytest.raises(exception.UnreadableTopology, match='cpu/online: cannot be read: '):
+        sysfs.read(seed3, pagesize_kib=4)
+
+
+def test_a_directory_that_cannot_be_listed_is_named(seed3):
+    target = seed3 / 'devices/system/node'
+    shutil.rmtree(target)
+    target.symlink_to(target)
+    with pytest.raises(exception.UnreadableTopology, match='system/node: cannot be listed: '):
+        sysfs.read(seed3, pagesize_kib=4)
+
+
+def test_this_machine_is_a_host():
+    host = sysfs.read()
+    assert host.memory_mib > 0
+    assert host.shared_cpus.bit_count() <= os.cpu_count()
+    assert sysfs.facts().arch == os.uname().machine
