@@ -12,7 +12,7 @@ _HIDDEN = frozenset({'Cc', 'Cf', 'Cs', 'Co', 'Zl', 'Zp'})
 
 
 def escape(text: str) -> str:
-    """Return text in which what a terminal would not print as a character stands as an escape (ESC as ``x1b`` after a backslash)."""
+    """Return text in which every character that a terminal would not print stands as a backslash escape."""
     if text.isascii() and text.isprintable():
         return text
     return ''.join(_visible(character) for character in text)

@@ -250,9 +250,9 @@ def lines(refusal: Refusal) -> list[str]:
     """
     pairs: dict[Reason, list[str]] = {}  # by what was needed: what each host cell had
     for reason in refusal.reasons:
-        need = reason
-        if _has(reason):
-            need = replace(reason, available=None, host_cells=())
+        code = CODES.get(code_of(reason))
+        differs = code is not None and '{where}' in code.has
+        need = replace(reason, available=None, host_cells=()) if differs else reason
         pairs.setdefault(need, []).append(_has(reason))
     shared: dict[tuple[Reason, tuple[str, ...]], list[int]] = {}
     for need, had in pairs.items():

@@ -65,6 +65,14 @@ def _limit_shortfall(host_cell: HostCell, demand: Demand) -> Lack | None:
 
 def place(host_cell: HostCell, guest_cell: GuestCell, demand: Demand) -> CellPlacement:
     """Place a guest cell on a host cell that it fits: page size, pins and emulator CPUs."""
+    key = (guest_cell, demand.emulator)
+    placed: CellPlacement | None = host_cell.memo.get(key)
+    if placed is None:
+        placed = host_cell.memo[key] = _find_place(host_cell, guest_cell, demand)
+    return placed
+
+
+def _find_place(host_cell: HostCell, guest_cell: GuestCell, demand: Demand) -> CellPlacement:
     pagesize_kib = memory.page_size(host_cell, demand)
     if not demand.is_pinned:
         return CellPlacement(guest_cell, host_cell.id, pagesize_kib)

@@ -51,8 +51,9 @@ def _isolate_shortfall(host_cell: HostCell, demand: Demand) -> Lack | None:
     free = host_cell.free_cores
     if free.at_least[-1] < demand.dedicated:
         return Lack('threads.isolate', demand.dedicated, free.at_least[-1], 'cores')
-    if len(free.whole) < demand.dedicated + demand.emulator:
-        return Lack('threads.isolate.emulator', demand.dedicated + demand.emulator, len(free.whole), 'cores')
+    wanted = demand.dedicated + demand.emulator
+    if demand.emulator and len(host_cell.whole_cores) < wanted:
+        return Lack('threads.isolate.emulator', wanted, len(host_cell.whole_cores), 'cores')
     return None
 
 
@@ -76,7 +77,7 @@ def choose(host_cell: HostCell, demand: Demand) -> tuple[list[int], int, int]:
 
 
 def _choose_isolated(host_cell: HostCell, demand: Demand) -> tuple[list[int], int, int]:
-    whole = host_cell.free_cores.whole
+    whole = host_cell.whole_cores
     width = host_cell.shape.threads_per_core
     cores = [core for core in whole if core.bit_count() == width][: demand.dedicated]
     emulator = 0
@@ -92,13 +93,14 @@ def _most_threads_first(host_cell: HostCell, needed: int) -> list[int]:
     Where no even share suffices, every free thread counts, core by core.
     """
     free = host_cell.free_cores
-    width = len(free.at_least) - 1
-    even = next((threads for threads in range(width, 0, -1) if threads * free.at_least[threads] >= needed), None)
+    even = len(free.at_least) - 1
+    while even and even * free.at_least[even] < needed:
+        even -= 1
     chosen: list[int] = []
     for core in free.cores:
         if len(chosen) >= needed:
             break
-        if even is None:
+        if not even:
             chosen.extend(cpuset.ids(core))
         elif core.bit_count() >= even:
             chosen.extend(islice(cpuset.ids(core), even))

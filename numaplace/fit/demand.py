@@ -64,5 +64,9 @@ def demand_of(cell: GuestCell, limits: Limits | None, emulator: int) -> Demand:
 
 def demands(guest: Guest, limits: Limits | None) -> list[Demand]:
     """Return what each guest cell asks for; an isolated emulator's CPU goes with the first."""
-    isolated = guest.emulator_policy == ISOLATE
-    return [demand_of(cell, limits, int(isolated and index == 0)) for index, cell in enumerate(guest.cells)]
+    found: list[Demand] | None = guest.memo.get(limits)
+    if found is None:
+        isolated = guest.emulator_policy == ISOLATE
+        found = [demand_of(cell, limits, int(isolated and index == 0)) for index, cell in enumerate(guest.cells)]
+        guest.memo[limits] = found
+    return found

@@ -3,7 +3,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 __all__ = [
     'DEDICATED',
@@ -81,6 +82,7 @@ class Guest:
     :param cpu_topology: sockets, cores and threads, or None where not known
     :param realtime_vcpus: mask of the realtime vCPUs
     :param instance_uuid: kept for stored objects that carry one
+    :param memo: what others derived from this value, by their keys; it lives and goes with the value
     """
 
     vcpus: int
@@ -91,3 +93,4 @@ class Guest:
     realtime_vcpus: int = 0
     locked_memory: bool = False
     instance_uuid: str | None = None
+    memo: dict[Any, Any] = field(default_factory=dict, init=False, repr=False, compare=False)

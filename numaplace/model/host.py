@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from numaplace import cpuset, exception
 from numaplace.units import KIB_PER_MIB
@@ -94,17 +94,14 @@ def intern_shape(shape: CellShape) -> CellShape:
     return shape
 
 
-@dataclass(frozen=True, slots=True)
-class FreeCores:
+class FreeCores(NamedTuple):
     """Free dedicated CPUs of a host cell by core.
 
     :param cores: masks of the free CPUs of each core that has any, by lowest CPU of the core
-    :param whole: masks of the cores of which all threads are free
-    :param at_least: ``at_least[n]`` is the number of cores with n or more free threads; ``at_least[0]`` is 0
+    :param at_least: ``at_least[n]`` is the number of cores with n or more free threads, up to the widest core's
     """
 
     cores: tuple[int, ...]
-    whole: tuple[int, ...]
     at_least: tuple[int, ...]
 
 
@@ -145,7 +142,17 @@ class HostCell:
     @property
     def smallest_pages(self) -> Pages | None:
         """The pages of the smallest size, or None where the host names no pages."""
-        return min(self.pages, key=lambda pages: pages.size_kib, default=None)
+        smallest = None
+        for pages in self.pages:
+            if smallest is None or pages.size_kib < smallest.size_kib:
+                smallest = pages
+        return smallest
+
+    @property
+    def whole_cores(self) -> list[int]:
+        """Masks of the cores of which all threads are dedicated and free, by lowest CPU."""
+        free = self.free_cpus
+        return [core for core in self.shape.cores if core & free == core]
 
     @property
     def free_cores(self) -> FreeCores:
@@ -156,17 +163,13 @@ class HostCell:
 
     def _find_free_cores(self) -> FreeCores:
         free = self.free_cpus
-        cores, whole = [], []
+        cores = [left for core in self.shape.cores if (left := core & free)]
         at_least = [0] * (self.shape.threads_per_core + 1)
-        for core in self.shape.cores:
-            left = core & free
-            if left:
-                cores.append(left)
-                for threads in range(1, left.bit_count() + 1):
-                    at_least[threads] += 1
-                if left == core:
-                    whole.append(core)
-        return FreeCores(tuple(cores), tuple(whole), tuple(at_least))
+        for left in cores:
+            at_least[left.bit_count()] += 1
+        for threads in range(len(at_least) - 2, -1, -1):
+            at_least[threads] += at_least[threads + 1]
+        return FreeCores(tuple(cores), tuple(at_least))
 
     def consume(self, placed: CellPlacement) -> HostCell:
         """Return this cell with a guest cell counted in.

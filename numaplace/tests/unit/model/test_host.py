@@ -136,8 +136,8 @@ def test_a_cpu_without_known_siblings_is_a_core_of_its_own():
 def test_free_cores_know_whole_cores_and_counts_by_width():
     free = HOST.cell(0).free_cores
     assert free.cores == (0b10, 0b1100)
-    assert free.whole == (0b1100,)
-    assert free.at_least == (0, 2, 1)
+    assert free.at_least == (2, 2, 1)
+    assert HOST.cell(0).whole_cores == [0b1100]
 
 
 def test_whole_cores_are_found_around_cpus():
