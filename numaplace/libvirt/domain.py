@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -18,8 +19,10 @@ __all__ = ['write']
 
 _X86 = ('i686', 'x86_64')
 
+#: The usual machine type of each architecture that libvirt's schema and this package know.
 _MACHINES = {
     'aarch64': 'virt',
+    'armv7l': 'virt',
     'i686': 'q35',
     'ppc64': 'pseries',
     'ppc64le': 'pseries',
@@ -27,6 +30,9 @@ _MACHINES = {
     's390x': 's390-ccw-virtio',
     'x86_64': 'q35',
 }
+
+
+_MACHINE = re.compile(r'[a-zA-Z0-9_.-]+')
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,9 +82,16 @@ def write(
     :param machine: machine type, or None for the usual one of the architecture
     :returns: the text, as ``virsh dumpxml`` prints it
     :raises: :class:`~numaplace.exception.InvalidConfiguration` if the host has no CPUs any more for a vCPU,
-        :class:`~numaplace.exception.UsageInvalid` for a host cell that does not exist
+        :class:`~numaplace.exception.UsageInvalid` for a host cell that does not exist,
+        :class:`~numaplace.exception.Invalid` for an architecture or a machine type that cannot be one
     """
-    machine = machine or _MACHINES.get(arch) or 'virt'
+    if arch not in _MACHINES:
+        raise exception.Invalid(f'architecture {arch!r}: expected one of {", ".join(_MACHINES)}')
+    machine = machine or _MACHINES[arch]
+    if not _MACHINE.fullmatch(machine):
+        raise exception.Invalid(
+            f"machine type {machine!r}: expected letters, digits, '.', '_' and '-' as in {_MACHINES[arch]!r}"
+        )
     domain = _Domain(name, uuid, title, placement, host, domain_type, arch, machine)
     return xmltext.write(element('domain', {'type': domain_type}, *(build(domain) for build in _ELEMENTS)))
 

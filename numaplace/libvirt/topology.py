@@ -67,7 +67,6 @@ class Options(TypedDict, total=False):
 
     shared_cpus: int | None
     dedicated_cpus: int | None
-    pin_set: int | None
     reserved: Mapping[int, Mapping[int, int]]
     networks: Mapping[int, Networks]
 
@@ -77,7 +76,6 @@ def host(
     *,
     shared_cpus: int | None = None,
     dedicated_cpus: int | None = None,
-    pin_set: int | None = None,
     reserved: Mapping[int, Mapping[int, int]] = MappingProxyType({}),
     networks: Mapping[int, Networks] = MappingProxyType({}),
 ) -> Host:
@@ -85,18 +83,17 @@ def host(
 
     :param shared_cpus: mask of ``cpu_shared_set``, or None where it is not set
     :param dedicated_cpus: mask of ``cpu_dedicated_set``, or None where it is not set; where neither is set,
-        each CPU is in both sets
-    :param pin_set: mask of the deprecated ``vcpu_pin_set``: both sets, whatever ``cpu_shared_set`` says
+        each CPU is in both sets, and the deprecated ``vcpu_pin_set`` is given as both sets
     :param reserved: pages kept back (``reserved_huge_pages``), by cell id and page size in KiB
     :param networks: networks with affinity to a cell, by cell id
-    :raises: :class:`~numaplace.exception.InvalidConfiguration` if the sets overlap or name CPUs that are not
+    :raises: :class:`~numaplace.exception.InvalidConfiguration` if the sets overlap in part or name CPUs that are not
         online here, :class:`~numaplace.exception.InvalidReservedMemoryPagesOption` if pages are reserved that
         do not exist, :class:`~numaplace.exception.InvalidNetworkNUMAAffinity` for a cell that does not exist
     """
     online = 0
     for cell in found:
         online |= cell.cpus
-    shared, dedicated = _divide(online, shared_cpus, dedicated_cpus, pin_set)
+    shared, dedicated = _divide(online, shared_cpus, dedicated_cpus)
     _check_cells(found, reserved, networks)
     return Host(
         tuple(
@@ -109,23 +106,17 @@ def host(
     )
 
 
-def _divide(online: int, shared: int | None, dedicated: int | None, pin_set: int | None) -> tuple[int, int]:
-    sets = {'[compute] cpu_shared_set': shared, '[compute] cpu_dedicated_set': dedicated, 'vcpu_pin_set': pin_set}
-    for option, cpus in sets.items():
-        if cpus is not None:
-            _check_set(option, cpus, online)
-    if pin_set is not None:
-        if dedicated is not None:
-            raise exception.InvalidConfiguration(
-                f'vcpu_pin_set = {cpuset.text(pin_set)} and [compute] cpu_dedicated_set = {cpuset.text(dedicated)} '
-                'cannot be set together: expected [compute] cpu_shared_set and [compute] cpu_dedicated_set'
-            )
-        return pin_set, pin_set
+def _divide(online: int, shared: int | None, dedicated: int | None) -> tuple[int, int]:
     if shared is None and dedicated is None:
         return online, online
+    if shared == dedicated is not None:
+        _check_set('vcpu_pin_set', dedicated, online)
+        return dedicated, dedicated
+    for option, cpus in (('cpu_shared_set', shared), ('cpu_dedicated_set', dedicated)):
+        if cpus is not None:
+            _check_set(f'[compute] {option}', cpus, online)
     shared, dedicated = shared or 0, dedicated or 0
-    # Equal sets are what the old ``vcpu_pin_set`` means: each of its CPUs serves both.
-    if (both := shared & dedicated) and shared != dedicated:
+    if both := shared & dedicated:
         raise exception.InvalidConfiguration(
             f'[compute] cpu_shared_set = {cpuset.text(shared)} and [compute] cpu_dedicated_set = '
             f'{cpuset.text(dedicated)} both hold CPUs {cpuset.text(both)}: expected two sets without a common CPU '

@@ -139,6 +139,12 @@ def test_the_emulator_is_kept_to(name, expected):
     assert _parse(name).find('cputune/emulatorpin').get('cpuset') == expected
 
 
+def test_the_emulator_that_nothing_was_reserved_for_uses_the_guests_cpus():
+    placement = placed(cell(0, '0-1', 64, {0: 2, 1: 3}), emulator_policy='isolate')
+    root = etree.fromstring(Sample(samples.host('seed3'), placement).xml())
+    assert root.find('cputune/emulatorpin').get('cpuset') == '2-3'
+
+
 def test_the_emulator_of_a_guest_with_nothing_but_realtime_vcpus_uses_their_cpus():
     placement = placed(cell(0, '0-1', 64, {0: 2, 1: 3}), realtime_vcpus=0b11)
     root = etree.fromstring(Sample(samples.host('seed3'), placement).xml())
@@ -236,6 +242,18 @@ def test_a_shared_vcpu_on_a_host_cell_without_shared_cpus_is_a_fault():
     sample = Sample(samples.host('seed3', '0', '1-7'), placed(cell(0, '0', 64), cell(1, '1', 64)))
     with pytest.raises(exception.InvalidConfiguration, match=r'guest cell 1: .* vCPU 1: .* host cell 1 .* \(none\)'):
         sample.xml()
+
+
+@pytest.mark.parametrize(
+    ('options', 'expected'),
+    [
+        ({'arch': 'amd64'}, "architecture 'amd64': expected one of aarch64, .*x86_64"),
+        ({'machine': "q35'\x1b"}, r"""machine type "q35'\\x1b": expected letters, digits, .* as in 'q35'"""),
+    ],
+)
+def test_an_architecture_or_machine_that_libvirt_cannot_know_is_a_fault(options, expected):
+    with pytest.raises(exception.Invalid, match=expected):
+        SAMPLES['one cell'].xml(**options)
 
 
 def test_a_host_cell_that_does_not_exist_is_a_fault():

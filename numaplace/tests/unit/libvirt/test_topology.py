@@ -40,8 +40,7 @@ def _sets(host):
         ({'shared_cpus': '0-3'}, [('0-1', ''), ('2-3', '')]),
         ({'dedicated_cpus': '2-7'}, [('', '4-5'), ('', '2-3,6-7')]),
         ({'shared_cpus': '0,2', 'dedicated_cpus': '4-7'}, [('0', '4-5'), ('2', '6-7')]),
-        ({'pin_set': '4-7'}, [('4-5', '4-5'), ('6-7', '6-7')]),
-        ({'pin_set': '4-7', 'shared_cpus': '0'}, [('4-5', '4-5'), ('6-7', '6-7')]),
+        ({'shared_cpus': '4-7', 'dedicated_cpus': '4-7'}, [('4-5', '4-5'), ('6-7', '6-7')]),
     ],
 )
 def test_the_options_divide_the_cpus(options, expected):
@@ -88,7 +87,7 @@ _BAD = {
         r'\[compute\] cpu_dedicated_set = 64: CPUs 64 are not among',
     ),
     'a pinned CPU that is not there': (
-        {'pin_set': cpuset.parse('64')},
+        {'shared_cpus': 1 << 64, 'dedicated_cpus': 1 << 64},
         exception.InvalidConfiguration,
         r'vcpu_pin_set = 64: CPUs 64 are not among',
     ),
@@ -101,11 +100,6 @@ _BAD = {
         {'shared_cpus': 0},
         exception.InvalidConfiguration,
         r'\[compute\] cpu_shared_set holds no CPU: expected some of .* 0-7',
-    ),
-    'the old option beside the new one': (
-        {'pin_set': 1, 'dedicated_cpus': 2},
-        exception.InvalidConfiguration,
-        r'vcpu_pin_set = 0 and \[compute\] cpu_dedicated_set = 1 cannot be set together',
     ),
     'pages of an unknown cell': (
         {'reserved': {1: {2048: 1}}},
