@@ -11,12 +11,12 @@ OPTIONS: list[cfg.Opt] = [
     cfg.StrOpt(
         'connection',
         secret=True,
-        sample_default='sqlite:///$XDG_DATA_HOME/numaplace/numaplace.db',
+        sample_default='sqlite:///$XDG_DATA_HOME/numaplace/numaplace.sqlite',
         help="""
 Database of numaplace. Unset, an SQLite file in the data directory of the user is used, and made when it is missing.
 ``[database] connection`` belongs to Nova and is never used.
 
-Form: a URL such as ``sqlite:////var/lib/numaplace/numaplace.db``, ``mysql+pymysql://user:password@host/numaplace``
+Form: a URL such as ``sqlite:////var/lib/numaplace/numaplace.sqlite``, ``mysql+pymysql://user:password@host/numaplace``
 or ``postgresql+psycopg2://user:password@host/numaplace``.
 """,
     ),
