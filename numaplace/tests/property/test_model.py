@@ -69,7 +69,7 @@ def test_free_cores_are_the_free_cpus_by_core(host):
         for threads in range(1, cell.shape.threads_per_core + 1):
             wide_enough = sum(core.bit_count() >= threads for core in cell.free_cores.cores)
             assert wide_enough == cell.free_cores.at_least[threads]
-        for core in cell.free_cores.whole:
+        for core in cell.whole_cores:
             assert core in cell.shape.cores
             assert core == core & cell.free_cpus
 
