@@ -169,11 +169,7 @@ class Database:
         _check_name('availability zone', record.availability_zone)
         with self._transaction(self._writer) as session:
             row = ComputeNode(host=record.name, uuid=record.uuid, generation=0, **convert.host_values(record))
-            session.add(row)
-            try:
-                session.flush()
-            except IntegrityError:
-                raise exception.AlreadyExists(f'a host {record.name!r} exists') from None
+            _insert(session, row, known=f'a host {record.name!r} exists')
             return convert.host_record(row)
 
     def change_host(self, name: str, change: Callable[[HostRecord, list[InstanceRecord]], HostRecord]) -> HostRecord:
@@ -239,6 +235,7 @@ class Database:
 
         :param place: decides by the host as it is now; a refusal leaves the database unchanged
         :raises: :class:`~numaplace.exception.NotFound` for an unknown host,
+            :class:`~numaplace.exception.AlreadyExists` for a known UUID,
             :class:`~numaplace.exception.ConcurrentUpdate` if another change of the host came first
         """
         _check_name('server name', request.name)
@@ -251,11 +248,8 @@ class Database:
             # The host goes first: its row is the lock that everybody takes before writing anything else.
             _replace_host(session, record, convert.usage_values(used))
             row = Instance(**convert.instance_values(request, host_name))
-            session.add(row)
-            session.flush()
             extra = InstanceExtra(**convert.instance_extra_values(request.uuid, placement))
-            session.add(extra)
-            session.flush()
+            _insert(session, row, extra, known=f'a server with the UUID {request.uuid!r} exists')
             return convert.instance_record(row, extra, used)
 
     def release(self, instance_uuid: str) -> InstanceRecord:
@@ -269,7 +263,7 @@ class Database:
         with self._transaction(self._writer) as session:
             for instance in _instances(session, Instance.uuid == instance_uuid):
                 record = _host(session, instance.host)
-                _replace_host(session, record, convert.usage_values(record.host.release(instance.placement)))
+                _replace_host(session, record, convert.usage_values(_without(record, instance)))
                 session.execute(sa.delete(Instance).where(Instance.uuid == instance_uuid))
                 return instance
         raise exception.NotFound(f'there is no server {instance_uuid!r}')
@@ -284,6 +278,15 @@ def _check_name(what: str, name: str) -> None:
         raise exception.Invalid(f'{what} has {len(name)} characters: expected 1 to {models.NAME_LENGTH}')
     if '\0' in name or any('\ud800' <= character <= '\udfff' for character in name):
         raise exception.Invalid(f'{what} {name!r} holds a character that is no text: NUL, or a byte that is no UTF-8')
+
+
+def _insert(session: Session, *rows: models.Base, known: str) -> None:
+    try:
+        for row in rows:
+            session.add(row)
+            session.flush()
+    except IntegrityError:
+        raise exception.AlreadyExists(known) from None
 
 
 def _flavor(session: Session, name_or_id: str, *, lock: bool = False) -> FlavorRecord:
@@ -319,6 +322,13 @@ def _instances(session: Session, *criteria: sa.ColumnElement[bool]) -> list[Inst
             hosts[node.host] = convert.host_record(node).host
         records.append(convert.instance_record(row, extra, hosts[node.host]))
     return records
+
+
+def _without(record: HostRecord, instance: InstanceRecord) -> Host:
+    try:
+        return record.host.release(instance.placement)
+    except exception.NumaplaceException as error:
+        raise type(error)(f'server {instance.uuid} on host {record.name!r}: {error}') from error
 
 
 def _as_read(record: HostRecord) -> tuple[sa.ColumnElement[bool], ...]:

@@ -10,6 +10,7 @@ from datetime import datetime
 from typing import Any
 
 from numaplace.model import Guest, Host, Placement
+from numaplace.request import Flavor
 
 __all__ = ['DISABLED', 'DOWN', 'ENABLED', 'UP', 'FlavorRecord', 'HostRecord', 'InstanceRecord', 'InstanceRequest']
 
@@ -20,18 +21,12 @@ UP, DOWN = 'up', 'down'
 
 
 @dataclass(frozen=True, slots=True)
-class FlavorRecord:
-    """A flavor.
+class FlavorRecord(Flavor):
+    """A flavor as it is stored.
 
     :param id: what users may name it by instead of its name
-    :param extra_specs: keys such as ``hw:numa_nodes``
     """
 
-    name: str
-    vcpus: int
-    memory_mib: int
-    disk_gib: int = 0
-    extra_specs: Mapping[str, str] = field(default_factory=dict)
     id: str = field(default_factory=lambda: str(uuid.uuid4()))
     swap_mib: int = 0
     ephemeral_gib: int = 0

@@ -89,9 +89,9 @@ def upgrade(engine: Engine) -> str:
 
 
 def _migrate(connection: Connection) -> None:
-    from alembic import command, config  # noqa: PLC0415 - only databases that are new or old pay for the import
+    logging.getLogger('alembic').setLevel(logging.WARNING)  # before the import, which logs already
+    from alembic import command, config  # noqa: PLC0415 - only databases that are new or old pay for it
 
-    logging.getLogger('alembic').setLevel(logging.WARNING)
     settings = config.Config()
     settings.set_main_option('script_location', str(Path(__file__).parent / 'migrations').replace('%', '%%'))
     settings.attributes['connection'] = connection

@@ -1,0 +1,185 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Opening and upgrading databases: ours, new ones, and those of others."""
+
+import hashlib
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+from alembic.autogenerate import compare_metadata
+from alembic.config import Config
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
+
+import numaplace.db.migrations
+from numaplace import exception
+from numaplace.db import api, engine, models
+from numaplace.db.migrations import REVISIONS, VERSION_TABLE
+
+
+def execute(url: str, *statements: str) -> None:
+    opened = engine.create(engine.open_url(url))
+    with engine.writer(opened).begin() as connection:
+        for statement in statements:
+            connection.execute(sa.text(statement))
+    opened.dispose()
+
+
+def test_migrations_make_the_tables_of_the_models(database_url):
+    """Comparing the migrated database with the models finds no difference."""
+    assert api.upgrade(database_url) == REVISIONS[-1]
+    opened = engine.create(engine.open_url(database_url))
+    with opened.connect() as connection:
+        context = MigrationContext.configure(connection, opts={'version_table': VERSION_TABLE, 'compare_type': True})
+        difference = compare_metadata(context, models.Base.metadata)
+    opened.dispose()
+    assert difference == []
+
+
+def test_the_known_revisions_are_those_of_the_scripts():
+    settings = Config()
+    settings.set_main_option('script_location', str(Path(numaplace.db.migrations.__file__).parent))
+    scripts = ScriptDirectory.from_config(settings).walk_revisions()
+    assert tuple(script.revision for script in scripts)[::-1] == REVISIONS
+
+
+def test_an_upgrade_of_an_upgraded_database_changes_nothing(database_url):
+    api.upgrade(database_url)
+    assert api.upgrade(database_url) == REVISIONS[-1]
+    with api.connect(database_url) as database:
+        assert database.hosts() == []
+
+
+def test_a_new_sqlite_file_gets_its_tables(sqlite_url):
+    with api.connect(sqlite_url) as database:
+        assert database.flavors() == []
+
+
+def test_an_empty_server_database_is_not_filled_unasked(database_url):
+    if database_url.startswith('sqlite'):
+        pytest.skip('a new SQLite file is filled')
+    with pytest.raises(exception.UnknownDatabase, match="no tables yet; 'numaplace db upgrade' creates them"):
+        api.connect(database_url)
+
+
+def test_ten_first_commands_at_once_find_one_set_of_tables(sqlite_url):
+    """Ten processes open the same new file; each succeeds."""
+    code = f'from numaplace.db import api; print(api.connect({sqlite_url!r}).hosts())'
+    running = [
+        subprocess.Popen([sys.executable, '-c', code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        for _ in range(10)
+    ]
+    assert [process.communicate() for process in running] == [('[]\n', '')] * 10
+
+
+def test_alembic_says_nothing(sqlite_url):
+    """Not even when logging shows everything from INFO."""
+    code = f'import logging; logging.basicConfig(level=20); from numaplace.db import api; api.upgrade({sqlite_url!r})'
+    done = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True, check=True)
+    assert (done.stdout, done.stderr) == ('', '')
+
+
+def test_the_default_is_a_file_in_the_data_directory(tmp_path, monkeypatch):
+    monkeypatch.setenv('XDG_DATA_HOME', str(tmp_path / 'data'))
+    api.connect().close()
+    assert (tmp_path / 'data' / 'numaplace' / 'numaplace.sqlite').is_file()
+
+
+def test_without_a_data_directory_the_default_is_in_the_home_directory(tmp_path, monkeypatch):
+    monkeypatch.delenv('XDG_DATA_HOME', raising=False)
+    monkeypatch.setenv('HOME', str(tmp_path))
+    assert api.default_url() == f'sqlite:///{tmp_path}/.local/share/numaplace/numaplace.sqlite'
+
+
+NOVA = ('CREATE TABLE alembic_version (version_num VARCHAR(32))', 'CREATE TABLE compute_nodes (id INTEGER)')
+
+
+@pytest.mark.parametrize('open_database', [api.connect, api.upgrade])
+@pytest.mark.parametrize(
+    ('statements', 'message'),
+    [
+        pytest.param(NOVA, "it holds Nova's tables", id="Nova's cell database"),
+        pytest.param(('CREATE TABLE cell_mappings (id INTEGER)',), "it holds Nova's tables", id="Nova's API database"),
+        pytest.param(
+            ('CREATE TABLE books (id INTEGER)',), r"it holds tables that are not numaplace's \('books'\)", id='other'
+        ),
+        pytest.param(
+            (
+                f'CREATE TABLE {VERSION_TABLE} (version_num VARCHAR(32))',
+                f"INSERT INTO {VERSION_TABLE} VALUES ('9999')",
+            ),
+            "revision '9999', which a newer release made; known is '0001'",
+            id='newer',
+        ),
+    ],
+)
+def test_a_database_of_others_is_refused(database_url, statements, message, open_database):
+    execute(database_url, *statements)
+    with pytest.raises(exception.UnknownDatabase, match=message):
+        open_database(database_url)
+
+
+@pytest.mark.parametrize('open_database', [api.connect, api.upgrade])
+def test_a_refused_file_is_left_as_it_is(sqlite_url, tmp_path, open_database):
+    execute(sqlite_url, *NOVA)
+    before = hashlib.sha256((tmp_path / 'numaplace.sqlite').read_bytes()).hexdigest()
+    with pytest.raises(exception.UnknownDatabase):
+        open_database(sqlite_url)
+    assert hashlib.sha256((tmp_path / 'numaplace.sqlite').read_bytes()).hexdigest() == before
+    assert os.listdir(tmp_path) == ['numaplace.sqlite']
+
+
+def test_an_interrupted_upgrade_leaves_no_table(database_url, monkeypatch):
+    """MariaDB alone commits each table by itself."""
+    if database_url.startswith('mysql'):
+        pytest.skip('MariaDB cannot create tables in a transaction')
+    opened = engine.create(engine.open_url(database_url))
+
+    @sa.event.listens_for(sa.Engine, 'before_cursor_execute')
+    def interrupt(connection, cursor, statement, *_rest):
+        if 'CREATE TABLE pci_devices' in statement:
+            raise KeyboardInterrupt
+
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            api.upgrade(database_url)
+    finally:
+        sa.event.remove(sa.Engine, 'before_cursor_execute', interrupt)
+    with opened.connect() as connection:
+        assert sa.inspect(connection).get_table_names() == []
+    opened.dispose()
+
+
+def test_a_file_that_is_no_database_is_refused(tmp_path):
+    (tmp_path / 'notes.txt').write_text('these are notes, and more than sixteen of their bytes\n' * 20)
+    with pytest.raises(exception.UnknownDatabase, match=r'notes\.txt: file is not a database$'):
+        api.connect(f'sqlite:///{tmp_path}/notes.txt')
+
+
+@pytest.mark.parametrize(
+    ('url', 'message'),
+    [
+        ('sqlite:////proc/numaplace.sqlite', r'sqlite:////proc/numaplace\.sqlite: unable to open database file$'),
+        ('sqlite:////nowhere/at/all.sqlite', r'sqlite:////nowhere/at/all\.sqlite: unable to open database file$'),
+        ('nonsense', "'nonsense' is no URL: expected sqlite:///FILE, "),
+        ('oracle://scott:tiger@localhost/x', r"oracle://scott:\*\*\*@localhost/x: 'oracle' is not supported"),
+        ('mysql+nothing://root@localhost/x', "the driver 'mysql\\+nothing' is not installed"),
+        ('mysql://root:tiger@127.0.0.1:9/x', r"mysql\+pymysql://root:\*\*\*@127\.0\.0\.1:9/x: .*Can't connect"),
+        ('postgresql://me:tiger@127.0.0.1:9/x?sslpassword=tiger', r'127\.0\.0\.1:9/x: .*refused'),
+        ('mysql://root:tiger@127.0.0.1:nine/x', "'mysql://\\*\\*\\*@127.0.0.1:nine/x' is no URL"),
+    ],
+)
+def test_a_database_that_cannot_be_opened_is_named_in_one_line_without_its_password(url, message):
+    with pytest.raises(exception.UnknownDatabase, match=message) as caught:
+        api.connect(url)
+    assert '\n' not in str(caught.value)
+    assert 'tiger' not in str(caught.value)
+
+
+def test_a_data_directory_that_cannot_be_made_is_named(monkeypatch):
+    monkeypatch.setenv('XDG_DATA_HOME', '/proc/data')
+    with pytest.raises(exception.UnknownDatabase, match="No such file or directory: '/proc/data'"):
+        api.connect()
