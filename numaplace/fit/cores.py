@@ -37,8 +37,9 @@ def _require_shortfall(host_cell: HostCell, demand: Demand) -> Lack | None:
         return Lack('threads.require.smt', 2, 1, 'threads per core')
     at_least = host_cell.free_cores.at_least
     best = max(threads * at_least[threads] for threads in range(2, len(at_least)))
-    if best < max(demand.dedicated, 1):
-        return Lack('threads.require', demand.dedicated, best, 'CPUs')
+    needed = max(demand.dedicated, 1)
+    if best < needed:
+        return Lack('threads.require', needed, best, 'CPUs')
     return None
 
 

@@ -72,7 +72,7 @@ def _page_shortfall(host_cell: HostCell, demand: Demand) -> Lack | None:
     if not candidates:
         if asked > 0:
             return Lack(f'pages.{asked}', -(-memory_kib // asked), 0, 'pages')
-        return Lack('pages.large' if asked == PAGES_LARGE else 'pages.none', 1, 0, 'page sizes')
+        return Lack('pages.large' if host_cell.pages else 'pages.none', 1, 0, 'page sizes')
     whole = [pages for pages in candidates if memory_kib % pages.size_kib == 0]
     if not whole:
         return Lack('memory.multiple', memory_kib, candidates[-1].size_kib, 'KiB')

@@ -1,0 +1,99 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Judge the engine over many seeded cases: ``python -m numaplace.tests.property.sweep --cases N --seed S --jobs J``."""
+
+import argparse
+import json
+import multiprocessing
+import sys
+import time
+from typing import NamedTuple
+
+from numaplace.tests.property import cases, judge
+
+__all__ = ['Report', 'run']
+
+#: Cases that a process judges between two reports.
+_CHUNK = 500
+#: Every so many cases, the guests of that many cases go to one host.
+_CHAIN = 5
+
+
+class Report(NamedTuple):
+    """What a sweep found: how many cases, how many of them fit, and ``(seed, faults)`` of the faulty ones."""
+
+    cases: int
+    fitting: int
+    faulty: list[tuple[int, list[str]]]
+
+
+def _judge(seeds: range) -> Report:
+    fitting, faulty = 0, []
+    for seed in seeds:
+        case = cases.draw(seed)
+        found = judge.faults(case)
+        if seed % _CHAIN == 0:
+            found += judge.chain_faults([case, *(cases.draw(seed + more) for more in range(1, _CHAIN))])
+        fitting += bool(cases.place(case))
+        if found:
+            faulty.append((seed, found))
+    return Report(len(seeds), fitting, faulty)
+
+
+def _judged(count: int, seed: int, jobs: int):
+    chunks = [range(first, min(first + _CHUNK, seed + count)) for first in range(seed, seed + count, _CHUNK)]
+    if jobs == 1:
+        yield from map(_judge, chunks)
+        return
+    with multiprocessing.get_context('spawn').Pool(jobs) as pool:
+        yield from pool.imap(_judge, chunks)
+
+
+def run(count: int, seed: int = 0, jobs: int = 1, progress=lambda done: None) -> Report:
+    """Judge the cases of the seeds from `seed` on.
+
+    :param jobs: number of processes
+    :param progress: is told now and then how many cases are done
+    """
+    total = Report(0, 0, [])
+    for part in _judged(count, seed, jobs):
+        total = Report(total.cases + part.cases, total.fitting + part.fitting, total.faulty + part.faulty)
+        progress(total)
+    return total
+
+
+def _parse(arguments: list[str]) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog='python -m numaplace.tests.property.sweep', description=__doc__)
+    parser.add_argument('--cases', type=int, default=100_000, help='how many (default: %(default)s)')
+    parser.add_argument('--seed', type=int, default=0, help='the first seed (default: %(default)s)')
+    parser.add_argument('--jobs', type=int, default=1, help='number of processes (default: %(default)s)')
+    return parser.parse_args(arguments)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Judge, print count and rate, and the smallest form of the first faulty case; the status is 1 if there is one."""
+    options = _parse(sys.argv[1:] if arguments is None else arguments)
+    start = time.monotonic()
+
+    def show(report: Report) -> None:
+        rate = report.cases / (time.monotonic() - start)
+        state = f'{report.cases} cases, {report.fitting} fit, {len(report.faulty)} faulty, {rate:.0f} a second'
+        sys.stdout.write(f'\r{state}' if sys.stdout.isatty() else f'{state}\n' if report.cases % 100_000 == 0 else '')
+        sys.stdout.flush()
+
+    report = run(options.cases, options.seed, options.jobs, show)
+    seconds = time.monotonic() - start
+    print(  # noqa: T201
+        f'\n{report.cases} cases from seed {options.seed} in {seconds:.0f} s, {report.cases / seconds:.0f} a second: '
+        f'{report.fitting} fit, {len(report.faulty)} faulty'
+    )
+    for seed, found in report.faulty[:20]:
+        print(f'seed {seed}: {len(found)} faults: {found[0]}')  # noqa: T201
+    for seed, _found in report.faulty[:1]:
+        case = cases.draw(seed)
+        if judge.faults(case):
+            print(json.dumps(judge.smallest(case, judge.faults), indent=1))  # noqa: T201
+    return 1 if report.faulty else 0
+
+
+if __name__ == '__main__':
+    sys.exit(main())
