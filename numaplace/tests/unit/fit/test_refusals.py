@@ -1,0 +1,209 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Every cause for which a guest does not fit has its code, its numbers and its cells."""
+
+import pytest
+
+from numaplace import explain, fit
+from numaplace.model import PAGES_ANY, PAGES_LARGE, PAGES_SMALL, Guest, Limits, Networks, Placement, Reason
+from numaplace.tests.unit.fit.builders import cell, guest, guest_cell, host, pages
+
+PAIR = {'guest_cells': (0,), 'host_cells': (0,)}
+SMALL, HUGE = pages(4, 262144), pages(2048, 512, used=400, reserved=12)
+NO_LIMIT = Limits(16.0, 16.0)
+
+# name: host cell, guest cell, further arguments, reason
+ONE_CELL = {
+    'more pinned vCPUs than dedicated CPUs': (
+        cell(cpus='0-1'),
+        guest_cell(0, '0-3'),
+        {},
+        Reason('cpus.dedicated.total', 4, 2, 'CPUs', **PAIR),
+    ),
+    'dedicated CPUs that others hold': (
+        cell(pinned='0-1'),
+        guest_cell(0, '0-2'),
+        {},
+        Reason('cpus.dedicated.free', 3, 2, 'CPUs', **PAIR),
+    ),
+    'a shared guest against itself': (
+        cell(shared='0-1'),
+        guest_cell(0, '0-2', 'shared'),
+        {'limits': NO_LIMIT},
+        Reason('cpus.shared.total', 3, 2, 'CPUs', **PAIR),
+    ),
+    'shared vCPUs over the limit': (
+        cell(cpu_usage=7),
+        guest_cell(0, '0-1', None),
+        {'limits': Limits(2.0, 1.0)},
+        Reason('cpus.shared.limit', 2, 1.0, 'vCPUs', **PAIR),
+    ),
+    'memory over the limit': (
+        cell(used_mib=4000),
+        guest_cell(0, '0', 'shared'),
+        {'limits': Limits(2.0, 1.0)},
+        Reason('memory.limit', 512, 96.0, 'MiB', **PAIR),
+    ),
+    'a pinned guest on memory in use': (
+        cell(used_mib=4000),
+        guest_cell(0, '0'),
+        {},
+        Reason('memory.free', 512, 96, 'MiB', **PAIR),
+    ),
+    'a pinned guest on small pages in use': (
+        cell(sizes=(pages(4, 262144, used=200000),)),
+        guest_cell(0, '0'),
+        {},
+        Reason('memory.free', 512, 242, 'MiB', **PAIR),
+    ),
+    'a shared guest larger than the cell': (
+        cell(memory_mib=256),
+        guest_cell(0, '0', 'shared'),
+        {},
+        Reason('memory.total', 512, 256, 'MiB', **PAIR),
+    ),
+    'huge pages in use or reserved': (
+        cell(sizes=(SMALL, HUGE)),
+        guest_cell(0, '0', pagesize_kib=2048),
+        {},
+        Reason('pages.2048', 256, 100, 'pages', **PAIR),
+    ),
+    'a page size that the cell does not have': (
+        cell(sizes=(SMALL, HUGE)),
+        guest_cell(0, '0', pagesize_kib=1048576),
+        {},
+        Reason('pages.1048576', 1, 0, 'pages', **PAIR),
+    ),
+    'large, the fullest size named': (
+        cell(sizes=(SMALL, HUGE, pages(1048576, 0))),
+        guest_cell(0, '0', pagesize_kib=PAGES_LARGE),
+        {},
+        Reason('pages.2048', 256, 100, 'pages', **PAIR),
+    ),
+    'large on small pages alone': (
+        cell(sizes=(SMALL,)),
+        guest_cell(0, '0', pagesize_kib=PAGES_LARGE),
+        {},
+        Reason('pages.large', 1, 0, 'page sizes', **PAIR),
+    ),
+    'a page size of a cell without any': (
+        cell(),
+        guest_cell(0, '0', pagesize_kib=PAGES_ANY),
+        {},
+        Reason('pages.none', 1, 0, 'page sizes', **PAIR),
+    ),
+    'memory that is no whole number of pages': (
+        cell(sizes=(pages(1048576, 4),)),
+        guest_cell(0, '0', pagesize_kib=PAGES_SMALL),
+        {},
+        Reason('memory.multiple', 524288, 1048576, 'KiB', **PAIR),
+    ),
+    'require without SMT': (
+        cell(siblings='0 1 2 3'),
+        guest_cell(0, '0-1', thread_policy='require'),
+        {},
+        Reason('threads.require.smt', 2, 1, 'threads per core', **PAIR),
+    ),
+    'require where each core has one free thread': (
+        cell(siblings='0-1 2-3', pinned='0,2'),
+        guest_cell(0, '0-1', thread_policy='require'),
+        {},
+        Reason('threads.require', 2, 0, 'CPUs', **PAIR),
+    ),
+    'isolate without enough free cores': (
+        cell(siblings='0-1 2-3', pinned='0'),
+        guest_cell(0, '0-1', thread_policy='isolate'),
+        {},
+        Reason('threads.isolate', 2, 1, 'cores', **PAIR),
+    ),
+    'isolate on SMT with a dedicated set': (
+        cell(siblings='0-1 2-3', shared='4-7'),
+        guest_cell(0, '0', thread_policy='isolate'),
+        {},
+        Reason('threads.isolate.smt', 1, 2, 'threads per core', **PAIR),
+    ),
+    'isolate with an emulator and no core for it': (
+        cell(siblings='0-1 2-3'),
+        guest_cell(0, '0-1', thread_policy='isolate'),
+        {'emulator': 'isolate'},
+        Reason('threads.isolate.emulator', 3, 2, 'cores', **PAIR),
+    ),
+    'an emulator without a dedicated vCPU beside it': (
+        cell(),
+        guest_cell(0, '0-1', 'mixed'),
+        {'emulator': 'isolate'},
+        Reason('cpus.dedicated.none', 1, 0, 'vCPUs', **PAIR),
+    ),
+    'a physical network far from the cell that fits': (
+        cell(),
+        guest_cell(0, '0-1'),
+        {'networks': Networks(frozenset({'far'})), 'others': (cell(1, '4', physnets='far'),)},
+        Reason('network.physnet', 1, 0, 'cells', (), (1,), 'far'),
+    ),
+    'a tunnel far from the cell that fits': (
+        cell(),
+        guest_cell(0, '0-1'),
+        {'networks': Networks(tunneled=True), 'others': (cell(1, '4', tunneled=True),)},
+        Reason('network.tunnel', 1, 0, 'cells', (), (1,)),
+    ),
+    'two networks that no one cell is near to': (
+        cell(physnets='a'),
+        guest_cell(0, '0'),
+        {'networks': Networks(frozenset({'a', 'b'})), 'others': (cell(1, '4', physnets='b'),)},
+        Reason('network.joint', subject='a, b'),
+    ),
+}
+
+
+@pytest.mark.parametrize('name', ONE_CELL)
+def test_a_cause_is_named_with_its_numbers(name):
+    host_cell, asked, more, expected = ONE_CELL[name]
+    others, emulator = more.pop('others', ()), more.pop('emulator', None)
+    refusal = fit.place(host(host_cell, *others), guest(asked, emulator=emulator), **more)
+    assert not refusal
+    assert expected in refusal.reasons
+
+
+def test_more_guest_cells_than_host_cells_are_too_many():
+    refusal = fit.place(host(cell()), guest(guest_cell(0, '0'), guest_cell(1, '1')))
+    assert refusal.reasons == (Reason('cells.count', 2, 1, 'cells'),)
+
+
+def test_guest_cells_that_fit_one_host_cell_compete_for_it():
+    """Both fit host cell 5 and nothing else: a Hall violator of two guest cells and one host cell."""
+    refusal = fit.place(
+        host(cell(5, '0-3'), cell(6, '4'), cell(7, '5')),
+        guest(guest_cell(0, '0-1'), guest_cell(1, '2-3'), guest_cell(2, '4')),
+    )
+    assert Reason('cells.assignment', 2, 1, 'cells', (0, 1), (5,)) in refusal.reasons
+    assert len(refusal.reasons) == 5  # and two guest cells on two host cells each
+
+
+def test_a_floating_guest_needs_the_memory_of_the_whole_host():
+    small = host(cell(memory_mib=512))
+    assert fit.place(small, Guest(64, 512)) == Placement(Guest(64, 512))
+    assert fit.place(small, Guest(1, 513)).reasons == (Reason('memory.host', 513, 512.0, 'MiB'),)
+    assert fit.place(small, Guest(1, 768), limits=Limits(1.0, 1.5))
+
+
+class _NoDevices:
+    monotone = False
+
+    def supports(self, host_cells):
+        return False
+
+    def preference(self, host_cell):
+        return 0
+
+
+def test_devices_that_cannot_be_had_are_named():
+    refusal = fit.place(host(cell(), cell(1, '4-7')), guest(guest_cell(0, '0')), devices=_NoDevices())
+    assert refusal.reasons == (Reason('pci.required'),)
+
+
+def test_every_code_of_the_fit_is_met_here():
+    fit_codes = {code for code in explain.CODES if code.partition('.')[0] in _ROOMS}
+    met = {explain.code_of(expected) for _cell, _guest, _more, expected in ONE_CELL.values()}
+    assert fit_codes == met | {'cells.count', 'cells.assignment', 'memory.host', 'pci.required'} | {'pci.unsupported'}
+
+
+_ROOMS = {'cells', 'cpus', 'memory', 'pages', 'threads', 'network', 'pci'}

@@ -1,0 +1,113 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What flavors and images ask for, and one-line errors that name key, value, place and accepted forms."""
+
+import pytest
+
+from numaplace import cpuset, exception, request
+
+# extra specs, image properties, error class, parts of its text
+FAULTS = [
+    ({'hw:numa_nodes': '0'}, {}, 'InvalidNUMANodesNumber', ["flavor 'm1'", "hw:numa_nodes='0'", 'at least 1']),
+    ({'hw:numa_nodes': 'two'}, {}, 'InvalidNUMANodesNumber', ["hw:numa_nodes='two'", 'an integer']),
+    ({}, {'hw_numa_nodes': '-1'}, 'InvalidNUMANodesNumber', ['image', "hw_numa_nodes='-1'"]),
+    ({'hw:numa_nodes': '3'}, {}, 'ImageNUMATopologyAsymmetric', ['4 vCPUs', '2048 MiB', '3 guest cells']),
+    (
+        {'hw:numa_nodes': '1', 'hw:numa_cpus.0': '9', 'hw:numa_mem.0': '2048'},
+        {},
+        'ImageNUMATopologyCPUOutOfRange',
+        ['numa_cpus.0', 'vCPUs 9', 'only 0-3'],
+    ),
+    (
+        {'hw:numa_nodes': '1', 'hw:numa_cpus.0': '0-x', 'hw:numa_mem.0': '2048'},
+        {},
+        'Invalid',
+        ["hw:numa_cpus.0='0-x'", "'0-3,8,^2'"],
+    ),
+    (
+        {'hw:numa_nodes': '1', 'hw:numa_cpus.0': '0-3', 'hw:numa_mem.0': '-2048'},
+        {},
+        'Invalid',
+        ["hw:numa_mem.0='-2048'", 'MiB', 'at least 1'],
+    ),
+    ({'hw:cpu_policy': 'pinned'}, {}, 'InvalidCPUAllocationPolicy', ["'pinned'", 'shared, dedicated, mixed']),
+    (
+        {'hw:cpu_policy': 'shared'},
+        {'hw_cpu_policy': 'dedicated'},
+        'ImageCPUPinningForbidden',
+        ["hw_cpu_policy='dedicated'", "hw:cpu_policy='shared'"],
+    ),
+    (
+        {'hw:cpu_thread_policy': 'require'},
+        {},
+        'CPUThreadPolicyConfigurationInvalid',
+        ["'require'", 'needs dedicated or mixed'],
+    ),
+    ({'hw:mem_page_size': 'huge'}, {}, 'MemoryPageSizeInvalid', ["'huge'", 'small, large, any']),
+    ({'hw:mem_page_size': '0'}, {}, 'MemoryPageSizeInvalid', ["'0'"]),
+    ({'hw:mem_page_size': '3B'}, {}, 'MemoryPageSizeInvalid', ["'3B'"]),
+    ({}, {'hw_mem_page_size': '2MB'}, 'MemoryPageSizeForbidden', ["hw_mem_page_size='2MB'", "flavor 'm1'"]),
+    ({'hw:locked_memory': 'yes'}, {}, 'LockMemoryForbidden', ['hw:mem_page_size']),
+    ({'hw:emulator_threads_policy': 'float'}, {}, 'InvalidEmulatorThreadsPolicy', ["'float'", 'share, isolate']),
+    ({'hw:cpu_policy': 'mixed'}, {}, 'RequiredMixedOrRealtimeCPUMask', ['hw:cpu_dedicated_mask', 'hw:cpu_realtime']),
+    (
+        {'hw:cpu_policy': 'mixed', 'hw:cpu_dedicated_mask': '2-9'},
+        {},
+        'InvalidMixedInstanceDedicatedMask',
+        ["'2-9'", '0-3'],
+    ),
+    ({'resources:PCPU': '3'}, {}, 'InvalidRequest', ['resources:PCPU=3', 'expected 4']),
+    ({'hw:cpu_sockets': 'many'}, {}, 'InvalidRequest', ["hw:cpu_sockets='many'", 'an integer']),
+    (
+        {'hw:cpu_max_sockets': '1', 'hw:cpu_max_cores': '1', 'hw:cpu_max_threads': '1'},
+        {},
+        'ImageVCPULimitsRangeImpossible',
+        ['1:1:1', '4 vCPUs'],
+    ),
+]
+
+
+def _read(specs, image=None):
+    return request.read(request.Flavor('m1', 4, 2048, extra_specs=specs), image)
+
+
+@pytest.mark.parametrize(('specs', 'image', 'error', 'parts'), FAULTS)
+def test_a_fault_names_key_value_place_and_accepted_forms(specs, image, error, parts):
+    with pytest.raises(exception.Invalid) as caught:
+        _read(specs, image)
+    text = str(caught.value)
+    assert error == type(caught.value).__name__
+    assert [] == [part for part in parts if part not in text]
+    assert '\n' not in text
+
+
+def test_all_faults_are_told_at_once_under_the_class_of_the_first():
+    with pytest.raises(exception.InvalidNUMANodesNumber) as caught:
+        _read({'hw:mem_page_size': 'huge', 'hw:numa_nodes': '0', 'hw:cpu_cores': '?'})
+    assert all(part in str(caught.value) for part in ("'huge'", "hw:numa_nodes='0'", "hw:cpu_cores='?'"))
+
+
+def test_a_guest_without_any_numa_key_has_no_cells():
+    guest = _read({'hw:cpu_sockets': '2'})
+    assert (4, 2048, ()) == (guest.vcpus, guest.memory_mib, guest.cells)
+    assert (2, 2, 1) == (guest.cpu_topology.sockets, guest.cpu_topology.cores, guest.cpu_topology.threads)
+
+
+def test_listed_cells_count_only_beside_a_number_of_nodes():
+    listed = {'hw:numa_cpus.0': '0', 'hw:numa_mem.0': '512', 'hw:numa_cpus.1': '1-3', 'hw:numa_mem.1': '1536'}
+    assert () == _read(listed).cells
+    cells = _read({'hw:numa_nodes': '2', **listed}).cells
+    assert [('0', 512), ('1-3', 1536)] == [(cpuset.text(cell.vcpus), cell.memory_mib) for cell in cells]
+
+
+def test_realtime_locks_the_memory():
+    guest = _read({'hw:cpu_policy': 'dedicated', 'hw:cpu_realtime': 'yes', 'hw:cpu_realtime_mask': '^0'})
+    assert guest.locked_memory
+    assert '1-3' == cpuset.text(guest.realtime_vcpus)
+
+
+def test_persistent_memory_alone_makes_one_cell():
+    assert 1 == len(_read({'hw:pmem': 'big, small'}).cells)
+
+
+def test_values_of_an_image_may_be_numbers():
+    assert 2 == len(_read({}, {'hw_numa_nodes': 2}).cells)
