@@ -133,7 +133,7 @@ def test_a_cpu_without_known_siblings_is_a_core_of_its_own():
     assert shape.cores == (0b10, 0b1100)
 
 
-def test_free_cores_know_whole_cores_and_counts_by_width():
+def test_free_cores_are_counted_by_width():
     free = HOST.cell(0).free_cores
     assert free.cores == (0b10, 0b1100)
     assert free.at_least == (2, 2, 1)
