@@ -35,7 +35,8 @@ def _placed_faults(case, placed, part):
         yield f'takes {sorted(cpuset.ids(placed.taken))}, not {sorted(taken)}'
 
 
-def _placement_faults(case, host, guest, limits, networks, answer):
+def _placement_faults(case, asked, answer):
+    host, guest, limits, networks = asked
     for placed, part in zip(answer.cells, case['guest'], strict=True):
         yield from _placed_faults(case, placed, part)
     written = wire.write_limits(limits, networks) if limits else None
@@ -47,10 +48,10 @@ def _placement_faults(case, host, guest, limits, networks, answer):
         yield 'written and read again it takes something else'
 
 
-def _answer_faults(case, host, guest, limits, networks, answer):
+def _answer_faults(case, asked, answer):
     yield from _verdict_faults(case, answer)
     if answer:
-        yield from _placement_faults(case, host, guest, limits, networks, answer)
+        yield from _placement_faults(case, asked, answer)
     else:
         yield from truth.false_reasons(case, answer.reasons)
 
@@ -61,7 +62,7 @@ def faults(case):
     before = repr(asked)
     strategy = cases.STRATEGIES[case['strategy']]
     answer = fit.place(host, guest, limits=limits, networks=networks, strategy=strategy)
-    found = list(_answer_faults(case, *asked, answer))
+    found = list(_answer_faults(case, asked, answer))
     if before != repr(asked):
         found.append('an input was changed')
     other = cases.place(case | {'host': case['host'][::-1]})
@@ -101,7 +102,7 @@ def chain_faults(chain):
         _, guest, limits, networks = cases.build(case)
         strategy = cases.STRATEGIES[case['strategy']]
         answer = fit.place(host, guest, limits=limits, networks=networks, strategy=strategy)
-        found += _answer_faults(case, host, guest, limits, networks, answer)
+        found += _answer_faults(case, (host, guest, limits, networks), answer)
         if answer:
             host = host.consume(answer)
             by_id = {placed.host_cell: (part, placed) for part, placed in zip(case['guest'], answer.cells, strict=True)}
@@ -124,7 +125,7 @@ def _smaller(case):
             for name in lists:
                 for place in range(len(cell[name])):
                     less = cell | {name: cell[name][:place] + cell[name][place + 1 :]}
-                    yield case | {key: case[key][:number] + [less] + case[key][number + 1 :]}
+                    yield case | {key: [*case[key][:number], less, *case[key][number + 1 :]]}
 
 
 def smallest(case, is_faulty):
