@@ -1,0 +1,25 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Versioned objects: Nova's, with its names, fields and versions, and our own beside them.
+
+They are registered nowhere but here: a class of the same name in the registry of a process is never replaced.
+"""
+
+from numaplace.objects.details import CellDetails, GuestDetails, HostDetails
+from numaplace.objects.instance_numa import InstanceNUMACell, InstanceNUMATopology, VirtCPUTopology
+from numaplace.objects.migration_context import MigrationContext
+from numaplace.objects.numa import NetworkMetadata, NUMACell, NUMAPagesTopology, NUMATopology, NUMATopologyLimits
+
+__all__ = [
+    'CellDetails',
+    'GuestDetails',
+    'HostDetails',
+    'InstanceNUMACell',
+    'InstanceNUMATopology',
+    'MigrationContext',
+    'NUMACell',
+    'NUMAPagesTopology',
+    'NUMATopology',
+    'NUMATopologyLimits',
+    'NetworkMetadata',
+    'VirtCPUTopology',
+]

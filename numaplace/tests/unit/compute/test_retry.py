@@ -1,0 +1,43 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Lost races are repeated, a bounded number of times; other faults are not."""
+
+import pytest
+
+from numaplace import exception
+from numaplace.compute.retry import ATTEMPTS, retry
+
+
+class Lost:
+    """Loses a number of races."""
+
+    def __init__(self, times: int, error: type[Exception] = exception.ConcurrentUpdate) -> None:
+        self.times, self.error, self.calls = times, error, 0
+
+    def __call__(self) -> str:
+        """Lose, or win."""
+        self.calls += 1
+        if self.calls <= self.times:
+            raise self.error('lost')
+        return 'won'
+
+
+@pytest.mark.parametrize('times', [0, 1, 3])
+def test_a_race_is_repeated_until_it_is_won(times):
+    attempt = Lost(times)
+    assert retry(attempt) == 'won'
+    assert attempt.calls == times + 1
+
+
+def test_a_race_that_is_never_won_is_given_up(monkeypatch):
+    monkeypatch.setattr('numaplace.compute.retry._PAUSE', 0)
+    attempt = Lost(1000)
+    with pytest.raises(exception.ConcurrentUpdate, match=f'lost; given up after {ATTEMPTS} attempts'):
+        retry(attempt)
+    assert attempt.calls == ATTEMPTS
+
+
+def test_another_fault_is_not_repeated():
+    attempt = Lost(1, exception.NotFound)
+    with pytest.raises(exception.NotFound):
+        retry(attempt)
+    assert attempt.calls == 1

@@ -1,0 +1,200 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The objects are Nova's field by field; other versions are brought up or refused, other classes are not touched."""
+
+import importlib
+import json
+import subprocess
+import sys
+
+import pytest
+
+from numaplace import exception, objects
+from numaplace.objects.base import REGISTRY, base
+
+#: A change of these without a new version makes rows that others misread.
+FINGERPRINTS = {
+    # As Nova 34 has them.
+    'InstanceNUMACell': '1.6-25d9120d83a18356f4146f2a6fe2cc8d',
+    'NUMACell': '1.5-2592de3c926a7840d763bcc85f81afa7',
+    'NUMAPagesTopology': '1.1-edab9fa2dc43c117a38d600be54b4542',
+    'NUMATopology': '1.2-c63fad38be73b6afd04715c9c1b29220',
+    'NUMATopologyLimits': '1.1-4235c5da7a76c7e36075f0cd2f5cf922',
+    'NetworkMetadata': '1.0-2cb8d21b34f87b0261d3e1d1ae5cf218',
+    'VirtCPUTopology': '1.0-fc694de72e20298f7c6bab1083fd4563',
+    # Nova's fields; its fingerprint covers methods too that call its conductor.
+    'InstanceNUMATopology': '1.3-b7b14056ebcb03f2f406310ff454f9a9',
+    'MigrationContext': '1.2-c0bc984f3fa6848b94837a8ab971f202',
+    # Ours.
+    'CellDetails': '1.0-afb60d1dc8033f8352a85db28bce8682',
+    'GuestDetails': '1.0-53a66608e80e770449123503550d5e42',
+    'HostDetails': '1.0-c63fad38be73b6afd04715c9c1b29220',
+}
+
+
+def test_no_field_changed_without_a_new_version():
+    fixture = importlib.import_module('oslo_versionedobjects.fixture')  # after ours, which silences what it warns of
+    checker = fixture.ObjectVersionChecker({name: [cls] for (_, name), cls in REGISTRY.items()})
+    expected, actual = checker.test_hashes(FINGERPRINTS)
+    assert expected == actual
+
+
+def test_the_registry_of_the_process_stays_empty():
+    """And importing says nothing, though what it imports on the way is deprecated."""
+    code = (
+        'from oslo_versionedobjects import base\n'
+        'class NUMACell(base.VersionedObject): pass\n'
+        'base.VersionedObjectRegistry.register(NUMACell)\n'
+        'before = dict(base.VersionedObjectRegistry.obj_classes())\n'
+        'import numaplace.objects\n'
+        'assert dict(base.VersionedObjectRegistry.obj_classes()) == before == {"NUMACell": [NUMACell]}\n'
+    )
+    subprocess.run([sys.executable, '-W', 'ignore', '-c', code], check=True)
+    done = subprocess.run(
+        [sys.executable, '-W', 'error', '-c', 'import numaplace.objects'], capture_output=True, text=True, check=True
+    )
+    assert done.stderr == ''
+    assert not {'NUMACell', 'HostDetails'} & set(base.VersionedObjectRegistry.obj_classes())
+
+
+def stored(name, version, namespace='nova', **data):
+    return {
+        f'{namespace}_object.name': name,
+        f'{namespace}_object.namespace': namespace,
+        f'{namespace}_object.version': version,
+        f'{namespace}_object.data': data,
+    }
+
+
+def host(version='1.2', cell='1.5'):
+    return stored('NUMATopology', version, cells=[stored('NUMACell', cell, id=0)])
+
+
+NESTED = {'cells': [{'id': 0, 'cpus': '0,1', 'mem': {'total': 512, 'used': 0}, 'cpu_usage': 0}]}
+
+
+@pytest.mark.parametrize(
+    ('data', 'error', 'message'),
+    [
+        (host(version='1.3'), exception.IncompatibleObjectVersion, r'NUMATopology version 1\.3 cannot be read'),
+        (host(version='2.0'), exception.IncompatibleObjectVersion, r'NUMATopology version 2\.0 cannot be read'),
+        (host(version='1.2.1'), exception.IncompatibleObjectVersion, r"NUMATopology version '1\.2\.1' is no version"),
+        (host(version=12), exception.IncompatibleObjectVersion, 'NUMATopology version 12 is no version'),
+        (
+            host(cell='1.6'),
+            exception.IncompatibleObjectVersion,
+            r'NUMACell version 1\.6 cannot be read: expected 1\.4 to',
+        ),
+        (
+            host(cell='1.3'),
+            exception.IncompatibleObjectVersion,
+            r'NUMACell version 1\.3 cannot be read: expected 1\.4 to',
+        ),
+        (NESTED, exception.InvalidObject, "expected a NUMATopology as 'nova_object.name', found None"),
+        (stored('NUMACell', '1.5', id=0), exception.InvalidObject, "expected a NUMATopology .* found 'NUMACell'"),
+        (stored('NUMATopology', '1.2', cells=[{}]), exception.InvalidObject, 'KeyError'),
+        (stored('NUMATopology', '1.2', cells=3), exception.InvalidObject, 'TypeError'),
+        (
+            stored('NUMATopology', '1.2', cells=[stored('Stranger', '1.0')]),
+            exception.InvalidObject,
+            "no object 'Stranger'",
+        ),
+        (
+            host() | {'nova_object.namespace': 'else'},
+            exception.InvalidObject,
+            'Unsupported object type else.NUMATopology',
+        ),
+        ([], exception.InvalidObject, 'expected a JSON object, found list'),
+    ],
+)
+def test_what_cannot_be_read_is_a_clear_fault(data, error, message):
+    with pytest.raises(error, match=message):
+        objects.NUMATopology.from_json(json.dumps(data))
+
+
+def test_an_object_without_a_needed_field_has_no_model():
+    with pytest.raises(exception.InvalidObject, match="NUMACell: the field 'cpuset' is missing"):
+        objects.NUMATopology.from_json(json.dumps(host())).to_model()
+
+
+def test_pci_devices_of_a_move_are_not_read_yet():
+    context = stored('MigrationContext', '1.2', new_pci_devices=stored('PciDeviceList', '1.3'))
+    with pytest.raises(exception.InvalidObject, match="there is no object 'PciDeviceList'"):
+        objects.MigrationContext.from_json(json.dumps(context))
+
+
+def guest(version, **fields):
+    cell = stored('InstanceNUMACell', version, id=0, memory=512, **fields)
+    return json.dumps(stored('InstanceNUMATopology', '1.3', cells=[cell], emulator_threads_policy=None))
+
+
+@pytest.mark.parametrize(
+    ('version', 'fields', 'shared', 'dedicated'),
+    [
+        ('1.4', {'cpuset': [0, 1], 'cpu_policy': 'dedicated'}, 0, 0b11),
+        ('1.4', {'cpuset': [0, 1], 'cpu_policy': None}, 0b11, 0),
+        ('1.4', {'cpuset': [0, 1]}, 0b11, 0),
+        ('1.5', {'cpuset': [], 'pcpuset': [0, 1], 'cpu_policy': 'dedicated'}, 0, 0b11),
+        ('1.5', {'cpuset': [0, 1], 'cpu_policy': 'shared'}, 0b11, 0),
+        ('1.5', {'cpuset': [0], 'pcpuset': [1], 'cpu_policy': 'mixed'}, 0b01, 0b10),
+        ('1.6', {'cpuset': [0], 'pcpuset': [1], 'cpu_policy': 'mixed'}, 0b01, 0b10),
+    ],
+)
+def test_a_guest_cell_of_an_older_version_is_brought_up(version, fields, shared, dedicated):
+    """Pinned vCPUs move to where they stand today, and today's version is what is written."""
+    topology = objects.InstanceNUMATopology.from_json(guest(version, **fields))
+    (cell,) = topology.to_model().cells
+    assert (cell.shared_vcpus, cell.dedicated_vcpus) == (shared, dedicated)
+    assert json.loads(topology.to_json())['nova_object.data']['cells'][0]['nova_object.version'] == '1.6'
+
+
+def test_older_versions_of_the_others_are_brought_up():
+    pages = objects.NUMAPagesTopology.from_json(json.dumps(stored('NUMAPagesTopology', '1.0', size_kb=4, total=1)))
+    assert pages.reserved == 0
+    assert (
+        objects.InstanceNUMATopology.from_json(
+            json.dumps(stored('InstanceNUMATopology', '1.2', cells=[]))
+        ).emulator_threads_policy
+        is None
+    )
+    context = objects.MigrationContext.from_json(json.dumps(stored('MigrationContext', '1.0', migration_id=7)))
+    assert (context.old_pci_devices, context.new_resources) == (None, None)
+
+
+def older(thing, version, **manifest):
+    return thing.obj_to_primitive(version, manifest)['nova_object.data']
+
+
+def test_an_older_peer_gets_what_it_knows():
+    topology = objects.InstanceNUMATopology.from_json(
+        guest('1.6', cpuset=[], pcpuset=[0, 1], cpu_policy='dedicated', cpu_thread_policy=None, cpuset_reserved=None)
+    )
+    data = older(topology, '1.2', InstanceNUMATopology='1.2', InstanceNUMACell='1.4')
+    assert 'emulator_threads_policy' not in data
+    assert data['cells'][0]['nova_object.version'] == '1.4'
+    assert data['cells'][0]['nova_object.data']['cpuset'] == (0, 1)
+    assert 'pcpuset' not in data['cells'][0]['nova_object.data']
+    assert set(older(topology.cells[0], '1.2', InstanceNUMACell='1.2')) == {'id', 'memory', 'cpuset'}
+    cell = objects.NUMACell(id=0, cpuset={0}, pcpuset={0}, socket=1, network_metadata=objects.NetworkMetadata())
+    assert set(older(cell, '1.4', NUMACell='1.4', NetworkMetadata='1.0')) == {
+        'id',
+        'cpuset',
+        'pcpuset',
+        'network_metadata',
+    }
+    assert set(older(cell, '1.2', NUMACell='1.2')) == {'id', 'cpuset'}
+    assert set(older(objects.NUMAPagesTopology(size_kb=4, reserved=1), '1.0')) == {'size_kb'}
+    limits = objects.NUMATopologyLimits(cpu_allocation_ratio=4, network_metadata=objects.NetworkMetadata())
+    assert older(limits, '1.0', NUMATopologyLimits='1.0') == {'cpu_allocation_ratio': 4.0}
+    context = objects.MigrationContext(migration_id=7, old_pci_devices=None, new_resources=None)
+    assert set(older(context, '1.1')) == {'migration_id', 'old_pci_devices'}
+
+
+def test_an_older_peer_cannot_get_mixed():
+    topology = objects.InstanceNUMATopology.from_json(guest('1.6', cpuset=[0], pcpuset=[1], cpu_policy='mixed'))
+    with pytest.raises(exception.IncompatibleObjectVersion, match=r'InstanceNUMACell 1\.5 has no CPU policy mixed'):
+        older(topology.cells[0], '1.5', InstanceNUMACell='1.5')
+
+
+def test_different_kinds_are_different():
+    assert objects.NetworkMetadata() != objects.NUMACell()
+    assert objects.NetworkMetadata() == objects.NetworkMetadata()
