@@ -40,6 +40,11 @@ CODES: Mapping[str, Code] = {
         'Each guest cell fits some host cell, but these together fit too few. The guest cells and the host cells that '
         'they compete for are named.',
     ),
+    'cells.unknown': Code(
+        '{guest} must go to {hosts}, which the host does not have',
+        '',
+        'A guest cell is bound to a host cell that does not exist.',
+    ),
     'cpus.dedicated.total': Code(
         '{needs} {needed:dedicated CPU}',
         '{where} has {available}',
@@ -81,6 +86,12 @@ CODES: Mapping[str, Code] = {
         '{needs} room for {needed} MiB',
         '{where} has room for {available}',
         'With this guest cell the memory of the guests would exceed memory x ram_allocation_ratio.',
+    ),
+    'memory.shared': Code(
+        '{guest} together need {needed} MiB in free pages of the sizes that they ask for',
+        '{where} has {available} MiB in free pages, but not so that they go round',
+        'Guest cells that are bound to one host cell each find their pages, but not all of them at once.',
+        short=False,
     ),
     'memory.multiple': Code(
         '{needs} memory in whole pages, and has {needed} KiB',

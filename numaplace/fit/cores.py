@@ -7,13 +7,14 @@ thread, an emulator CPU beside thread policy isolate gets a wholly free core, an
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import islice
 
 from numaplace import cpuset
 from numaplace.fit.demand import Demand, Lack
 from numaplace.model import ISOLATE, REQUIRE, HostCell
 
-__all__ = ['choose', 'shortfall']
+__all__ = ['choose', 'most_threads_first', 'shortfall']
 
 
 def shortfall(host_cell: HostCell, demand: Demand) -> Lack | None:
@@ -66,7 +67,7 @@ def choose(host_cell: HostCell, demand: Demand) -> tuple[list[int], int, int]:
     """
     if demand.thread_policy == ISOLATE:
         return _choose_isolated(host_cell, demand)
-    chosen = _most_threads_first(host_cell, demand.dedicated)
+    chosen = most_threads_first(host_cell.free_cores.cores, demand.dedicated)
     taken = 0
     for cpu in chosen:
         taken |= 1 << cpu
@@ -88,17 +89,18 @@ def _choose_isolated(host_cell: HostCell, demand: Demand) -> tuple[list[int], in
     return chosen, emulator, host_cell.shape.with_siblings(cpuset.mask(chosen) | emulator)
 
 
-def _most_threads_first(host_cell: HostCell, needed: int) -> list[int]:
+def most_threads_first(cores: Sequence[int], needed: int) -> list[int]:
     """Return CPUs from as few cores as possible, the same number of threads from each.
 
     Where no even share suffices, every free thread counts, core by core.
+
+    :param cores: masks of the free threads of each core
     """
-    free = host_cell.free_cores
-    even = len(free.at_least) - 1
-    while even and even * free.at_least[even] < needed:
+    even = max([core.bit_count() for core in cores], default=0)
+    while even and even * sum([core.bit_count() >= even for core in cores]) < needed:
         even -= 1
     chosen: list[int] = []
-    for core in free.cores:
+    for core in cores:
         if len(chosen) >= needed:
             break
         if not even:

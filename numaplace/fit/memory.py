@@ -11,10 +11,10 @@ from numaplace.fit.demand import Demand, Lack
 from numaplace.model import PAGES_ANY, PAGES_LARGE, PAGES_SMALL, HostCell, Pages
 from numaplace.units import KIB_PER_MIB
 
-__all__ = ['page_size', 'shortfall']
+__all__ = ['backing_pages', 'page_size', 'shortfall']
 
 
-def _candidates(host_cell: HostCell, pagesize_kib: int) -> list[Pages]:
+def backing_pages(host_cell: HostCell, pagesize_kib: int) -> list[Pages]:
     """Return the pages that a request may be backed by, largest size first."""
     if pagesize_kib > 0:
         return [pages for pages in host_cell.pages if pages.size_kib == pagesize_kib]
@@ -35,7 +35,7 @@ def page_size(host_cell: HostCell, demand: Demand) -> int | None:
     if not demand.pagesize_kib:
         return None
     memory_kib = demand.memory_mib * KIB_PER_MIB
-    for pages in _candidates(host_cell, demand.pagesize_kib):
+    for pages in backing_pages(host_cell, demand.pagesize_kib):
         if _backs(pages, memory_kib):
             return pages.size_kib
     return None
@@ -65,7 +65,7 @@ def shortfall(host_cell: HostCell, demand: Demand) -> Lack | None:
 def _page_shortfall(host_cell: HostCell, demand: Demand) -> Lack | None:
     asked = demand.pagesize_kib or PAGES_ANY
     memory_kib = demand.memory_mib * KIB_PER_MIB
-    candidates = _candidates(host_cell, asked)
+    candidates = backing_pages(host_cell, asked)
     for pages in candidates:
         if _backs(pages, memory_kib):
             return None

@@ -3,11 +3,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from numaplace import cpuset
 from numaplace.fit import cells
 from numaplace.fit.assignment import first_assignment, hall_violator
+from numaplace.fit.binding import place_bound
 from numaplace.fit.demand import Demand, demands
 from numaplace.fit.devices import Devices, Supported
 from numaplace.fit.networks import Affinity, affinities
@@ -25,6 +26,7 @@ def place(
     devices: Devices | None = None,
     networks: Networks | None = None,
     strategy: Strategy = SPREAD,
+    bindings: Sequence[int] | None = None,
 ) -> Placement | Refusal:
     """Find where a guest goes on a host, if there is any such place.
 
@@ -37,10 +39,14 @@ def place(
     :param devices: the devices that the guest wants, if any
     :param networks: the networks that it attaches to, if any
     :param strategy: the order in which host cells are tried
+    :param bindings: for each guest cell the id of its host cell, which several may share; then nothing is searched
     :returns: a placement, or a refusal that computes its reasons when they are asked for
+    :raises: :class:`~numaplace.exception.Invalid` if there is not one binding for each guest cell
     """
     if not guest.cells:
         return _place_floating(host, guest, limits)
+    if bindings is not None:
+        return place_bound(host, guest, bindings, limits=limits, devices=devices, networks=networks)
     problem = _Problem(host, guest, limits=limits, devices=devices, networks=networks, strategy=strategy)
     columns = problem.solve()
     if columns is None:
