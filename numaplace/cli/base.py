@@ -4,7 +4,8 @@
 from __future__ import annotations
 
 import argparse
-from typing import TYPE_CHECKING, Any
+from functools import partial
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from cliff import columns, command, lister, show
 
@@ -55,10 +56,15 @@ class _Command(command.Command):
         """Return the parser; its help ends with the examples."""
         parser = super().get_parser(prog_name)
         parser.allow_abbrev = False
+        parser.error = partial(self._misuse, prog_name)  # type: ignore[method-assign]
         parser.formatter_class = argparse.RawDescriptionHelpFormatter
         if self.examples:
             parser.epilog = '\n'.join(('examples:', *(f'  {line}' for line in self.examples)))
         return parser
+
+    def _misuse(self, prog_name: str, message: str) -> NoReturn:
+        self.app.complain(f'{message}; see {prog_name} --help')
+        raise SystemExit(USAGE)
 
     @property
     def conf(self) -> cfg.ConfigOpts:

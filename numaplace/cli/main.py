@@ -8,6 +8,7 @@ import importlib.metadata
 import logging
 import os
 import sys
+from contextlib import redirect_stderr, redirect_stdout
 from functools import cached_property
 from typing import TYPE_CHECKING, TextIO, cast
 
@@ -111,6 +112,8 @@ class App(app.App):
         root = logging.getLogger()
         root.handlers[:] = [handler]
         root.setLevel(logging.DEBUG if self.options.debug else logging.WARNING)
+        # It tells of every entry point that it looks at.
+        logging.getLogger('stevedore').setLevel(logging.WARNING)
 
     def initialize_app(self, argv: list[str]) -> None:
         """Show the help where no command is named."""
@@ -123,6 +126,9 @@ class App(app.App):
         try:
             self.command_manager.find_command(argv)
         except ValueError:
+            if argv[0].startswith('-'):
+                self.complain(f'unrecognized arguments: {" ".join(argv)}; see --help')
+                return base.USAGE
             near = ', '.join(map(repr, self.get_fuzzy_matches(argv[0])[:6]))
             self.complain(f"'{explain.escape(' '.join(argv))}' is no command; near are {near or 'none'}; see --help")
             return base.USAGE
@@ -152,8 +158,10 @@ def main(argv: list[str] | None = None) -> int:
     :returns: the exit status: 0 done, 1 a fault, 2 wrong usage, 3 no valid host, 128 + a signal
     """
     try:
-        status = App().run(sys.argv[1:] if argv is None else argv)
-        sys.stdout.flush()
+        # Parsers and pagers write to the streams of the process.
+        with redirect_stdout(Guarded(sys.stdout)), redirect_stderr(Guarded(sys.stderr)):
+            status = App().run(sys.argv[1:] if argv is None else argv)
+            sys.stdout.flush()
     except BrokenPipeError:
         status = _PIPE_CLOSED
     except KeyboardInterrupt:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import argparse
 import re
 from collections.abc import Callable, Iterable
 
@@ -60,7 +61,6 @@ def whole(low: int) -> Callable[[str], int]:
     def read(text: str) -> int:
         if text.isascii() and text.isdigit() and len(text) < 11 and low <= int(text) <= _MAX_WHOLE:
             return int(text)
-        raise ValueError
+        raise argparse.ArgumentTypeError(f"'{shorten(text)}': expected a whole number from {low} to {_MAX_WHOLE}")
 
-    read.__name__ = f'whole number from {low} to {_MAX_WHOLE}'
     return read
