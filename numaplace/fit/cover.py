@@ -5,6 +5,8 @@ from __future__ import annotations
 
 from collections import defaultdict, deque
 from collections.abc import Iterator, Sequence
+from functools import reduce
+from operator import or_
 
 from numaplace import cpuset
 
@@ -24,43 +26,50 @@ def cover(rows: Sequence[int], sets: Sequence[int]) -> list[int | None] | None:
     :param sets: masks of columns
     :returns: for each row its column or None, or None if there is no such matching
     """
-    for kinds in _choices(tuple(sorted(set(sets), key=lambda wanted: (wanted.bit_count(), wanted))), ()):
+    smallest_first = tuple(sorted(set(sets), key=lambda wanted: (wanted.bit_count(), wanted)))
+    for kinds in _choices(smallest_first, (), sum(map(bool, rows))):
         matched = _match(rows, kinds)
         if matched is not None:
             return matched
     return None
 
 
-def _choices(sets: tuple[int, ...], chosen: tuple[int, ...]) -> Iterator[tuple[int, ...]]:
-    """Yield masks of alike columns, one column of each of which together hit all sets."""
+def _choices(sets: tuple[int, ...], chosen: tuple[int, ...], most: int) -> Iterator[tuple[int, ...]]:
+    """Yield at most so many masks of alike columns, one column of each of which together hit all sets."""
     if not sets:
         yield chosen
+        return
+    if len(chosen) == most:
         return
     kinds: defaultdict[tuple[bool, ...], int] = defaultdict(int)
     for column in cpuset.ids(sets[0]):
         kinds[tuple(bool(wanted >> column & 1) for wanted in sets)] |= 1 << column
     for hits, columns in sorted(kinds.items(), key=lambda kind: (-sum(kind[0]), kind[1])):
         rest = tuple(wanted for wanted, hit in zip(sets, hits, strict=True) if not hit)
-        yield from _choices(rest, (*chosen, columns))
+        yield from _choices(rest, (*chosen, columns), most)
 
 
 def _match(rows: Sequence[int], kinds: Sequence[int]) -> list[int | None] | None:
-    """Match a distinct column of each kind to a distinct row: a flow from kinds through columns to rows."""
+    """Match a distinct column of each kind to a distinct row: a flow from kinds through columns to rows.
+
+    Late rows are matched first, so that early rows keep their choice of low columns.
+    """
     residual: defaultdict[_Node, set[_Node]] = defaultdict(set)
+    wanted = reduce(or_, kinds, 0)
     for number, columns in enumerate(kinds):
         residual[_SOURCE].add(('kind', number))
         for column in cpuset.ids(columns):
             residual['kind', number].add(('column', column))
             residual['column', column].add(('chosen', column))
     for row, mask in enumerate(rows):
-        residual['row', row].add(_SINK)
-        for column in cpuset.ids(mask):
-            residual['chosen', column].add(('row', row))
+        residual['row', -row].add(_SINK)
+        for column in cpuset.ids(mask & wanted):
+            residual['chosen', column].add(('row', -row))
     for _ in kinds:
         if not _push(residual):
             return None
     return [
-        next((column for kind, column in residual['row', row] if kind == 'chosen'), None) for row in range(len(rows))
+        next((column for kind, column in residual['row', -row] if kind == 'chosen'), None) for row in range(len(rows))
     ]
 
 
