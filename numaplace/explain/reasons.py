@@ -172,6 +172,11 @@ CODES: Mapping[str, Code] = {
         '',
         'The flavor asks for PCI devices (pci_passthrough:alias), and none are known of the host.',
     ),
+    'claim.lost': Code(
+        'the claim was lost: {subject}',
+        '',
+        'Other claims changed the host again and again, or it was deleted meanwhile.',
+    ),
     'host.down': Code('the host is down', '', 'The host has not been heard of, or was set down.'),
     'host.disabled': Code('the host is disabled', '', 'The operator has taken the host out of service.'),
     'zone': Code('the host is in another availability zone: {subject}', '', 'The guest asks for another zone.'),
