@@ -10,7 +10,7 @@ from typing import Any
 
 from numaplace import cpuset, fit, model
 
-__all__ = ['MEMORY_MIB', 'PAGE_SIZES_KIB', 'PHYSNETS', 'STRATEGIES', 'Case', 'build', 'draw', 'place']
+__all__ = ['MEMORY_MIB', 'PAGE_SIZES_KIB', 'PHYSNETS', 'STRATEGIES', 'Case', 'build', 'draw', 'place', 'variants']
 
 Case = dict[str, Any]
 
@@ -179,6 +179,24 @@ def draw(seed: int) -> Case:
         'networks': networks,
         'strategy': dice.choice(('linear', 'spread', 'pack')),
     }
+
+
+def variants(case: Case, seed: int, count: int) -> list[Case]:
+    """Return cases of nearly the same guest: what one asks must not be taken for what another asks."""
+    dice = random.Random(seed)
+    found = []
+    for _ in range(count):
+        parts = list(case['guest'])
+        number = dice.randrange(len(parts))
+        changed = {'pagesize': dice.choice((None, *PAGE_SIZES_KIB, -1, -2, -3)), 'memory': dice.choice(MEMORY_MIB)}
+        if parts[number]['dedicated']:
+            changed['threads'] = dice.choice((None, 'prefer', 'require', 'isolate'))
+        key = dice.choice(sorted(changed))
+        parts[number] = parts[number] | {key: changed[key]}
+        found.append(
+            case | dice.choice(({'guest': parts}, {'guest': parts}, {'emulator': 'isolate'}, {'limits': None}))
+        )
+    return found
 
 
 # --- the way into the model ------------------------------------------------------------

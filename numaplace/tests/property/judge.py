@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """Judges the engine's answer to a case: against brute force, by the independent audit, and by the laws it keeps."""
 
-from numaplace import cpuset, fit, wire
+from numaplace import cpuset, fit, model, wire
 from numaplace.tests import audit
 from numaplace.tests.property import cases, oracle, truth
 
-__all__ = ['chain_faults', 'faults', 'smallest']
+__all__ = ['chain_faults', 'faults', 'limits_faults', 'smallest']
 
 
 def _chosen(answer):
@@ -90,25 +90,50 @@ def _count_in(cell, part, placed):
     }
 
 
+def _place_on(host, case):
+    """Return what was asked, and the engine's answer on a host that is there already."""
+    _, guest, limits, networks = cases.build(case)
+    strategy = cases.STRATEGIES[case['strategy']]
+    answer = fit.place(host, guest, limits=limits, networks=networks, strategy=strategy)
+    return (host, guest, limits, networks), answer
+
+
 def chain_faults(chain):
     """Return what is wrong when the guests of some cases go to the host of the first, one after the other.
 
-    The host is one value that answers many questions, and what it counts is counted here as well.
+    The host is one value that all guests ask before the first that fits is counted in, and what it counts is
+    counted here as well.
     """
     plain, found = chain[0]['host'], []
     host = cases.build(chain[0])[0]
-    for case in chain:
-        case = case | {'host': plain}
-        _, guest, limits, networks = cases.build(case)
+    for _ in chain:
+        placed = []
+        for case in chain:
+            case = case | {'host': plain}
+            asked, answer = _place_on(host, case)
+            found += _answer_faults(case, asked, answer)
+            if answer:
+                placed.append((case, answer))
+        if not placed:
+            break
+        case, answer = placed[-1]
+        host = host.consume(answer)
+        by_id = {cell.host_cell: (part, cell) for part, cell in zip(case['guest'], answer.cells, strict=True)}
+        plain = [_count_in(cell, *by_id[cell['id']]) if cell['id'] in by_id else cell for cell in plain]
+        if host.cells != cases.build(case | {'host': plain})[0].cells:
+            found.append('what the host counts is not what was placed')
+    return found
+
+
+def limits_faults(case):
+    """Return what is wrong when one guest value is asked about with one limit after the other."""
+    host, guest, _, networks = cases.build(case)
+    found = []
+    for ratios in (case['limits'], None, [1.0, 1.0], [0.5, 4.0], case['limits']):
+        limits = model.Limits(*ratios) if ratios else None
         strategy = cases.STRATEGIES[case['strategy']]
         answer = fit.place(host, guest, limits=limits, networks=networks, strategy=strategy)
-        found += _answer_faults(case, (host, guest, limits, networks), answer)
-        if answer:
-            host = host.consume(answer)
-            by_id = {placed.host_cell: (part, placed) for part, placed in zip(case['guest'], answer.cells, strict=True)}
-            plain = [_count_in(cell, *by_id[cell['id']]) if cell['id'] in by_id else cell for cell in plain]
-            if host.cells != cases.build(case | {'host': plain})[0].cells:
-                found.append('what the host counts is not what was placed')
+        found += _answer_faults(case | {'limits': ratios}, (host, guest, limits, networks), answer)
     return found
 
 
