@@ -112,8 +112,8 @@ class App(app.App):
         root = logging.getLogger()
         root.handlers[:] = [handler]
         root.setLevel(logging.DEBUG if self.options.debug else logging.WARNING)
-        # It tells of every entry point that it looks at.
-        logging.getLogger('stevedore').setLevel(logging.WARNING)
+        # It tells of every entry point that it looks at; a missing one is told by who asked for it.
+        logging.getLogger('stevedore').setLevel(logging.CRITICAL)
 
     def initialize_app(self, argv: list[str]) -> None:
         """Show the help where no command is named."""

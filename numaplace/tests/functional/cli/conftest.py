@@ -1,28 +1,47 @@
 # SPDX-License-Identifier: Apache-2.0
 """The installed program, run in a directory of its own."""
 
+import contextlib
 import hashlib
+import io
 import json
+import logging
 import os
 import shutil
 import subprocess
 import sysconfig
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from numaplace.cli.main import main
 from numaplace.tests import recordings
 
 Result = subprocess.CompletedProcess
 
 
-class Program:
-    """The console script with an SQLite file and a configuration of its own."""
+@contextlib.contextmanager
+def _logging_as_it_was() -> Iterator[None]:
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    try:
+        yield
+    finally:
+        root.handlers[:] = handlers
+        root.setLevel(level)
 
-    def __init__(self, directory: Path) -> None:
+
+class Program:
+    """The program with an SQLite file and a configuration of its own.
+
+    :param spawning: each command is a process of the console script
+    """
+
+    def __init__(self, directory: Path, *, spawning: bool = False) -> None:
         self.directory = directory
+        self.spawning = spawning
         self.database = directory / 'test.sqlite'
         self.config = directory / 'test.conf'
         self.script = Path(sysconfig.get_path('scripts'), 'numaplace')
@@ -40,10 +59,11 @@ class Program:
         self.config.write_text('\n'.join(lines) + '\n')
 
     def command(self, *words: str) -> list[str]:
+        """Return a command line for a process of its own."""
         return [str(self.script), '--config-file', str(self.config), *words]
 
-    def run(self, *words: str, **environment: str) -> Result:
-        """Run a command, whatever comes of it."""
+    def spawn(self, *words: str, **environment: str) -> Result:
+        """Run a command in a process of its own, whatever comes of it."""
         return subprocess.run(
             self.command(*words),
             capture_output=True,
@@ -54,6 +74,24 @@ class Program:
             cwd=self.directory,
         )
 
+    def run(self, *words: str) -> Result:
+        """Run a command in this process, which is ten times faster, whatever comes of it."""
+        if self.spawning:
+            return self.spawn(*words)
+        command = self.command(*words)
+        out, told = io.StringIO(), io.StringIO()
+        with (
+            contextlib.chdir(self.directory),
+            _logging_as_it_was(),
+            contextlib.redirect_stdout(out),
+            contextlib.redirect_stderr(told),
+        ):
+            try:
+                status = main(command[1:])
+            except SystemExit as end:
+                status = end.code or 0
+        return Result(command, status, out.getvalue(), told.getvalue())
+
     def __call__(self, line: str, *more: str) -> str:
         """Run a command that must be done; return what it printed."""
         result = self.run(*line.split(), *more)
@@ -63,11 +101,10 @@ class Program:
     def json(self, line: str) -> Any:
         return json.loads(self(f'{line} -f json'))
 
-    def copy(self, directory: Path) -> 'Program':
-        """Return a program with a copy of the database."""
-        copy = Program(directory)
-        shutil.copy(self.database, copy.database)
-        return copy
+    def copy_to(self, other: 'Program') -> 'Program':
+        """Give another program a copy of the database, and return it."""
+        shutil.copy(self.database, other.database)
+        return other
 
     def digest(self) -> str:
         """Return a digest of the database file."""
@@ -87,8 +124,15 @@ def numaplace(tmp_path: Path) -> Program:
 
 
 @pytest.fixture(scope='session')
-def _prepared(tmp_path_factory: pytest.TempPathFactory) -> Program:
-    program = Program(tmp_path_factory.mktemp('prepared'))
+def make_program(tmp_path_factory: pytest.TempPathFactory) -> Callable[[], Program]:
+    """Return a function that makes a program in a new directory, whose commands are processes of their own."""
+    return lambda: Program(tmp_path_factory.mktemp('program'), spawning=True)
+
+
+@pytest.fixture(scope='session')
+def _prepared(make_program: Callable[[], Program]) -> Program:
+    program = make_program()
+    program.spawning = False
     program(f'host import seed3 --capabilities {program.fixture("seed3")}')
     program('flavor create --ram 512 --disk 1 --vcpus 1 m1.tiny')
     program('flavor create --ram 1024 --disk 1 --vcpus 4 m1.numa')
@@ -98,7 +142,7 @@ def _prepared(tmp_path_factory: pytest.TempPathFactory) -> Program:
 @pytest.fixture
 def prepared(_prepared: Program, tmp_path: Path) -> Program:
     """The program with the host seed3 and the flavors m1.tiny and m1.numa."""
-    return _prepared.copy(tmp_path)
+    return _prepared.copy_to(Program(tmp_path))
 
 
 @pytest.fixture

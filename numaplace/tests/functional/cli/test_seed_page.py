@@ -11,33 +11,36 @@ from lxml import etree
 from numaplace.tests import real
 
 
-@pytest.fixture
-def page(numaplace):
-    """The program with the page's host of three cells."""
-    numaplace(f'host import seed3 --capabilities {numaplace.fixture("seed3")}')
-    numaplace('flavor create --ram 512 --disk 1 --vcpus 1 m1.tiny')
-    numaplace('server create --image cirros-0.4.0-x86_64-disk --flavor m1.tiny cirros1')
-    return numaplace
+@pytest.fixture(scope='module')
+def page(make_program):
+    """The program with the page's host of three cells, and a guest without NUMA."""
+    program = make_program()
+    program(f'host import seed3 --capabilities {program.fixture("seed3")}')
+    program('flavor create --ram 512 --disk 1 --vcpus 1 m1.tiny')
+    program('server create --image cirros-0.4.0-x86_64-disk --flavor m1.tiny cirros1')
+    return program
 
 
-@pytest.fixture
-def one_cell(page):
+@pytest.fixture(scope='module')
+def one_cell(page, make_program):
     """The page up to the guest with one cell."""
-    page('flavor create --ram 1024 --disk 1 --vcpus 4 m1.numa')
-    page('flavor set --property hw:numa_nodes=1 m1.numa')
-    page('flavor show m1.numa')
-    page('server create --image cirros-0.4.0-x86_64-disk --flavor m1.numa cirros2')
-    return page
+    program = page.copy_to(make_program())
+    program('flavor create --ram 1024 --disk 1 --vcpus 4 m1.numa')
+    program('flavor set --property hw:numa_nodes=1 m1.numa')
+    program('flavor show m1.numa')
+    program('server create --image cirros-0.4.0-x86_64-disk --flavor m1.numa cirros2')
+    return program
 
 
-@pytest.fixture
-def two_cells(one_cell):
+@pytest.fixture(scope='module')
+def two_cells(one_cell, make_program):
     """The page up to the guest with two cells."""
-    one_cell('server delete cirros2')
-    one_cell('flavor set --property hw:numa_nodes=2 m1.numa')
-    one_cell('flavor show m1.numa')
-    one_cell('server create --image cirros-0.4.0-x86_64-disk --flavor m1.numa cirros2')
-    return one_cell
+    program = one_cell.copy_to(make_program())
+    program('server delete cirros2')
+    program('flavor set --property hw:numa_nodes=2 m1.numa')
+    program('flavor show m1.numa')
+    program('server create --image cirros-0.4.0-x86_64-disk --flavor m1.numa cirros2')
+    return program
 
 
 def select(program: Any, query: str) -> list[str]:
@@ -162,7 +165,8 @@ def test_instance_names_count_on_after_a_delete(two_cells):
     assert ['instance-00000001', 'instance-00000003'] == names
 
 
-def test_a_delete_frees_what_the_guest_held(two_cells):
+def test_a_delete_frees_what_the_guest_held(two_cells, numaplace):
+    two_cells = two_cells.copy_to(numaplace)
     two_cells('server delete cirros1 cirros2')
     host = two_cells.json('host show seed3')
     assert (0, 0) == (host['vcpus_used'], host['memory_used_mib'])
