@@ -1,0 +1,246 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One guest on one host, asked of Nova and of numaplace: what they say of each pair, of all together, of the usage."""
+
+import itertools
+from collections.abc import Iterator
+from typing import Any
+
+from numaplace import fit, model, wire
+from numaplace.tests import audit
+from numaplace.tests.nova import theirs
+from numaplace.tests.nova.findings import Finding
+from numaplace.tests.property import cases
+
+__all__ = ['compare']
+
+#: What explains a disagreement: a known fault of Nova. Anything else is a failure.
+SIBLINGS = 'Nova: CPUs without siblings are no cores'
+EMULATOR = 'Nova: emulator CPU beside isolate on a core in use'
+PAGES = 'Nova: no usage where a host cell names no pages'
+CACHE = 'Nova: fit caches mix up unequal guest cells'
+STICKY = 'Nova: page size of the first host cell tried sticks'
+
+
+class _Asked:
+    """A case in the words of both."""
+
+    def __init__(self, case: cases.Case) -> None:
+        # Ties go by id here, by the order of listing there.
+        self.case = case | {'host': sorted(case['host'], key=lambda cell: cell['id'])}
+        self.host, self.guest, self.limits, self.networks = cases.build(self.case)
+        if self.networks and self.limits is None:
+            self.limits = model.Limits(16.0, 1.5)  # Nova's networks come with ratios
+        written = wire.write_limits(self.limits, self.networks) if self.limits else None
+        self.their_limits = theirs.read_limits(written)
+        self.their_host = theirs.read_host(wire.write_host(self.host))
+        self.their_text = theirs.text(self.their_host)
+        self.their_guest = theirs.read_guest(wire.write_guest(self.guest))
+        self.written_limits = written
+
+    def emulator(self, number: int) -> int:
+        return int(number == 0 and self.guest.emulator_policy == model.ISOLATE)
+
+    def place(self) -> model.Placement | model.Refusal:
+        strategy = cases.STRATEGIES[self.case['strategy']]
+        return fit.place(self.host, self.guest, limits=self.limits, networks=self.networks, strategy=strategy)
+
+
+def _our_pair(asked: _Asked, number: int, host_cell: model.HostCell) -> model.CellPlacement | None:
+    cell = asked.guest.cells[number]
+    alone = model.Guest(
+        vcpus=cell.vcpus.bit_count(),
+        memory_mib=cell.memory_mib,
+        cells=(cell,),
+        emulator_policy=model.ISOLATE if asked.emulator(number) else None,
+    )
+    answer = fit.place(model.Host((host_cell,)), alone, limits=asked.limits)
+    return answer.cells[0] if answer else None
+
+
+def _claim_is_refused(host_cell: Any, fitted: Any) -> bool:
+    """Tell whether Nova's own count of usage refuses what its fit answered."""
+    host = theirs.objects.NUMATopology(cells=[host_cell])
+    return isinstance(theirs.usage(host, theirs.objects.InstanceNUMATopology(cells=[fitted])), str)
+
+
+def _pair_cause(asked: _Asked, number: int, column: int, ours: model.CellPlacement | None) -> str | None:
+    """Return the fault behind a disagreement about a pair: without it, Nova says what numaplace says."""
+    cell, emulator = asked.their_guest.cells[number], asked.emulator(number)
+    cause = None
+    host_cell = asked.their_host.cells[column]
+    if not host_cell.siblings or host_cell.pcpuset.difference(*host_cell.siblings):
+        cause = SIBLINGS
+        host_cell = theirs.repair(host_cell)
+    fitted = theirs.fit_cell(host_cell, cell, asked.their_limits, emulator)
+    if bool(fitted) == bool(ours) and not isinstance(fitted, str):
+        return cause
+    isolated = emulator and cell.cpu_thread_policy == model.ISOLATE
+    if isolated and ours is None and not isinstance(fitted, str) and _claim_is_refused(host_cell, fitted):
+        return EMULATOR
+    return None
+
+
+def _pairs(asked: _Asked, table: dict[tuple[int, int], bool]) -> Iterator[Finding]:
+    """Compare each pair, and fill in what Nova says of it; a known fault counts as what it should have said."""
+    for number, cell in enumerate(asked.their_guest.cells):
+        for column, host_cell in enumerate(asked.their_host.cells):
+            fitted = theirs.fit_cell(host_cell, cell, asked.their_limits, asked.emulator(number))
+            ours = _our_pair(asked, number, asked.host.cells[column])
+            verdict = bool(fitted) and not isinstance(fitted, str)
+            where = f'guest cell {number} on host cell {host_cell.id}: Nova {fitted!r:.80}, numaplace {ours!r:.80}'
+            if verdict != bool(ours) or isinstance(fitted, str):
+                cause = _pair_cause(asked, number, column, ours)
+                yield Finding(cause, where)
+                verdict = bool(ours) if cause else verdict
+            elif ours is not None and (fitted.pagesize or None) != ours.pagesize_kib:
+                yield Finding(None, f'page size: {where}')
+            table[number, column] = verdict
+
+
+def _feasible(asked: _Asked, table: dict[tuple[int, int], bool]) -> bool:
+    """Tell whether some assignment of pairs exists for which Nova's rule for networks holds."""
+    host_cells = asked.their_host.cells
+    known: dict[frozenset[int], bool] = {}
+    for columns in itertools.permutations(range(len(host_cells)), len(asked.guest.cells)):
+        if all(table[pair] for pair in enumerate(columns)):
+            chosen = frozenset(columns)
+            if chosen not in known:
+                cells = [host_cells[column] for column in columns]
+                known[chosen] = theirs.networks_hold(asked.their_host, cells, asked.their_limits)
+            if known[chosen]:
+                return True
+    return False
+
+
+def _without(data: dict[str, Any], *names: str) -> list[dict[str, Any]]:
+    cells = (cell['nova_object.data'] for cell in audit.canon(data)['nova_object.data']['cells'])
+    return [{key: value for key, value in cell.items() if key not in names} for cell in cells]
+
+
+def _usage_causes(asked: _Asked, placement: model.Placement, placed: Any) -> list[str]:
+    """Return the faults that keep Nova from counting a placement."""
+    chosen = {cell.host_cell for cell in placement.cells}
+    causes = []
+    if any(not cell.pages and cell.id in chosen for cell in asked.host.cells):
+        causes.append(PAGES)
+    if not _counts_all(asked.their_host, placed):
+        causes.append(SIBLINGS)
+    return causes
+
+
+def _usage(asked: _Asked, placement: model.Placement) -> Iterator[Finding]:
+    """Compare the usage after a placement was counted in, and that counting it out again leaves nothing behind."""
+    ours = wire.write_host(asked.host.consume(placement))
+    placed = theirs.read_guest(wire.write_placement(placement))
+    causes = _usage_causes(asked, placement, placed)
+    host, before, repaired = asked.their_host, asked.their_text, ()
+    if causes:
+        host = theirs.repair_all(host, pages=PAGES in causes)
+        before, repaired = theirs.text(host), ('siblings', 'mempages') if PAGES in causes else ('siblings',)
+    counted = theirs.usage(host, placed)
+    if isinstance(counted, str):
+        yield Finding(None, f'usage: Nova {counted}')
+        return
+    same = _without(counted.obj_to_primitive(), *repaired) == _without(ours, *repaired)
+    freed = theirs.usage(counted, placed, free=True)
+    if isinstance(freed, str) or audit.canon(wire.loads(theirs.text(freed))) != audit.canon(wire.loads(before)):
+        yield Finding(None, f'usage: after counting out, Nova {freed!r:.200}')
+    for cause in causes if same else [None]:
+        yield Finding(cause, f'usage: Nova {counted!r:.200}, numaplace {ours!r:.200}')
+
+
+def _counts_all(host: Any, placed: Any) -> bool:
+    """Tell whether a guest under thread policy isolate is pinned to CPUs of known cores alone."""
+    siblings = {cell.id: set().union(*cell.siblings) for cell in host.cells}
+    return all(
+        cell.cpu_thread_policy != model.ISOLATE
+        or siblings[cell.id].issuperset({*(cell.cpu_pinning or {}).values(), *(cell.cpuset_reserved or ())})
+        for cell in placed.cells
+    )
+
+
+def _whole_cause(asked: _Asked, found: set[str | None]) -> str | None:
+    """Return the fault behind a disagreement about the whole answer."""
+    cells = asked.guest.cells
+    sizes = {part.pagesize_kib for part in cells}
+    if any(size is not None and size < 0 for size in sizes):
+        return STICKY
+    demands = {
+        (part.shared_vcpus.bit_count(), part.dedicated_vcpus.bit_count(), part.memory_mib, asked.emulator(number))
+        for number, part in enumerate(cells)
+    }
+    if len(demands) > 1 or len(sizes) > 1:
+        return CACHE
+    return next((cause for cause in (SIBLINGS, EMULATOR) if cause in found), None)
+
+
+def _whole(asked: _Asked, answer: model.Placement | model.Refusal, found: set[str | None]) -> Iterator[Finding]:
+    """Compare Nova's own search: verdict, soundness and, where the order is one of Nova's, the host cells."""
+    strategy = asked.case['strategy']
+    placed = theirs.fit(asked.their_host, asked.their_guest, asked.their_limits, pack=strategy == 'pack')
+    if isinstance(placed, str) or bool(placed) != bool(answer):
+        verdict = placed if isinstance(placed, str) else 'fits' if placed else 'does not fit'
+        what = 'yes' if placed and not isinstance(placed, str) else 'no'
+        cause = _whole_cause(asked, found)
+        yield Finding(cause and f'whole answer, wrong {what}: {cause}', f'whole answer: Nova {verdict}')
+        return
+    if not answer or placed is None:
+        return
+    unsound = audit.audit(
+        wire.write_host(asked.host), wire.write_guest(asked.guest), asked.written_limits, audit.canon(placed)
+    )
+    if unsound:
+        cause = _whole_cause(asked, found)
+        if asked.guest.emulator_policy == model.ISOLATE and unsound == ['isolate broken']:
+            refused = isinstance(theirs.usage(asked.their_host, theirs.read_guest(placed)), str)
+            cause = EMULATOR if refused else cause
+        yield Finding(cause and f'whole answer, unsound: {cause}', f'whole answer: Nova unsound: {unsound}')
+        return
+    chosen = [cell['nova_object.data']['id'] for cell in placed['nova_object.data']['cells']]
+    ours = [cell.host_cell for cell in answer.cells]
+    if strategy != 'linear' and chosen != ours:
+        cause = _whole_cause(asked, found)
+        yield Finding(cause and f'whole answer, another place: {cause}', f'host cells: Nova {chosen}, numaplace {ours}')
+
+
+def _stored(asked: _Asked) -> Iterator[Finding]:
+    """Check that each reads what the other writes."""
+    host, guest = wire.loads(asked.their_text), asked.their_guest.obj_to_primitive()
+    if wire.read_host(host).cells != asked.host.cells or wire.read_host(asked.their_host).cells != asked.host.cells:
+        yield Finding(None, 'a host of Nova reads as another')
+    if wire.read_guest(guest).cells != asked.guest.cells:
+        yield Finding(None, 'a guest of Nova reads as another')
+    if audit.canon(host) != audit.canon(wire.write_host(asked.host)):
+        yield Finding(None, 'Nova reads another host than was written')
+    if audit.canon(guest) != audit.canon(wire.write_guest(asked.guest)):
+        yield Finding(None, 'Nova reads another guest than was written')
+    if asked.their_limits is not None:
+        back = wire.read_limits(asked.their_limits.obj_to_primitive())
+        if back != (asked.limits, asked.networks):
+            yield Finding(None, f'limits of Nova read as {back}')
+
+
+def compare(case: cases.Case) -> tuple[bool, list[Finding]]:
+    """Ask both about a case.
+
+    :returns: whether it fits, and all disagreements
+    """
+    asked = _Asked(case)
+    table: dict[tuple[int, int], bool] = {}
+    found = list(_pairs(asked, table))
+    answer = asked.place()
+    if _feasible(asked, table) != bool(answer):
+        found.append(Finding(None, f'numaplace {answer!r:.200}, but by the pairs it is the other way'))
+    if answer:
+        if not all(table[number, _column(asked, cell.host_cell)] for number, cell in enumerate(answer.cells)):
+            found.append(Finding(None, 'placed on a pair that does not fit'))
+        found.extend(_usage(asked, answer))
+    found.extend(_whole(asked, answer, {finding.cause for finding in found}))
+    found.extend(_stored(asked))
+    if theirs.text(asked.their_host) != asked.their_text:
+        found.append(Finding(None, 'the host was changed'))
+    return bool(answer), found
+
+
+def _column(asked: _Asked, host_cell: int) -> int:
+    return next(column for column, cell in enumerate(asked.host.cells) if cell.id == host_cell)
