@@ -29,7 +29,7 @@ def test_pairs_are_split_at_the_first_sign():
 
 @pytest.mark.parametrize('word', ['a', '=b', 'a\x1b=b', 'a=\x1b', 'k' * 256 + '=v', 'k=' + 'v' * 256, 'a/b=c'])
 def test_a_word_that_is_no_pair_is_refused(word):
-    with pytest.raises(exception.Invalid, match="--property '.*expected KEY=VALUE"):
+    with pytest.raises(exception.Invalid, match=r"--property '.*expected KEY=VALUE"):
         names.pairs('--property', [word])
 
 

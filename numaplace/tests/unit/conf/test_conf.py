@@ -87,7 +87,7 @@ def test_a_variable_wins_over_the_files(load, monkeypatch):
 
 def test_a_bad_variable_is_named(load, monkeypatch):
     monkeypatch.setenv('OS_NUMAPLACE__STRATEGY', 'random')
-    with pytest.raises(exception.InvalidConfiguration, match="variable OS_NUMAPLACE__STRATEGY: .* = 'random'"):
+    with pytest.raises(exception.InvalidConfiguration, match=r"variable OS_NUMAPLACE__STRATEGY: .* = 'random'"):
         load('')
 
 
@@ -122,7 +122,7 @@ def test_a_bad_value_names_file_option_value_and_forms(load, option):
 
 
 def test_all_bad_values_are_told_at_once(load):
-    with pytest.raises(exception.InvalidConfiguration, match='strategy.*max_attempts'):
+    with pytest.raises(exception.InvalidConfiguration, match=r'strategy.*max_attempts'):
         load('[numaplace]\nstrategy = x\n[scheduler]\nmax_attempts = x')
 
 

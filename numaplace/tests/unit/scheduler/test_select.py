@@ -1,0 +1,132 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The choice of a host: filter, weigh, claim, and on a lost claim the next host."""
+
+import pytest
+
+from numaplace import conf, exception, fit
+from numaplace.db import api
+from numaplace.scheduler import select
+from numaplace.scheduler.filters import Filter, Request
+from numaplace.tests import samples
+
+
+@pytest.fixture
+def database(tmp_path):
+    with api.connect(f'sqlite:///{tmp_path}/test.sqlite') as database:
+        for name, memory_mib in (('big', 8192), ('middle', 4096), ('small', 2048)):
+            database.create_host(samples.host_record(name, memory_mib=memory_mib))
+        yield database
+
+
+@pytest.fixture
+def policy(tmp_path):
+    return select.Policy.of(load(tmp_path, ''))
+
+
+def load(tmp_path, text):
+    path = tmp_path / 'test.conf'
+    path.write_text(text)
+    return conf.load([str(path)])
+
+
+def request(**keys):
+    return Request(samples.instance_request(samples.guest(**keys)))
+
+
+class Rival(Filter):
+    """Lets every host pass, and takes the best ones before the claim comes."""
+
+    def __init__(self, database, hosts):
+        self.database, self.hosts = database, hosts
+
+    def admit(self, host, request):
+        if host.name in self.hosts:
+            for cell in range(2):
+                taken = samples.instance_request(samples.guest(vcpus=8), f'rival{host.name}{cell}')
+                self.database.claim(taken, host.name, lambda record, taken=taken: fit.place(record.host, taken.guest))
+        return True
+
+
+def racing(policy, database, *hosts):
+    return select.Policy((('Rival', Rival(database, hosts)),), policy.weighers, policy.max_attempts)
+
+
+def test_the_best_host_is_claimed(database, policy):
+    answer = select.select(database, request(), policy)
+    assert 'big' == answer.host == database.instance('guest1').host
+    assert () == answer.rejections
+
+
+def test_a_host_that_others_took_is_followed_by_the_next(database, policy):
+    answer = select.select(database, request(), racing(policy, database, 'big'))
+    assert 'middle' == answer.host
+    assert [('big', select.CLAIM)] == [(each.host, each.filter) for each in answer.rejections]
+
+
+def test_attempts_are_bounded(database, tmp_path):
+    policy = select.Policy.of(load(tmp_path, '[scheduler]\nmax_attempts = 2'))
+    answer = select.select(database, request(), racing(policy, database, 'big', 'middle'))
+    assert not answer
+    assert ['big', 'middle'] == [each.host for each in answer.rejections]
+
+
+def test_no_host_has_one_rejection_for_each_by_name(database, policy):
+    answer = select.select(database, request(vcpus=9), policy)
+    assert not answer
+    assert ['big', 'middle', 'small'] == [each.host for each in answer.rejections]
+    assert {'NUMATopologyFilter'} == {each.filter for each in answer.rejections}
+    assert all(each.refusal.reasons for each in answer.rejections)
+    assert [] == database.instances()
+
+
+def test_the_first_filter_that_refuses_is_named(database, policy):
+    answer = select.select(database, request(memory_mib=999999), policy)
+    assert {'RamFilter'} == {each.filter for each in answer.rejections}
+
+
+def test_a_forced_host_is_the_only_candidate(database, policy):
+    assert 'small' == select.select(database, request(), policy, host='small').host
+    answer = select.select(database, request(vcpus=9), policy, host='small')
+    assert ['small'] == [each.host for each in answer.rejections]
+
+
+def test_an_unknown_forced_host_is_a_fault(database, policy):
+    with pytest.raises(exception.NotFound, match='nowhere'):
+        select.select(database, request(), policy, host='nowhere')
+
+
+def test_a_host_that_vanishes_is_followed_by_the_next(database, policy):
+    class Deleting(Filter):
+        def admit(self, host, request):
+            if host.name == 'big':
+                database.delete_host('big')
+            return True
+
+    answer = select.select(database, request(), select.Policy((('Deleting', Deleting()),), policy.weighers, 3))
+    assert 'middle' == answer.host
+    assert ['claim.lost'] == [reason.code for each in answer.rejections for reason in each.refusal.reasons]
+
+
+def test_a_claim_whose_body_fails_gives_all_back(database, policy):
+    answer = select.select(database, request(), policy)
+    with pytest.raises(KeyboardInterrupt), answer.claim:
+        raise KeyboardInterrupt
+    assert [] == database.instances()
+    assert 0 == database.host('big').host.vcpus_used
+
+
+def test_novas_names_of_weighers_are_known(tmp_path):
+    for text in ('nova.scheduler.weights.all_weighers', 'nova.scheduler.weights.ram.RAMWeigher', 'RAMWeigher'):
+        policy = select.Policy.of(load(tmp_path, f'[filter_scheduler]\nweight_classes = {text}'))
+        assert ['RAMWeigher'] == [type(weigher).__name__ for weigher, _ in policy.weighers]
+
+
+def test_an_unknown_filter_lists_the_known_ones(tmp_path):
+    loaded = load(tmp_path, '[filter_scheduler]\nenabled_filters = RamFilter,DiskFilter')
+    with pytest.raises(exception.UnknownPlugin, match=r"enabled_filters: .*'DiskFilter'; known are .*RamFilter"):
+        select.Policy.of(loaded)
+
+
+@pytest.mark.parametrize(('name', 'strategy'), [('linear', fit.LINEAR), ('spread', fit.SPREAD), ('pack', fit.PACK)])
+def test_the_strategy_is_the_one_that_the_configuration_names(tmp_path, name, strategy):
+    assert strategy is select.strategy(load(tmp_path, f'[numaplace]\nstrategy = {name}'))
