@@ -70,8 +70,10 @@ def _record(conf: cfg.ConfigOpts, name: str, host: Host, found: HostFacts) -> Ho
 
 class _AddHost(base.ShowOf):
     def _add(self, name: str, host: Host, found: HostFacts) -> tuple[tuple[str, ...], tuple[Any, ...]]:
+        from numaplace.compute import resource_tracker
+
         with self.open_database() as database:
-            record = database.create_host(_record(self.conf, name, host, found))
+            record = resource_tracker.register(database, _record(self.conf, name, host, found))
         return _summary(record)
 
 
@@ -279,5 +281,7 @@ class DeleteHost(base.Action):
 
     def take_action(self, parsed_args: argparse.Namespace) -> None:
         """Delete it."""
+        from numaplace.compute import resource_tracker
+
         with self.open_database() as database:
-            database.delete_host(parsed_args.name)
+            resource_tracker.unregister(database, parsed_args.name)

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -29,10 +30,11 @@ _FORMS = 'sqlite:///FILE, mysql+pymysql://USER:PASSWORD@HOST/NAME or postgresql+
 _CONNECT_TIMEOUT = 5
 #: Seconds that a transaction waits for another one that writes.
 _LOCK_TIMEOUT = 30
+_WAIT = {'mysql': 'SET SESSION innodb_lock_wait_timeout = %d', 'postgresql': "SET lock_timeout = '%ds'"}
 #: MariaDB: deadlock, lock wait timeout, record changed since the snapshot.
 _MYSQL_RACES = frozenset({1213, 1205, 1020})
-#: PostgreSQL: serialization failure, deadlock.
-_POSTGRESQL_RACES = frozenset({'40001', '40P01'})
+#: PostgreSQL: serialization failure, deadlock, lock timeout.
+_POSTGRESQL_RACES = frozenset({'40001', '40P01', '55P03'})
 
 
 def default_url() -> str:
@@ -91,7 +93,17 @@ def create(url: URL) -> Engine:
     if sqlite:
         event.listen(engine, 'connect', _set_up_sqlite)
         event.listen(engine, 'begin', _begin_sqlite)
+    else:
+        event.listen(engine, 'connect', _set_up_server(_WAIT[engine.dialect.name] % _LOCK_TIMEOUT))
     return engine
+
+
+def _set_up_server(statement: str) -> Callable[[Any, object], None]:
+    def set_up(connection: Any, _record: object) -> None:
+        connection.cursor().execute(statement)
+        connection.commit()
+
+    return set_up
 
 
 def _set_up_sqlite(connection: Any, _record: object) -> None:

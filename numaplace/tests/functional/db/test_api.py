@@ -9,7 +9,7 @@ import pytest
 import sqlalchemy as sa
 
 from numaplace import exception, fit
-from numaplace.db import engine
+from numaplace.db import api, engine
 from numaplace.db.records import DISABLED, DOWN, FlavorRecord
 from numaplace.model import MIXED, CpuTopology, Guest, GuestCell
 from numaplace.tests import samples
@@ -228,3 +228,27 @@ def test_a_column_that_holds_something_else_is_a_fault(database, database_url, t
     opened.dispose()
     with pytest.raises(exception.InvalidObject):
         database.host('host1')
+
+
+def test_a_lock_that_is_held_too_long_is_a_lost_race(database, database_url, monkeypatch):
+    """Callers may try again; it is no fault of the database."""
+    database.create_host(samples.host_record())
+    monkeypatch.setattr(engine, '_LOCK_TIMEOUT', 1)
+    opened = engine.create(engine.open_url(database_url))
+    with api.connect(database_url) as impatient:
+        with engine.writer(opened).begin() as connection:
+            connection.execute(sa.text('UPDATE compute_nodes SET state = state'))
+            with pytest.raises(exception.ConcurrentUpdate, match='another transaction was in the way'):
+                store(impatient, FLOATING)
+        assert store(impatient, FLOATING)
+    opened.dispose()
+
+
+def test_a_table_that_vanished_is_a_fault_of_one_line(database, database_url):
+    opened = engine.create(engine.open_url(database_url))
+    with engine.writer(opened).begin() as connection:
+        connection.execute(sa.text('DROP TABLE flavors'))
+    opened.dispose()
+    with pytest.raises(exception.UnknownDatabase, match='flavors') as caught:
+        database.flavors()
+    assert '\n' not in str(caught.value)
