@@ -6,7 +6,7 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING, Any
 
-from numaplace import cpuset, exception, explain
+from numaplace import cpuset, exception, explain, units
 from numaplace.cli import base, names
 from numaplace.cli.flavor import properties
 
@@ -171,6 +171,7 @@ def _cells(cells: tuple[CellPlacement, ...]) -> base.Written:
     words = [
         f'{index}: vCPUs {cpuset.text(placed.guest_cell.vcpus)} on host cell {placed.host_cell}'
         + (f', pinned to {cpuset.text(cpuset.mask(cpu for _, cpu in placed.pins))}' if placed.pins else '')
+        + (f', {units.size(placed.pagesize_kib)} pages' if placed.pagesize_kib else '')
         for index, placed in enumerate(cells)
     ]
     return base.Written(plain, '\n'.join(words) or 'none: floats over the whole host')
