@@ -23,11 +23,12 @@ def shortfall(host_cell: HostCell, demand: Demand) -> Lack | None:
     At most linear in the number of cores and page sizes for the first question, constant for the same one again.
     """
     memo = host_cell.memo
-    if demand not in memo:
+    try:
+        lack: Lack | None = memo[demand]
+    except KeyError:
         if len(memo) > _MEMO_SIZE:
             memo.clear()
-        memo[demand] = _find_shortfall(host_cell, demand)
-    lack: Lack | None = memo[demand]
+        lack = memo[demand] = _find_shortfall(host_cell, demand)
     return lack
 
 

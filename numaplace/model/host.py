@@ -64,13 +64,17 @@ class CellShape:
     def cores(self) -> tuple[int, ...]:
         """Masks of the dedicated CPUs' cores by lowest CPU; a CPU without known siblings is a core."""
         if self._cores is None:
-            named = 0
-            for core in self.siblings:
-                named |= core
-            lone = (1 << cpu for cpu in cpuset.ids(self.dedicated_cpus & ~named))
-            cores = sorted((*(core for core in self.siblings if core), *lone), key=lambda core: core & -core)
-            object.__setattr__(self, '_cores', tuple(cores))
+            object.__setattr__(self, '_cores', self._find_cores())
         return self._cores  # type: ignore[return-value]
+
+    def _find_cores(self) -> tuple[int, ...]:
+        named, cores = 0, []
+        for core in self.siblings:
+            if core & ~named:  # a record that names a CPU twice does not make it two
+                cores.append(core & ~named)
+            named |= core
+        cores.extend(1 << cpu for cpu in cpuset.ids(self.dedicated_cpus & ~named))
+        return tuple(sorted(cores, key=lambda core: core & -core))
 
     @property
     def threads_per_core(self) -> int:

@@ -112,8 +112,8 @@ def shares(properties: Properties, nodes: int) -> list[Share]:
 def _even_shares(flavor: Flavor, nodes: int) -> list[Share]:
     if flavor.vcpus % nodes or flavor.memory_mib % nodes:
         raise exception.ImageNUMATopologyAsymmetric(
-            f'flavor {flavor.name!r}: numa_nodes={nodes}: {flavor.vcpus} vCPUs and {flavor.memory_mib} MiB do not divide '
-            f'evenly into {nodes} guest cells; expected a divisor of both, or numa_cpus.N and numa_mem.N beside it'
+            f'flavor {flavor.name!r}: numa_nodes={nodes}: {flavor.vcpus} vCPUs and {flavor.memory_mib} MiB do not '
+            f'divide evenly into {nodes} guest cells; expected a divisor of both, or numa_cpus.N and numa_mem.N too'
         )
     number = flavor.vcpus // nodes
     block = (1 << number) - 1

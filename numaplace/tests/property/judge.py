@@ -5,7 +5,7 @@ from numaplace import cpuset, fit, model, wire
 from numaplace.tests import audit
 from numaplace.tests.property import cases, oracle, truth
 
-__all__ = ['chain_faults', 'faults', 'limits_faults', 'smallest']
+__all__ = ['brief_faults', 'chain_faults', 'faults', 'limits_faults', 'smallest']
 
 
 def _chosen(answer):
@@ -54,6 +54,15 @@ def _answer_faults(case, asked, answer):
         yield from _placement_faults(case, asked, answer)
     else:
         yield from truth.false_reasons(case, answer.reasons)
+
+
+def brief_faults(case, answer):
+    """Return what is wrong with verdict, host cells, page sizes and pins of an answer to a case."""
+    found = list(_verdict_faults(case, answer))
+    if answer and not found:
+        for placed, part in zip(answer.cells, case['guest'], strict=True):
+            found.extend(_placed_faults(case, placed, part))
+    return found
 
 
 def faults(case):

@@ -2,6 +2,7 @@
 """Judge the engine over many seeded cases: ``python -m numaplace.tests.property.sweep --cases N --seed S --jobs J``."""
 
 import argparse
+import functools
 import json
 import multiprocessing
 import sys
@@ -26,8 +27,9 @@ class Report(NamedTuple):
     faulty: list[tuple[int, list[str]]]
 
 
-def _faults(seed: int) -> list[str]:
-    case = cases.draw(seed)
+def _faults(seed: int, case: cases.Case, answer: object, *, brief: bool) -> list[str]:
+    if brief:
+        return judge.brief_faults(case, answer)
     found = judge.faults(case)
     if seed % _SHARED == 0:
         found += judge.chain_faults([case, *(cases.draw(seed + more) for more in (1, 2))])
@@ -36,12 +38,14 @@ def _faults(seed: int) -> list[str]:
     return found
 
 
-def _judge(seeds: range) -> Report:
+def _judge(seeds: range, brief: bool = False) -> Report:
     fitting, faulty = 0, []
     for seed in seeds:
+        case = cases.draw(seed)
         try:
-            found = _faults(seed)
-            fitting += bool(cases.place(cases.draw(seed)))
+            answer = cases.place(case)
+            found = _faults(seed, case, answer, brief=brief)
+            fitting += bool(answer)
         except Exception as error:  # noqa: BLE001  whatever the engine raises is a fault of its answer
             found = [f'raised {error!r}']
         if found:
@@ -49,23 +53,24 @@ def _judge(seeds: range) -> Report:
     return Report(len(seeds), fitting, faulty)
 
 
-def _judged(count: int, seed: int, jobs: int):
+def _judged(count: int, seed: int, jobs: int, brief: bool):
     chunks = [range(first, min(first + _CHUNK, seed + count)) for first in range(seed, seed + count, _CHUNK)]
     if jobs == 1:
-        yield from map(_judge, chunks)
+        yield from (_judge(chunk, brief) for chunk in chunks)
         return
     with multiprocessing.get_context('spawn').Pool(jobs) as pool:
-        yield from pool.imap(_judge, chunks)
+        yield from pool.imap(functools.partial(_judge, brief=brief), chunks)
 
 
-def run(count: int, seed: int = 0, jobs: int = 1, progress=lambda done: None) -> Report:
+def run(count: int, seed: int = 0, jobs: int = 1, *, brief: bool = False, progress=lambda done: None) -> Report:
     """Judge the cases of the seeds from `seed` on.
 
+    :param brief: only verdict, host cells, page sizes and pins, not the laws
     :param jobs: number of processes
     :param progress: is told now and then how many cases are done
     """
     total = Report(0, 0, [])
-    for part in _judged(count, seed, jobs):
+    for part in _judged(count, seed, jobs, brief):
         total = Report(total.cases + part.cases, total.fitting + part.fitting, total.faulty + part.faulty)
         progress(total)
     return total
@@ -76,6 +81,7 @@ def _parse(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument('--cases', type=int, default=100_000, help='how many (default: %(default)s)')
     parser.add_argument('--seed', type=int, default=0, help='the first seed (default: %(default)s)')
     parser.add_argument('--jobs', type=int, default=1, help='number of processes (default: %(default)s)')
+    parser.add_argument('--brief', action='store_true', help='verdict, host cells, page sizes and pins, not the laws')
     return parser.parse_args(arguments)
 
 
@@ -90,7 +96,7 @@ def main(arguments: list[str] | None = None) -> int:
         sys.stdout.write(f'\r{state}' if sys.stdout.isatty() else f'{state}\n' if report.cases % 100_000 == 0 else '')
         sys.stdout.flush()
 
-    report = run(options.cases, options.seed, options.jobs, show)
+    report = run(options.cases, options.seed, options.jobs, brief=options.brief, progress=show)
     seconds = time.monotonic() - start
     print(  # noqa: T201
         f'\n{report.cases} cases from seed {options.seed} in {seconds:.0f} s, {report.cases / seconds:.0f} a second: '

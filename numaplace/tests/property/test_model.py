@@ -43,7 +43,7 @@ def test_a_guest_takes_exactly_its_cpus_and_memory(data):
 @given(st.data())
 def test_no_cpu_is_handed_out_twice(data):
     host = data.draw(worlds.hosts())
-    placement = data.draw(worlds.placements(host))
+    placement = data.draw(worlds.placements(host, pinned=True))
     assume(any(placed.taken for placed in placement.cells))
     with pytest.raises(exception.CPUPinningInvalid):
         host.consume(placement).consume(placement)
@@ -52,7 +52,7 @@ def test_no_cpu_is_handed_out_twice(data):
 @given(st.data())
 def test_no_guest_is_given_back_twice(data):
     host = data.draw(worlds.hosts())
-    placement = data.draw(worlds.placements(host))
+    placement = data.draw(worlds.placements(host, pinned=True))
     assume(any(placed.taken for placed in placement.cells))
     with pytest.raises((exception.CPUUnpinningInvalid, exception.UsageInvalid)):
         host.release(placement)

@@ -49,12 +49,17 @@ def hosts(draw: st.DrawFn) -> model.Host:
 
 
 @st.composite
-def placements(draw: st.DrawFn, host: model.Host) -> model.Placement:
-    """Return a placement that takes only CPUs which are free on the host; several cells may share a host cell."""
+def placements(draw: st.DrawFn, host: model.Host, *, pinned: bool = False) -> model.Placement:
+    """Return a placement that takes only CPUs which are free on the host; several cells may share a host cell.
+
+    :param pinned: it takes a CPU at least, if any is free
+    """
     free = {cell.id: cell.free_cpus for cell in host.cells}
     placed = []
-    for number, host_cell in enumerate(draw(st.lists(st.sampled_from(host.cells), max_size=3))):
+    for number, host_cell in enumerate(draw(st.lists(st.sampled_from(host.cells), min_size=int(pinned), max_size=3))):
         taken = free[host_cell.id] & draw(st.integers(0, free[host_cell.id]))
+        if pinned:
+            taken |= cpuset.first(free[host_cell.id], 1)
         free[host_cell.id] &= ~taken
         guest_cell = model.GuestCell(
             id=number,
