@@ -10,7 +10,12 @@ FAULTS = [
     ({'hw:numa_nodes': '0'}, {}, 'InvalidNUMANodesNumber', ["flavor 'm1'", "hw:numa_nodes='0'", 'at least 1']),
     ({'hw:numa_nodes': 'two'}, {}, 'InvalidNUMANodesNumber', ["hw:numa_nodes='two'", 'an integer']),
     ({}, {'hw_numa_nodes': '-1'}, 'InvalidNUMANodesNumber', ['image', "hw_numa_nodes='-1'"]),
-    ({'hw:numa_nodes': '3'}, {}, 'ImageNUMATopologyAsymmetric', ['numa_nodes=3', '4 vCPUs', '2048 MiB', '3 guest cells']),
+    (
+        {'hw:numa_nodes': '3'},
+        {},
+        'ImageNUMATopologyAsymmetric',
+        ['numa_nodes=3', '4 vCPUs', '2048 MiB', '3 guest cells'],
+    ),
     (
         {'hw:numa_nodes': '1', 'hw:numa_cpus.0': '9', 'hw:numa_mem.0': '2048'},
         {},
