@@ -1,0 +1,90 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The fit: from hosts and guests never seen before, and the same ones again."""
+
+from __future__ import annotations
+
+from benchmarks import inputs
+from numaplace import fit
+from numaplace.model import DEDICATED, SHARED, Guest, Host, Networks
+
+GUEST_CELLS, HOST_CELLS = [1, 2, 4, 8], [1, 2, 4, 8, 16]
+
+
+class _Case:
+    """One guest on one host; `number` is 1 because only the first call is the first."""
+
+    number = 1
+    warmup_time = 0
+    host: Host
+    guest: Guest
+    fresh_host: Host
+    fresh_guest: Guest
+    networks: Networks | None = None
+
+    def _take(self, host: Host, guest: Guest, networks: Networks | None = None) -> None:
+        self.host, self.guest, self.networks = host, guest, networks
+        fit.place(host, guest, networks=networks)
+        self.fresh_host, self.fresh_guest = inputs.unseen(host), inputs.unseen_guest(guest)
+
+    def _fresh(self) -> None:
+        fit.place(self.fresh_host, self.fresh_guest, networks=self.networks)
+
+    def _repeated(self) -> None:
+        fit.place(self.host, self.guest, networks=self.networks)
+
+
+class Typical(_Case):
+    """Small guests on hosts of every usual size, half full."""
+
+    params = (GUEST_CELLS, HOST_CELLS, [DEDICATED, SHARED])
+    param_names = ('guest_cells', 'host_cells', 'policy')
+
+    def setup(self, guest_cells: int, host_cells: int, policy: str) -> None:
+        """Make the host and the guest; where the guest has more cells there is nothing to measure."""
+        if guest_cells > host_cells:
+            raise NotImplementedError
+        half_full = inputs.host(host_cells, half_full=range(host_cells))
+        self._take(half_full, inputs.guest(guest_cells, policy=policy))
+
+    def time_fresh(self, *_params: object) -> None:
+        """Place on a host with nothing derived yet."""
+        self._fresh()
+
+    def time_repeated(self, *_params: object) -> None:
+        """Place the same guest on the same host again."""
+        self._repeated()
+
+
+class Joint(_Case):
+    """Unequal guest cells of which each greedy step is wrong: one way to fit."""
+
+    params = ([8, 16, 32, 64],)
+    param_names = ('cells',)
+
+    def setup(self, cells: int) -> None:
+        """Make a host of falling and a guest of growing cells, as many."""
+        self._take(inputs.falling(cells), inputs.guest(cells, memory_gib=range(1, cells + 1)))
+
+    def time_fresh(self, *_params: object) -> None:
+        """Place on a host with nothing derived yet."""
+        self._fresh()
+
+    def time_repeated(self, *_params: object) -> None:
+        """Place the same guest on the same host again."""
+        self._repeated()
+
+
+class Affinity(_Case):
+    """32 guest cells on 64 host cells, with networks near the cells that are tried last."""
+
+    params = ([1, 2, 3, 4],)
+    param_names = ('physnets',)
+
+    def setup(self, physnets: int) -> None:
+        """Scatter the networks by a seed of their number."""
+        host, networks = inputs.hard_networks(physnets, physnets=physnets, near=4)
+        self._take(host, inputs.guest(32), networks)
+
+    def time_fresh(self, *_params: object) -> None:
+        """Place on a host with nothing derived yet."""
+        self._fresh()

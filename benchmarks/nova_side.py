@@ -1,0 +1,68 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Nova 34 as it is installed beside us: its objects, its fit, and a watch over fits that do not end."""
+
+from __future__ import annotations
+
+import importlib
+import logging
+import multiprocessing
+import time
+from multiprocessing.connection import Connection
+from typing import Any
+
+__all__ = ['Nova']
+
+Primitive = dict[str, Any]
+
+
+class Nova:
+    """What nova-scheduler and nova-compute call, with logging off. Needs Nova in this interpreter."""
+
+    def __init__(self) -> None:
+        # Not at the top: asv imports every file here, and its environments hold no Nova.
+        self._objects: Any = importlib.import_module('nova.objects')
+        self._objects.register_all()
+        self._hardware: Any = importlib.import_module('nova.virt.hardware')
+        importlib.import_module('nova.conf').CONF([], project='nova', default_config_files=[])
+        logging.disable(logging.CRITICAL)
+
+    def host(self, text: str) -> Any:
+        """Return a host's topology from the JSON of its column."""
+        return self._objects.NUMATopology.obj_from_db_obj(text)
+
+    def guest(self, data: Primitive) -> Any:
+        """Return a guest's topology."""
+        return self._objects.InstanceNUMATopology.obj_from_primitive(data)
+
+    def limits(self, data: Primitive | None) -> Any:
+        """Return the limits, None if there are none."""
+        return None if data is None else self._objects.NUMATopologyLimits.obj_from_primitive(data)
+
+    def fit(self, host: Any, guest: Any, limits: Any) -> Any:
+        """Return the placed topology or None. Changes the guest, so each call needs one of its own."""
+        return self._hardware.numa_fit_instance_to_host(host, guest, None, limits=limits)
+
+    def answer(self, host: Any, guest: Any, limits: Any) -> Primitive | str | None:
+        """Return the placed topology as JSON, None, or the name of the error that it ends in."""
+        try:
+            placed = self.fit(host, guest.obj_clone(), limits)
+        except Exception as error:  # noqa: BLE001 - that it fails is the answer
+            return type(error).__name__
+        return None if placed is None else dict(placed.obj_to_primitive())
+
+    def seconds_within(self, limit_s: float, host: Any, guest: Any, limits: Any) -> float | None:
+        """Return how long one fit takes in a process of its own, None if it has to be ended at the limit."""
+        context = multiprocessing.get_context('fork')
+        receiver, sender = context.Pipe(duplex=False)
+        child = context.Process(target=self._report, args=(sender, host, guest, limits), daemon=True)
+        child.start()
+        try:
+            return float(receiver.recv()) if receiver.poll(limit_s) else None
+        finally:
+            child.kill()
+            child.join()
+
+    def _report(self, sender: Connection, host: Any, guest: Any, limits: Any) -> None:
+        start = time.thread_time()
+        self.fit(host, guest, limits)
+        sender.send(time.thread_time() - start)

@@ -1,0 +1,54 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Refusals: the verdict alone, with its reasons, and in words."""
+
+from __future__ import annotations
+
+from benchmarks import inputs
+from numaplace import explain, fit
+from numaplace.model import Guest, Host, Refusal
+
+
+class Full:
+    """A guest of as many cells as its host, whose cells are all full."""
+
+    number = 1
+    warmup_time = 0
+    params = ([2, 8, 16, 64],)
+    param_names = ('cells',)
+    host: Host
+    guest: Guest
+    refusal: Refusal
+
+    def setup(self, cells: int) -> None:
+        """Make the host and the guest, never seen before."""
+        self.host = inputs.unseen(inputs.host(cells, full=range(cells)))
+        self.guest = inputs.unseen_guest(inputs.guest(cells))
+        refusal = fit.place(inputs.unseen(self.host), self.guest)
+        if not isinstance(refusal, Refusal):
+            raise TypeError('the guest fits')
+        self.refusal = refusal
+
+    def time_verdict(self, _cells: int) -> None:
+        """Find out that it does not fit."""
+        fit.place(self.host, self.guest)
+
+    def time_reasons(self, _cells: int) -> None:
+        """Compute the reasons of a refusal."""
+        self.refusal.reasons  # noqa: B018 - computed when asked for
+
+    def time_words(self, _cells: int) -> None:
+        """Compute the reasons and put them into lines."""
+        explain.lines(self.refusal)
+
+
+class Contest(Full):
+    """Guest cells that all fit somewhere, two of them only the same host cell."""
+
+    def setup(self, cells: int) -> None:
+        """Make the host and the guest, never seen before."""
+        self.host = inputs.unseen(inputs.falling(cells))
+        self.guest = inputs.guest(cells, memory_gib=[*range(2, cells + 1), cells])
+        refusal = fit.place(inputs.unseen(self.host), self.guest)
+        if not isinstance(refusal, Refusal):
+            raise TypeError('the guest fits')
+        self.refusal = refusal
