@@ -2,7 +2,7 @@
 """One guest on one host, asked of Nova and of numaplace: what they say of each pair, of all together, of the usage."""
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from numaplace import fit, model, wire
@@ -159,48 +159,61 @@ def _counts_all(host: Any, placed: Any) -> bool:
     )
 
 
-def _whole_cause(asked: _Asked, found: set[str | None]) -> str | None:
-    """Return the fault behind a disagreement about the whole answer."""
-    cells = asked.guest.cells
-    sizes = {part.pagesize_kib for part in cells}
-    if any(size is not None and size < 0 for size in sizes):
-        return STICKY
-    demands = {
-        (part.shared_vcpus.bit_count(), part.dedicated_vcpus.bit_count(), part.memory_mib, asked.emulator(number))
-        for number, part in enumerate(cells)
-    }
-    if len(demands) > 1 or len(sizes) > 1:
-        return CACHE
-    return next((cause for cause in (SIBLINGS, EMULATOR) if cause in found), None)
+def _whole_fault(
+    asked: _Asked, answer: model.Placement | model.Refusal, placed: dict[str, Any] | str | None
+) -> str | None:
+    """Return what is wrong with an answer of Nova's own search; None if it is numaplace's."""
+    if isinstance(placed, str):
+        return placed
+    if placed is None:
+        return 'wrong no' if answer else None
+    if not answer:
+        return 'wrong yes'
+    host, guest = wire.write_host(asked.host), wire.write_guest(asked.guest)
+    if audit.audit(host, guest, asked.written_limits, audit.canon(placed)):
+        return 'unsound'
+    chosen = [cell['nova_object.data']['id'] for cell in placed['nova_object.data']['cells']]
+    same = asked.case['strategy'] == 'linear' or chosen == [cell.host_cell for cell in answer.cells]
+    return None if same else 'another place'
+
+
+def _search(asked: _Asked, mended: Sequence[str]) -> dict[str, Any] | str | None:
+    """Return the answer of Nova's own search with some of its faults mended."""
+    host = theirs.repair_all(asked.their_host, pages=False) if SIBLINGS in mended else asked.their_host
+    return theirs.fit(
+        host,
+        asked.their_guest,
+        asked.their_limits,
+        pack=asked.case['strategy'] == 'pack',
+        caches=CACHE in mended,
+        page_sizes=STICKY in mended,
+    )
+
+
+def _whole_causes(
+    asked: _Asked, answer: model.Placement | model.Refusal, found: set[str | None]
+) -> tuple[str | None, ...]:
+    """Return the fewest faults without which Nova's own search says what numaplace says."""
+    faults = (SIBLINGS, CACHE, STICKY)
+    for count in range(1, len(faults) + 1):
+        for mended in itertools.combinations(faults, count):
+            if _whole_fault(asked, answer, _search(asked, mended)) is None:
+                return mended
+    left = _search(asked, faults)
+    isolated = asked.guest.emulator_policy == model.ISOLATE and isinstance(left, dict)
+    if EMULATOR in found or (isolated and isinstance(theirs.usage(asked.their_host, theirs.read_guest(left)), str)):
+        return (EMULATOR,)
+    return (None,)
 
 
 def _whole(asked: _Asked, answer: model.Placement | model.Refusal, found: set[str | None]) -> Iterator[Finding]:
     """Compare Nova's own search: verdict, soundness and, where the order is one of Nova's, the host cells."""
-    strategy = asked.case['strategy']
-    placed = theirs.fit(asked.their_host, asked.their_guest, asked.their_limits, pack=strategy == 'pack')
-    if isinstance(placed, str) or bool(placed) != bool(answer):
-        verdict = placed if isinstance(placed, str) else 'fits' if placed else 'does not fit'
-        what = 'yes' if placed and not isinstance(placed, str) else 'no'
-        cause = _whole_cause(asked, found)
-        yield Finding(cause and f'whole answer, wrong {what}: {cause}', f'whole answer: Nova {verdict}')
-        return
-    if not answer or placed is None:
-        return
-    unsound = audit.audit(
-        wire.write_host(asked.host), wire.write_guest(asked.guest), asked.written_limits, audit.canon(placed)
-    )
-    if unsound:
-        cause = _whole_cause(asked, found)
-        if asked.guest.emulator_policy == model.ISOLATE and unsound == ['isolate broken']:
-            refused = isinstance(theirs.usage(asked.their_host, theirs.read_guest(placed)), str)
-            cause = EMULATOR if refused else cause
-        yield Finding(cause and f'whole answer, unsound: {cause}', f'whole answer: Nova unsound: {unsound}')
-        return
-    chosen = [cell['nova_object.data']['id'] for cell in placed['nova_object.data']['cells']]
-    ours = [cell.host_cell for cell in answer.cells]
-    if strategy != 'linear' and chosen != ours:
-        cause = _whole_cause(asked, found)
-        yield Finding(cause and f'whole answer, another place: {cause}', f'host cells: Nova {chosen}, numaplace {ours}')
+    placed = _search(asked, ())
+    fault = _whole_fault(asked, answer, placed)
+    if fault is not None:
+        causes = _whole_causes(asked, answer, found)
+        cause = ' and '.join(str(cause) for cause in causes) if all(causes) else None
+        yield Finding(cause and f'whole answer, {fault}: {cause}', f'whole answer, {fault}: Nova {placed!r:.300}')
 
 
 def _stored(asked: _Asked) -> Iterator[Finding]:

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Nova's own functions behind a few calls; importing this needs Nova, and costs what importing Nova costs."""
 
+import itertools
 import logging
 import warnings
 from typing import Any, NamedTuple
@@ -34,6 +35,10 @@ __all__ = [
 
 #: The fields of a guest cell that is not placed.
 _REQUEST = ('id', 'cpuset', 'pcpuset', 'memory', 'pagesize', 'cpu_policy', 'cpu_thread_policy')
+#: And of one that is.
+_PLACED = (*_REQUEST, 'cpu_pinning_raw', 'cpuset_reserved')
+
+_FIT_CELL = hardware._numa_fit_instance_cell
 
 
 class Constraints(NamedTuple):
@@ -124,9 +129,9 @@ def repair_all(host: Any, *, pages: bool) -> Any:
     return objects.NUMATopology(cells=[repair(cell, pages=pages) for cell in host.cells])
 
 
-def _copy(guest_cell: Any) -> Any:
+def _copy(guest_cell: Any, names: tuple[str, ...] = _REQUEST) -> Any:
     """Return a fresh guest cell; `obj_clone` costs ten times as much."""
-    return objects.InstanceNUMACell(**{name: getattr(guest_cell, name) for name in _REQUEST})
+    return objects.InstanceNUMACell(**{name: getattr(guest_cell, name) for name in names})
 
 
 def fit_cell(host_cell: Any, guest_cell: Any, limits: Any, emulator: int) -> Any:
@@ -146,13 +151,47 @@ def networks_hold(host: Any, host_cells: Any, limits: Any) -> bool:
     return bool(hardware._numa_cells_support_network_metadata(host, host_cells, limits.network_metadata))
 
 
-def fit(host: Any, guest: Any, limits: Any, *, pack: bool) -> dict[str, Any] | str | None:
-    """Return Nova's whole answer as plain data, None if it finds no place, or the error's class."""
+class _Mended:
+    """Nova's check of a pair, made to leave the guest cell that it is handed as it was.
+
+    :param caches: every check leaves an id that was never there, so nothing is found in the caches of the search
+    :param page_sizes: the size that was asked for is asked of every host cell
+    """
+
+    def __init__(self, *, caches: bool, page_sizes: bool) -> None:
+        self._caches, self._page_sizes = caches, page_sizes
+        self._ids = itertools.count(1 << 20)
+        self._sizes: dict[int, int | None] = {}
+
+    def __call__(self, host_cell: Any, guest_cell: Any, limits: Any = None, cpuset_reserved: int = 0) -> Any:
+        asked = self._sizes.setdefault(id(guest_cell), guest_cell.pagesize)
+        if self._page_sizes:
+            guest_cell.pagesize = asked
+        fitted = _FIT_CELL(host_cell, guest_cell, limits, cpuset_reserved)
+        if fitted is not None and self._caches:
+            fitted = _copy(fitted, _PLACED)
+        if self._caches:
+            guest_cell.id = next(self._ids)
+        return fitted
+
+
+def fit(
+    host: Any, guest: Any, limits: Any, *, pack: bool, caches: bool = False, page_sizes: bool = False
+) -> dict[str, Any] | str | None:
+    """Return Nova's whole answer as plain data, None if it finds no place, or the error's class.
+
+    :param caches: with the fault of the caches mended
+    :param page_sizes: with the fault of the page size mended
+    """
     conf.CONF.set_override('packing_host_numa_cells_allocation_strategy', pack, group='compute')
+    mended = caches or page_sizes
+    hardware._numa_fit_instance_cell = _Mended(caches=caches, page_sizes=page_sizes) if mended else _FIT_CELL
     try:
         found = hardware.numa_fit_instance_to_host(host, guest.obj_clone(), {}, limits)
     except Exception as error:  # noqa: BLE001
         return type(error).__name__
+    finally:
+        hardware._numa_fit_instance_cell = _FIT_CELL
     placed: dict[str, Any] | None = found.obj_to_primitive() if found is not None else None
     return placed
 
