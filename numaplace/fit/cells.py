@@ -6,6 +6,8 @@ Nova 34, `_numa_fit_instance_cell`. The order of the checks decides which lack i
 
 from __future__ import annotations
 
+from typing import Any
+
 from numaplace import cpuset
 from numaplace.fit import cores, memory
 from numaplace.fit.demand import Demand, Lack
@@ -13,7 +15,7 @@ from numaplace.model import CellPlacement, GuestCell, HostCell
 
 __all__ = ['place', 'shortfall']
 
-#: How many demands a host cell value remembers; flavors and ratios are few, so this is only met by churn.
+#: How many answers a host cell value remembers; flavors and ratios are few, so this is only met by churn.
 _MEMO_SIZE = 256
 
 
@@ -26,10 +28,15 @@ def shortfall(host_cell: HostCell, demand: Demand) -> Lack | None:
     try:
         lack: Lack | None = memo[demand]
     except KeyError:
-        if len(memo) > _MEMO_SIZE:
-            memo.clear()
-        lack = memo[demand] = _find_shortfall(host_cell, demand)
+        lack = _find_shortfall(host_cell, demand)
+        _remember(memo, demand, lack)
     return lack
+
+
+def _remember(memo: dict[Any, Any], key: object, answer: object) -> None:
+    if len(memo) >= _MEMO_SIZE:
+        memo.clear()
+    memo[key] = answer
 
 
 def _find_shortfall(host_cell: HostCell, demand: Demand) -> Lack | None:
@@ -69,7 +76,8 @@ def place(host_cell: HostCell, guest_cell: GuestCell, demand: Demand) -> CellPla
     key = (guest_cell, demand.emulator)
     placed: CellPlacement | None = host_cell.memo.get(key)
     if placed is None:
-        placed = host_cell.memo[key] = _find_place(host_cell, guest_cell, demand)
+        placed = _find_place(host_cell, guest_cell, demand)
+        _remember(host_cell.memo, key, placed)
     return placed
 
 
