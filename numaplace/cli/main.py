@@ -22,7 +22,7 @@ from numaplace.cli.streams import Guarded
 if TYPE_CHECKING:
     from oslo_config import cfg
 
-__all__ = ['App', 'main']
+__all__ = ['INTERRUPTED', 'App', 'main']
 
 _DESCRIPTION = (
     'Place virtual machines on the NUMA cells of KVM hosts: exactly, explained, and nothing handed out twice.'
@@ -42,7 +42,7 @@ exit status: 0 done, 1 a fault, 2 wrong usage, 3 no valid host
 """
 
 #: Exit statuses of programs that a signal ended.
-_INTERRUPTED, _PIPE_CLOSED = 130, 141
+INTERRUPTED, _PIPE_CLOSED = 130, 141
 
 
 class _Commands(commandmanager.CommandManager):
@@ -165,7 +165,7 @@ def main(argv: list[str] | None = None) -> int:
     except BrokenPipeError:
         status = _PIPE_CLOSED
     except KeyboardInterrupt:
-        status = _INTERRUPTED
+        status = INTERRUPTED
     if status == _PIPE_CLOSED:
         # The reader is gone; without this the interpreter complains when it flushes at its end.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

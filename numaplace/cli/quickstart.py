@@ -132,13 +132,16 @@ class Quickstart(base.Action):
 
     def _run(self, argv: list[str], *, quiet: bool) -> int:
         # Not at the top: the program's module is complete only when it has found its commands.
-        from numaplace.cli.main import App
+        from numaplace.cli.main import INTERRUPTED, App
 
         # Reasons belong to the tour, so they go where its other words go.
         app = App(stdout=io.StringIO() if quiet else self.app.stdout, stderr=self.app.stdout)
         if self.app.options.debug:
             argv = ['--debug', *argv]
-        return app.run(argv)
+        status = app.run(argv)
+        if status == INTERRUPTED:  # it was the tour that was meant, not the step
+            raise KeyboardInterrupt
+        return status
 
     def _say(self, text: str) -> None:
         self.app.stdout.write(text)
