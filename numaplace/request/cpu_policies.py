@@ -158,21 +158,15 @@ def _resources(properties: Properties) -> tuple[int, int]:
     amounts = {'VCPU': 0, 'PCPU': 0}
     for key, value in properties.flavor.extra_specs.items():
         match = _RESOURCE.fullmatch(key)
-        if match is None:
-            continue
-        if not (value.strip().isascii() and value.strip().isdigit() and len(value) < 10):
-            raise exception.InvalidRequest(
-                f'{properties.flavor_place(key, value)}: expected a number of CPUs, 0 or more'
-            )
-        amounts[match[1]] += int(value)
+        if match and value.strip().isdecimal():
+            amounts[match[1]] += int(value)
     return amounts['VCPU'], amounts['PCPU']
 
 
 def explicit_policy(properties: Properties, policy: str | None, emulator: str | None) -> str | None:
     """Return the CPU policy that ``resources:VCPU`` and ``resources:PCPU`` stand for, or `policy` without them.
 
-    :raises: InvalidRequest if they are no amounts, or beside a CPU policy or each other, or if PCPU is not the number
-        of vCPUs
+    :raises: InvalidRequest if they are beside a CPU policy or each other, or PCPU is not the number of vCPUs
     """
     vcpu, pcpu = _resources(properties)
     flavor = properties.flavor

@@ -61,7 +61,6 @@ FAULTS = [
         ["'2-9'", '0-3'],
     ),
     ({'resources:PCPU': '3'}, {}, 'InvalidRequest', ['resources:PCPU=3', 'expected 4']),
-    ({'resources:VCPU': '-1'}, {}, 'InvalidRequest', ["resources:VCPU='-1'", '0 or more']),
     ({'hw:cpu_sockets': 'many'}, {}, 'InvalidRequest', ["hw:cpu_sockets='many'", 'an integer']),
     (
         {'hw:cpu_max_sockets': '1', 'hw:cpu_max_cores': '1', 'hw:cpu_max_threads': '1'},
