@@ -39,7 +39,7 @@ def node_count(properties: Properties) -> int | None:
             place = properties.flavor_place('hw:numa_nodes', text)
         else:
             place = properties.image_place('hw_numa_nodes', text)
-        raise exception.InvalidNUMANodesNumber(f'{place}: expected an integer of at least 1')
+        raise exception.InvalidNUMANodesNumber(f'{place}: expected an integer of at least 1, up to 999999999')
     return int(text)
 
 
@@ -100,7 +100,7 @@ def shares(properties: Properties, nodes: int) -> list[Share]:
             f'flavor {flavor.name!r}: {nodes} guest cells, but vCPUs for {len(masks or ())} (numa_cpus.N) and memory '
             f'for {len(sizes or ())} (numa_mem.N); expected each for all of them, numbered from 0'
         )
-    _check_cpus(flavor, masks)
+    _check_cpus(properties, masks)
     if sum(sizes) != flavor.memory_mib:
         raise exception.ImageNUMATopologyMemoryOutOfRange(
             f"flavor {flavor.name!r}: numa_mem.N adds up to {sum(sizes)} MiB; expected the flavor's "
@@ -120,20 +120,25 @@ def _even_shares(flavor: Flavor, nodes: int) -> list[Share]:
     return [(block << node * number, flavor.memory_mib // nodes) for node in range(nodes)]
 
 
-def _check_cpus(flavor: Flavor, masks: list[int]) -> None:
-    everything, seen = (1 << flavor.vcpus) - 1, 0
+def _check_cpus(properties: Properties, masks: list[int]) -> None:
+    of_flavor, of_image = properties.listed('numa_cpus')
+    vcpus = properties.flavor.vcpus
+    everything, seen = (1 << vcpus) - 1, 0
     for node, mask in enumerate(masks):
+        place = _place(properties, 'numa_cpus', node, (of_flavor or of_image)[node], of_flavor)
         if beyond := mask & ~everything:
             raise exception.ImageNUMATopologyCPUOutOfRange(
-                f'flavor {flavor.name!r}: numa_cpus.{node} names vCPUs {cpuset.text(beyond)}; the flavor has only '
-                f'0-{flavor.vcpus - 1}'
+                f'{place}: there is no vCPU {cpuset.text(beyond)}; the flavor has only {cpuset.text(everything)}'
             )
         if twice := mask & seen:
             raise exception.ImageNUMATopologyCPUDuplicates(
-                f'flavor {flavor.name!r}: numa_cpus.{node} names vCPUs {cpuset.text(twice)}, which another cell has'
+                f'{place}: another cell has vCPU {cpuset.text(twice)} already; expected each of '
+                f'{cpuset.text(everything)} in one cell'
             )
         seen |= mask
     if missing := everything & ~seen:
+        key = 'hw:numa_cpus' if of_flavor else 'hw_numa_cpus'
         raise exception.ImageNUMATopologyCPUsUnassigned(
-            f'flavor {flavor.name!r}: the vCPUs {cpuset.text(missing)} are in no numa_cpus.N'
+            f'flavor {properties.flavor.name!r}: {key}.N: vCPU {cpuset.text(missing)} is in none of them; expected '
+            f'each of {cpuset.text(everything)} in one'
         )

@@ -20,8 +20,34 @@ FAULTS = [
         {'hw:numa_nodes': '1', 'hw:numa_cpus.0': '9', 'hw:numa_mem.0': '2048'},
         {},
         'ImageNUMATopologyCPUOutOfRange',
-        ['numa_cpus.0', 'vCPUs 9', 'only 0-3'],
+        ["flavor 'm1'", "hw:numa_cpus.0='9'", 'no vCPU 9', 'only 0-3'],
     ),
+    (
+        {'hw:numa_nodes': '1'},
+        {'hw_numa_cpus.0': '9', 'hw_numa_mem.0': '2048'},
+        'ImageNUMATopologyCPUOutOfRange',
+        ["image: hw_numa_cpus.0='9'", 'only 0-3'],
+    ),
+    (
+        {
+            'hw:numa_nodes': '2',
+            'hw:numa_cpus.0': '0-2',
+            'hw:numa_mem.0': '1024',
+            'hw:numa_cpus.1': '2,3',
+            'hw:numa_mem.1': '1024',
+        },
+        {},
+        'ImageNUMATopologyCPUDuplicates',
+        ["flavor 'm1'", "hw:numa_cpus.1='2,3'", 'has vCPU 2 already', '0-3'],
+    ),
+    (
+        {'hw:numa_nodes': '1', 'hw:numa_cpus.0': '0-1', 'hw:numa_mem.0': '2048'},
+        {},
+        'ImageNUMATopologyCPUsUnassigned',
+        ["flavor 'm1'", 'hw:numa_cpus.N', 'vCPU 2-3 is in none', '0-3'],
+    ),
+    ({'hw:numa_nodes': '9999999999'}, {}, 'InvalidNUMANodesNumber', ['up to 999999999']),
+    ({'hw:cpu_cores': '9999999999'}, {}, 'InvalidRequest', ['from 0 to 999999999']),
     (
         {'hw:numa_nodes': '1', 'hw:numa_cpus.0': '0-x', 'hw:numa_mem.0': '2048'},
         {},
@@ -116,3 +142,11 @@ def test_persistent_memory_alone_makes_one_cell():
 
 def test_values_of_an_image_may_be_numbers():
     assert 2 == len(_read({}, {'hw_numa_nodes': 2}).cells)
+
+
+@pytest.mark.parametrize(
+    ('vcpus', 'expected'), [(1, (1, 1, 1)), (12, (12, 1, 1)), (1000000, (62500, 16, 1)), (2**30, (65536, 16384, 1))]
+)
+def test_a_topology_is_found_at_once_however_many_vcpus(vcpus, expected):
+    topology = request.read(request.Flavor('m1', vcpus, 64)).cpu_topology
+    assert expected == (topology.sockets, topology.cores, topology.threads)
