@@ -66,7 +66,7 @@ def open_url(text: str) -> URL:
     try:
         url = sa.make_url(text)
     except (ArgumentError, ValueError):
-        shown = re.sub(r'//[^/]*@', '//***@', text)
+        shown = re.sub(r'^(\w[\w+.-]*://)?.*@', r'\1***@', text, flags=re.DOTALL)
         raise exception.UnknownDatabase(f'database {shown!r} is no URL: expected {_FORMS}') from None
     backend = url.get_backend_name()
     if backend not in _DRIVERS:

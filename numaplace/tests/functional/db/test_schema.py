@@ -170,6 +170,8 @@ def test_a_file_that_is_no_database_is_refused(tmp_path):
         ('mysql://root:tiger@127.0.0.1:9/x', r"mysql\+pymysql://root:\*\*\*@127\.0\.0\.1:9/x: .*Can't connect"),
         ('postgresql://me:tiger@127.0.0.1:9/x?sslpassword=tiger', r'127\.0\.0\.1:9/x: .*refused'),
         ('mysql://root:tiger@127.0.0.1:nine/x', "'mysql://\\*\\*\\*@127.0.0.1:nine/x' is no URL"),
+        ('mysql://root:a/tiger@127.0.0.1:nine/x', "'mysql://\\*\\*\\*@127.0.0.1:nine/x' is no URL"),
+        ('root:tiger@127.0.0.1/x', "'\\*\\*\\*@127.0.0.1/x' is no URL"),
     ],
 )
 def test_a_database_that_cannot_be_opened_is_named_in_one_line_without_its_password(url, message):
