@@ -29,7 +29,7 @@ from numaplace.tests.audit import audit
 __all__ = ['main']
 
 _COLUMNS = ('json', 'fresh', 'repeated')
-_FORMAT = '{:<46} {:>9} {:>9}  {:>8} {:>8} {:>8}  {:>8} {:>8} {:>8}  {}'
+_FORMAT = '{:<46} {:>9} {:>9}  {:>8} {:>8} {:>8}  {:>6} {:>11} {:>11}  {}'
 _HEADINGS = ('Nova JSON', 'Nova fit', 'JSON', 'fresh', 'repeated', 'JSON', 'fresh', 'repeated', 'answers')
 
 
@@ -128,9 +128,8 @@ class _Table:
             if not judged.startswith('WRONG: raises'):
                 sides = {**self._nova_sides(case), **sides}
         elif case.nova != NEVER:
-            found = self._nova.seconds_within(self._limit_s, *self._nova_inputs(case))
-            seconds['nova fit'] = self._limit_s if found is None else found
-            at_least = frozenset({'nova fit'} if found is None else ())
+            seconds['nova fit'], ended = self._nova.seconds_within(self._limit_s, *self._nova_inputs(case))
+            at_least = frozenset(() if ended else {'nova fit'})
         seconds |= medians(sides)
         return Row(case.group, case.name, seconds, judged, 'fits' if answer else 'no fit', at_least)
 
@@ -203,7 +202,9 @@ def _print(lines: Iterable[str]) -> None:
 def main() -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument('--limit', type=float, default=20.0, metavar='SECONDS', help='end a fit of Nova after this')
+    parser.add_argument(
+        '--limit', type=float, default=20.0, metavar='SECONDS', help='end a fit of Nova after this (20)'
+    )
     parser.add_argument('--only', default='', metavar='TEXT', help='only groups and cases whose name holds this')
     options = parser.parse_args()
     start = time.monotonic()

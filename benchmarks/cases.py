@@ -75,7 +75,7 @@ def _wrong() -> Iterator[Case]:
         case = json.loads(line)
         limits = wire.read_limits(case['limits'])[0] if case['limits'] else None
         host, guest = wire.read_host(case['host']), wire.read_guest(case['constraints']['ok'])
-        yield Case("Nova's weak cases", case['name'][:46], host, guest, limits, vary=False)
+        yield Case("Nova's weak cases", case['name'].partition(' (')[0][:46], host, guest, limits, vary=False)
 
 
 def _alone() -> Iterator[Case]:

@@ -6,6 +6,7 @@ from __future__ import annotations
 import importlib
 import logging
 import multiprocessing
+import resource
 import time
 from multiprocessing.connection import Connection
 from typing import Any
@@ -50,19 +51,30 @@ class Nova:
             return type(error).__name__
         return None if placed is None else dict(placed.obj_to_primitive())
 
-    def seconds_within(self, limit_s: float, host: Any, guest: Any, limits: Any) -> float | None:
-        """Return how long one fit takes in a process of its own, None if it has to be ended at the limit."""
+    def seconds_within(self, limit_s: float, host: Any, guest: Any, limits: Any) -> tuple[float, bool]:
+        """Return the processor time of one fit in a process of its own, and whether it came to its end.
+
+        :param limit_s: by the clock on the wall; a process that is ended there may have had less of the processor
+        """
         context = multiprocessing.get_context('fork')
         receiver, sender = context.Pipe(duplex=False)
         child = context.Process(target=self._report, args=(sender, host, guest, limits), daemon=True)
+        before = _children_seconds()
         child.start()
         try:
-            return float(receiver.recv()) if receiver.poll(limit_s) else None
+            if receiver.poll(limit_s):
+                return float(receiver.recv()), True
         finally:
             child.kill()
             child.join()
+        return _children_seconds() - before, False
 
     def _report(self, sender: Connection, host: Any, guest: Any, limits: Any) -> None:
         start = time.thread_time()
         self.fit(host, guest, limits)
         sender.send(time.thread_time() - start)
+
+
+def _children_seconds() -> float:
+    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return usage.ru_utime + usage.ru_stime
