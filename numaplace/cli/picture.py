@@ -22,7 +22,7 @@ _WHOLE_HOST = '*'
 _LEGEND = {
     _FREE: 'free to be pinned',
     _FLOATING: 'shared, vCPUs float here',
-    _SHARED: 'shared, nobody floats here',
+    _SHARED: 'shared, no guest cell floats here',
     _UNKNOWN: 'pinned, but by no server of this host',
 }
 

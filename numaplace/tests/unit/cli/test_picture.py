@@ -106,3 +106,4 @@ def test_every_recorded_host_fits_80_columns_and_shows_each_cpu_once(name):
 
 def test_letters_go_on_after_z():
     assert ['A', 'Z', 'AA', 'AZ', 'BA'] == [picture._label(index) for index in (0, 25, 26, 51, 52)]
+    assert '  -  shared, no guest cell floats here' in lines
