@@ -7,13 +7,16 @@ import argparse
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from numaplace import explain
+from numaplace import cpuset, explain
 from numaplace.cli import base, names
 
 if TYPE_CHECKING:
     from numaplace.db.records import FlavorRecord
 
 __all__ = ['CreateFlavor', 'DeleteFlavor', 'ListFlavor', 'SetFlavor', 'ShowFlavor', 'UnsetFlavor', 'properties']
+
+#: As many as a list of CPUs may name.
+_MAX_VCPUS = cpuset.MAX_CPU + 1
 
 _COLUMNS = ('id', 'name', 'ram', 'disk', 'vcpus', 'properties')
 
@@ -64,7 +67,7 @@ class CreateFlavor(base.ShowOf):
         )
         parser.add_argument('--disk', type=names.whole(0), default=0, metavar='GIB', help='Disk in GiB (default: 0).')
         parser.add_argument(
-            '--vcpus', type=names.whole(1), default=1, metavar='N', help='Number of vCPUs (default: 1).'
+            '--vcpus', type=names.whole(1, _MAX_VCPUS), default=1, metavar='N', help='Number of vCPUs (default: 1).'
         )
         _add_property(parser)
         return parser

@@ -55,12 +55,12 @@ def pairs(place: str, words: Iterable[str]) -> dict[str, str]:
     return found
 
 
-def whole(low: int) -> Callable[[str], int]:
-    """Return a type for argparse: whole numbers from `low` on that a database can hold."""
+def whole(low: int, high: int = _MAX_WHOLE) -> Callable[[str], int]:
+    """Return a type for argparse: whole numbers from `low` to `high`, by default the largest that a database holds."""
 
     def read(text: str) -> int:
-        if text.isascii() and text.isdigit() and len(text) < 11 and low <= int(text) <= _MAX_WHOLE:
+        if text.isascii() and text.isdigit() and len(text) < 11 and low <= int(text) <= high:
             return int(text)
-        raise argparse.ArgumentTypeError(f"'{shorten(text)}': expected a whole number from {low} to {_MAX_WHOLE}")
+        raise argparse.ArgumentTypeError(f"'{shorten(text)}': expected a whole number from {low} to {high}")
 
     return read

@@ -58,6 +58,7 @@ COMMANDS = {
     'a size that is no number': (2, 'flavor create --ram much x', ['--ram', "'much'", 'whole number from 1']),
     'no vCPU': (2, 'flavor create --vcpus 0 x', ['--vcpus', "'0'", 'whole number from 1']),
     'a size beyond the database': (2, 'flavor create --ram 99999999999 x', ['--ram', 'to 2147483647']),
+    'more vCPUs than a list can name': (2, 'flavor create --vcpus 65537 x', ['--vcpus', 'from 1 to 65536']),
     'no name': (2, 'flavor create', ['NAME', '--help']),
     'an unknown command': (2, 'sever list', ["'sever list'", 'server list']),
     'an unknown option': (2, 'server list --colour', ['--colour', '--help']),
@@ -77,7 +78,7 @@ FLAVORS = {
     'no guest cell': (['hw:numa_nodes=0'], ['hw:numa_nodes', "'0'", 'at least 1']),
     'a vCPU beyond the flavor': (
         ['hw:numa_nodes=2', 'hw:numa_cpus.0=9', 'hw:numa_cpus.1=1', 'hw:numa_mem.0=512', 'hw:numa_mem.1=512'],
-        ['numa_cpus.0', '9', '0-3'],
+        ["hw:numa_cpus.0='9'", 'no vCPU 9', '0-3'],
     ),
     'an unknown CPU policy': (['hw:cpu_policy=pinned'], ['hw:cpu_policy', "'pinned'", 'shared, dedicated, mixed']),
     'an odd number of cells': (['hw:numa_nodes=3'], ['4 vCPUs', '3 guest cells', 'numa_cpus.N']),
@@ -99,7 +100,7 @@ def test_an_image_that_makes_no_guest(prepared, refused):
 
 DATABASES = {
     'no database': ('text.xml', ['text.xml', 'not a database']),
-    'an unwritable directory': ('/proc/numaplace/x.sqlite', ['/proc/numaplace/x.sqlite']),
+    'an unwritable directory': ('/proc/numaplace/x.sqlite', ['/proc/numaplace/x.sqlite', 'can be written']),
 }
 
 
