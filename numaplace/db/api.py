@@ -79,6 +79,10 @@ class Database:
         except (DataError, OverflowError) as error:
             cause = error.orig if isinstance(error, DataError) else error
             raise exception.Invalid(f'a value is larger than the database holds: {cause}') from error
+        except UnicodeEncodeError as error:
+            raise exception.Invalid(
+                f'{error.object!r} holds a character that is no text: a byte that is no UTF-8'
+            ) from error
         except DBAPIError as error:
             if engines.is_race(error):
                 raise exception.ConcurrentUpdate('another transaction was in the way') from error

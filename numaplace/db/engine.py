@@ -53,6 +53,8 @@ def unknown(url: URL, error: object) -> exception.UnknownDatabase:
     """Return the fault for a database that cannot be used, in one line."""
     cause = error.orig if isinstance(error, DBAPIError) else error
     text = ' '.join(str(cause).split())
+    if getattr(cause, 'sqlite_errorname', '').startswith('SQLITE_CANTOPEN'):
+        text += '; expected a file in a directory that exists and can be written'
     if url.password:
         text = text.replace(str(url.password), '***')
     return exception.UnknownDatabase(f'database {describe(url)}: {text}')

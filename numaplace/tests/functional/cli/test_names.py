@@ -47,6 +47,11 @@ def test_names_that_nothing_has(refused, name):
     assert '\u202e' not in line
 
 
+@pytest.mark.parametrize('command', ['server show', 'host show', 'flavor show'])
+def test_a_name_that_is_no_text(refused, command):
+    assert 'is no UTF-8' in refused(1, *command.split(), '\udcff')
+
+
 HARMLESS = ['a"b', "a'b", '<b>&amp;', '../../etc/passwd', '$(id)', '--', 'ünï cödé', 'x' * 255, ']]>', '%s{0}']
 
 
