@@ -90,6 +90,22 @@ def _place(case: Case) -> Callable[..., Placement | Refusal]:
     return place_and_explain
 
 
+def _limits(case: Case) -> dict[str, Any] | None:
+    """Return the limits and networks as JSON; networks never go without limits there."""
+    limits = case.limits or (inputs.LIMITS if case.networks else None)
+    return wire.write_limits(limits, case.networks) if limits else None
+
+
+def _audited(case: Case) -> Placement | Refusal:
+    """Return our answer, found sound by an independent audit."""
+    answer = _place(case)(case.host, case.guest)
+    if isinstance(answer, Placement):
+        asked = wire.write_host(case.host), wire.write_guest(case.guest), _limits(case)
+        if faults := audit(*asked, wire.write_placement(answer)):
+            raise SystemExit(f'{case.name}: our placement fails the audit: {faults}')
+    return answer
+
+
 def _texts(case: Case) -> Callable[[], str]:
     if case.vary:
         return inputs.rereader(case.host)
@@ -121,7 +137,7 @@ class _Table:
     def row(self, case: Case) -> Row:
         """Measure a case."""
         sides, judged, seconds = _our_sides(case), '', {}
-        answer = _place(case)(case.host, case.guest)
+        answer = _audited(case)
         at_least: frozenset[str] = frozenset()
         if case.nova == OFTEN:
             judged = self._judge(case, answer)
@@ -143,11 +159,10 @@ class _Table:
         return Row('JSON to model', f'host of {cells} cells', medians(sides), '', 'read')
 
     def _nova_inputs(self, case: Case) -> tuple[Any, Any, Any]:
-        limits = case.limits or (inputs.LIMITS if case.networks else None)
         return (
             self._nova.host(inputs.text(case.host)),
             self._nova.guest(wire.write_guest(case.guest)),
-            self._nova.limits(wire.write_limits(limits, case.networks) if limits else None),
+            self._nova.limits(_limits(case)),
         )
 
     def _nova_sides(self, case: Case) -> dict[str, Side]:
@@ -163,12 +178,10 @@ class _Table:
         }
 
     def _judge(self, case: Case, ours: Placement | Refusal) -> str:
-        """Return Nova's answer in a word, and whether an independent audit finds fault with it or with ours."""
+        """Return Nova's answer in a word, and what an independent audit finds wrong with it."""
         answer = self._nova.answer(*self._nova_inputs(case))
         host, guest = wire.write_host(case.host), wire.write_guest(case.guest)
-        limits = wire.write_limits(case.limits, case.networks) if case.limits else None
-        if isinstance(ours, Placement) and (faults := audit(host, guest, limits, wire.write_placement(ours))):
-            raise SystemExit(f'{case.name}: our placement fails the audit: {faults}')
+        limits = _limits(case)
         if isinstance(answer, str):
             return f'WRONG: raises {answer}'
         if answer is None:
