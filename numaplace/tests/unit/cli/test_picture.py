@@ -78,6 +78,7 @@ def test_a_shared_set_that_nobody_uses_is_not_free_to_be_pinned():
     split = replace(cell, shape=replace(cell.shape, shared_cpus=0b11, dedicated_cpus=0b11111100))
     lines = picture.draw(replace(record, host=replace(record.host, cells=(split,))), []).splitlines()
     assert '   - . . .' == lines[3]
+    assert '  -  shared, no guest cell floats here' in lines
 
 
 def test_pins_of_nobody_are_shown_as_such():
@@ -106,4 +107,3 @@ def test_every_recorded_host_fits_80_columns_and_shows_each_cpu_once(name):
 
 def test_letters_go_on_after_z():
     assert ['A', 'Z', 'AA', 'AZ', 'BA'] == [picture._label(index) for index in (0, 25, 26, 51, 52)]
-    assert '  -  shared, no guest cell floats here' in lines
