@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 from numaplace import cpuset, exception
@@ -105,7 +106,7 @@ def _cores(value: Any) -> tuple[int, ...]:
 
 
 def _names(value: Any) -> frozenset[str]:
-    return frozenset(_string(name) for name in _items(value))
+    return frozenset(map(_string, _items(value)))
 
 
 def _pins(value: Any) -> tuple[tuple[int, int], ...]:
@@ -339,19 +340,30 @@ def read_host(source: Any) -> Host:
 
 
 def _host_cell(data: dict[str, Any]) -> HostCell:
-    networks = data['network_metadata'] or {'physnets': frozenset(), 'tunneled': False}
-    shape = CellShape(
-        id=data['id'],
-        shared_cpus=data['cpuset'],
-        dedicated_cpus=data['pcpuset'],
-        memory_mib=data['memory'],
-        siblings=data['siblings'],
-        socket=data['socket'],
-        physnets=networks['physnets'],
-        tunneled=networks['tunneled'],
+    networks = data['network_metadata'] or _NO_NETWORKS
+    shape = _shape(
+        data['id'],
+        data['cpuset'],
+        data['pcpuset'],
+        data['memory'],
+        data['siblings'],
+        data['socket'],
+        networks['physnets'],
+        networks['tunneled'],
     )
-    pages = tuple([Pages(p['size_kb'], p['total'], p['used'], p['reserved']) for p in data['mempages']])
-    return HostCell(intern_shape(shape), data['pinned_cpus'], data['cpu_usage'], data['memory_usage'], pages)
+    pages = tuple([_pages(p['size_kb'], p['total'], p['used'], p['reserved']) for p in data['mempages']])
+    return HostCell(shape, data['pinned_cpus'], data['cpu_usage'], data['memory_usage'], pages)
+
+
+_NO_NETWORKS = {'physnets': frozenset[str](), 'tunneled': False}
+
+# Hosts are read again and again, and little of them changes: equal parts are made once.
+_pages = lru_cache(maxsize=65536)(Pages)
+
+
+@lru_cache(maxsize=65536)
+def _shape(*fields: Any) -> CellShape:
+    return intern_shape(CellShape(*fields))
 
 
 def read_guest(source: Any) -> Guest:

@@ -89,10 +89,11 @@ def first_assignment(
 ) -> tuple[int, ...] | None:
     """Return the lexicographically first assignment of rows to distinct columns, or None if there is none.
 
-    The search keeps a complete assignment beside each prefix, so it never enters a dead end: it takes at most
-    rows x columns augmenting paths. With sets, each step may also have to find a cover, which is exponential in the
-    number of distinct sets alone. What `accepts` refuses is met only at the end, or where the columns are all
-    determined, so with it the search is exponential at worst.
+    The search keeps a complete assignment beside each prefix, and asks before each step which columns leave later
+    rows a choice, so it never enters a dead end: one augmenting path a row, at most rows x rows x columns steps in
+    all. With sets, a column may also need a cover, which is exponential in the number of distinct sets alone. What
+    `accepts` refuses is met only at the end, or where the columns are all determined, so with it the search is
+    exponential at worst.
 
     :param sets: masks of columns of which an assignment must use at least one each
     :param accepts: judges the mask of all columns of an assignment
@@ -134,11 +135,32 @@ def _walk(
     if row == len(rows):
         yield prefix
         return
-    for column in cpuset.ids(rows[row] & ~fixed):
+    for column in cpuset.ids(rows[row] & _spare(rows, row, fixed, witness)):
         step = (*prefix, column)
         found = witness if witness[row] == column else _repair(rows, sets, step, witness)
         if found is not None:
             yield from _walk(rows, sets, accepts, step, found)
+
+
+def _spare(rows: Sequence[int], row: int, fixed: int, witness: list[int]) -> int:
+    """Return the mask of the columns that a row may take so that all later rows still find one.
+
+    These are the columns that are free or the row's own, and those whose row can move to such a column: found
+    backwards, each row once, in at most rows x rows steps.
+    """
+    used = cpuset.mask(witness[row + 1 :])
+    spare = reduce(or_, rows[row:]) & ~fixed & ~used | 1 << witness[row]
+    waiting = [(rows[later], 1 << witness[later]) for later in range(row + 1, len(rows))]
+    while True:
+        stuck = []
+        for columns, own in waiting:
+            if columns & spare:
+                spare |= own
+            else:
+                stuck.append((columns, own))
+        if len(stuck) == len(waiting):
+            return spare
+        waiting = stuck
 
 
 def _repair(rows: Sequence[int], sets: Sequence[int], prefix: tuple[int, ...], witness: list[int]) -> list[int] | None:

@@ -18,18 +18,18 @@ __all__ = ['place', 'shortfall']
 #: How many answers a host cell value remembers; flavors and ratios are few, so this is only met by churn.
 _MEMO_SIZE = 256
 
+_UNKNOWN = Lack('', 0, 0, '')
+
 
 def shortfall(host_cell: HostCell, demand: Demand) -> Lack | None:
     """Return the first thing that a host cell lacks for a demand, or None if the demand fits.
 
     At most linear in the number of cores and page sizes for the first question, constant for the same one again.
     """
-    memo = host_cell.memo
-    try:
-        lack: Lack | None = memo[demand]
-    except KeyError:
+    lack: Lack | None = host_cell.memo.get(demand, _UNKNOWN)
+    if lack is _UNKNOWN:
         lack = _find_shortfall(host_cell, demand)
-        _remember(memo, demand, lack)
+        _remember(host_cell.memo, demand, lack)
     return lack
 
 

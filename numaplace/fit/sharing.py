@@ -16,7 +16,7 @@ from numaplace import cpuset
 from numaplace.fit.cores import most_threads_first
 from numaplace.fit.demand import Demand, Lack
 from numaplace.fit.memory import backing_pages
-from numaplace.model import ISOLATE, REQUIRE, CellPlacement, GuestCell, HostCell
+from numaplace.model import ISOLATE, REQUIRE, CellPlacement, FreeCores, GuestCell, HostCell
 from numaplace.units import KIB_PER_MIB
 
 __all__ = ['shared_placements']
@@ -221,8 +221,9 @@ def _share_rest(
     used = reduce(or_, map(cpuset.mask, even.values()), whole.taken)
     for number, demand in enumerate(demands):
         if number not in found:
-            left = [core & ~used for core in host_cell.free_cores.cores if core & ~used]
-            found[number] = most_threads_first(left, demand.dedicated)
+            left = (core & ~used for core in host_cell.free_cores.cores if core & ~used)
+            free = FreeCores.of(left, host_cell.shape.threads_per_core)
+            found[number] = most_threads_first(free, demand.dedicated)
             used |= cpuset.mask(found[number])
     emulator = whole.emulator or cpuset.first(host_cell.free_cpus & ~used, 1)
     shares = []

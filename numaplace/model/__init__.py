@@ -16,7 +16,7 @@ from numaplace.model.guest import (
     Guest,
     GuestCell,
 )
-from numaplace.model.host import CellShape, Host, HostCell, Pages, intern_shape
+from numaplace.model.host import CellShape, FreeCores, Host, HostCell, Pages, intern_shape
 from numaplace.model.limits import Limits, Networks
 from numaplace.model.placement import CellPlacement, Placement
 from numaplace.model.refusal import Reason, Refusal
@@ -35,6 +35,7 @@ __all__ = [
     'CellPlacement',
     'CellShape',
     'CpuTopology',
+    'FreeCores',
     'Guest',
     'GuestCell',
     'Host',

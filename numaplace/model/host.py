@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -68,6 +69,18 @@ class CellShape:
         return self._cores  # type: ignore[return-value]
 
     def _find_cores(self) -> tuple[int, ...]:
+        named = lowest = 0
+        for core in self.siblings:
+            if core & named or core & -core <= lowest:
+                break
+            named |= core
+            lowest = core & -core
+        else:
+            if not self.dedicated_cpus & ~named:
+                return self.siblings  # as nearly every source lists them
+        return self._sort_cores()
+
+    def _sort_cores(self) -> tuple[int, ...]:
         named, cores = 0, []
         for core in self.siblings:
             if core & ~named:  # a record that names a CPU twice does not make it two
@@ -99,7 +112,7 @@ def intern_shape(shape: CellShape) -> CellShape:
 
 
 class FreeCores(NamedTuple):
-    """Free dedicated CPUs of a host cell by core.
+    """Free dedicated CPUs by core.
 
     :param cores: masks of the free CPUs of each core that has any, by lowest CPU of the core
     :param at_least: ``at_least[n]`` is the number of cores with n or more free threads, up to the widest core's
@@ -107,6 +120,21 @@ class FreeCores(NamedTuple):
 
     cores: tuple[int, ...]
     at_least: tuple[int, ...]
+
+    @classmethod
+    def of(cls, cores: Iterable[int], width: int) -> FreeCores:
+        """Count free CPUs by core.
+
+        :param cores: masks, none of them empty
+        :param width: number of threads of the widest core, free or not
+        """
+        found = tuple(cores)
+        at_least = [0] * (width + 1)
+        for core in found:
+            at_least[core.bit_count()] += 1
+        for threads in range(width - 1, -1, -1):
+            at_least[threads] += at_least[threads + 1]
+        return cls(found, tuple(at_least))
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,18 +190,10 @@ class HostCell:
     def free_cores(self) -> FreeCores:
         """Free dedicated CPUs by core; derived once, in time linear in the number of cores."""
         if self._free_cores is None:
-            object.__setattr__(self, '_free_cores', self._find_free_cores())
+            free = self.free_cpus
+            cores = [left for core in self.shape.cores if (left := core & free)]
+            object.__setattr__(self, '_free_cores', FreeCores.of(cores, self.shape.threads_per_core))
         return self._free_cores  # type: ignore[return-value]
-
-    def _find_free_cores(self) -> FreeCores:
-        free = self.free_cpus
-        cores = [left for core in self.shape.cores if (left := core & free)]
-        at_least = [0] * (self.shape.threads_per_core + 1)
-        for left in cores:
-            at_least[left.bit_count()] += 1
-        for threads in range(len(at_least) - 2, -1, -1):
-            at_least[threads] += at_least[threads + 1]
-        return FreeCores(tuple(cores), tuple(at_least))
 
     def consume(self, placed: CellPlacement) -> HostCell:
         """Return this cell with a guest cell counted in.
