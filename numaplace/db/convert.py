@@ -70,6 +70,7 @@ def usage_values(host: Host) -> dict[str, Any]:
     return {
         'numa_topology': wire.write_host(host),
         'vcpus_used': host.vcpus_used,
+        'floating_vcpus': host.floating_vcpus,
         'memory_mb_used': host.memory_used_mib,
     }
 
@@ -94,7 +95,9 @@ def host_values(record: HostRecord) -> dict[str, Any]:
 def _host(row: models.ComputeNode) -> Host:
     host = wire.read_host(row.numa_topology) if row.numa_topology else Host()
     host = details.read_host(row.host_details, host)
-    return replace(host, vcpus_used=row.vcpus_used, memory_used_mib=row.memory_mb_used)
+    return replace(
+        host, vcpus_used=row.vcpus_used, memory_used_mib=row.memory_mb_used, floating_vcpus=row.floating_vcpus
+    )
 
 
 def host_record(row: models.ComputeNode) -> HostRecord:

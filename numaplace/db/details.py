@@ -39,7 +39,11 @@ def _data(source: Mapping[str, Any], name: str) -> Any:
 def write_host(host: Host) -> dict[str, Any]:
     """Write what a NUMATopology has no place for."""
     cells = [
-        {'id': cell.id, 'distances': {str(cell_id): distance for cell_id, distance in cell.shape.distances}}
+        {
+            'id': cell.id,
+            'distances': {str(cell_id): distance for cell_id, distance in cell.shape.distances},
+            'online_cpus': list(cpuset.ids(cell.shape.online_cpus)),
+        }
         for cell in host.cells
     ]
     return _primitive('HostDetails', {'cells': [_primitive('CellDetails', cell) for cell in cells]})
@@ -54,17 +58,23 @@ def read_host(source: Mapping[str, Any] | None, host: Host) -> Host:
         return host
     try:
         cells = [_data(cell, 'CellDetails') for cell in _data(source, 'HostDetails')['cells']]
-        distances = {
-            cell['id']: tuple((int(cell_id), int(distance)) for cell_id, distance in cell['distances'].items())
+        known = {
+            cell['id']: (
+                tuple((int(cell_id), int(distance)) for cell_id, distance in cell['distances'].items()),
+                cpuset.mask(cell['online_cpus']),
+            )
             for cell in cells
         }
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise exception.InvalidObject(f'HostDetails: {type(error).__name__} at {error}') from None
-    return replace(host, cells=tuple(_with_distances(cell, distances.get(cell.id, ())) for cell in host.cells))
+    return replace(host, cells=tuple(_with_details(cell, *known.get(cell.id, ((), 0))) for cell in host.cells))
 
 
-def _with_distances(cell: HostCell, distances: tuple[tuple[int, int], ...]) -> HostCell:
-    return replace(cell, shape=intern_shape(replace(cell.shape, distances=distances))) if distances else cell
+def _with_details(cell: HostCell, distances: tuple[tuple[int, int], ...], online_cpus: int) -> HostCell:
+    if not distances and not online_cpus:
+        return cell
+    shape = replace(cell.shape, distances=distances, online_cpus=online_cpus)
+    return replace(cell, shape=intern_shape(shape))
 
 
 def write_guest(guest: Guest) -> dict[str, Any]:

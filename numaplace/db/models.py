@@ -92,6 +92,7 @@ class ComputeNode(Base):
     vcpus: Mapped[int]
     memory_mb: Mapped[int]
     vcpus_used: Mapped[int]
+    floating_vcpus: Mapped[int]
     memory_mb_used: Mapped[int]
     cpu_allocation_ratio: Mapped[float | None] = mapped_column(Double)
     ram_allocation_ratio: Mapped[float | None] = mapped_column(Double)

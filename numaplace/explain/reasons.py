@@ -72,6 +72,17 @@ CODES: Mapping[str, Code] = {
         '{where} has room for {available}',
         'With this guest cell there would be more shared vCPUs than shared CPUs x cpu_allocation_ratio.',
     ),
+    'cpus.host.total': Code(
+        'the guest needs {needed:shared CPU}',
+        'the host has {available}',
+        'A guest without NUMA topology has more vCPUs than the whole host has shared CPUs; a host with '
+        'cpu_dedicated_set alone has none.',
+    ),
+    'cpus.host': Code(
+        'the guest needs room for {needed:vCPU}',
+        'the host has room for {available}',
+        'With this guest there would be more shared vCPUs than shared CPUs x cpu_allocation_ratio of the whole host.',
+    ),
     'memory.free': Code(
         '{needs} {needed} MiB of free memory',
         '{where} has {available}',

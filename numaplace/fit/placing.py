@@ -56,11 +56,19 @@ def place(
 
 
 def _place_floating(host: Host, guest: Guest, limits: Limits | None) -> Placement | Refusal:
-    ratio = limits.ram_allocation_ratio if limits else 1.0
-    free_mib = host.memory_mib * ratio - host.memory_used_mib
-    if guest.memory_mib <= free_mib:
-        return Placement(guest)
-    return Refusal.of(Reason('memory.host', guest.memory_mib, free_mib, 'MiB'))
+    """Place a guest without cells: it counts on the whole host, against the memory and the shared CPUs."""
+    reasons = []
+    free_mib = host.memory_mib * (limits.ram_allocation_ratio if limits else 1.0) - host.memory_used_mib
+    if guest.memory_mib > free_mib:
+        reasons.append(Reason('memory.host', guest.memory_mib, free_mib, 'MiB'))
+    shared = host.shared_cpus.bit_count()
+    if guest.vcpus > shared:
+        reasons.append(Reason('cpus.host.total', guest.vcpus, shared, 'CPUs'))
+    elif limits:
+        room = shared * limits.cpu_allocation_ratio - host.shared_vcpus_used
+        if guest.vcpus > room:
+            reasons.append(Reason('cpus.host', guest.vcpus, room, 'vCPUs'))
+    return Refusal.of(*reasons) if reasons else Placement(guest)
 
 
 class _Problem:

@@ -54,9 +54,15 @@ class _Domain:
 
     @property
     def configured_shared_cpus(self) -> int:
-        """The shared set where the operator configured one; a host without sets has all CPUs in both."""
+        """``cpu_shared_set``; 0 without it: then all CPUs, or those of ``vcpu_pin_set``, are in both sets."""
         shared = self.host.shared_cpus
         return shared if shared != self.host.dedicated_cpus else 0
+
+    @property
+    def floating_cpus(self) -> int:
+        """Where a guest without cells may run; 0 if that is everywhere."""
+        shared, online = self.host.shared_cpus, self.host.online_cpus
+        return shared if shared != online and online else self.configured_shared_cpus
 
 
 def write(
@@ -146,8 +152,8 @@ def _huge_kib(domain: _Domain, placed: CellPlacement) -> int:
 
 def _vcpu(domain: _Domain) -> etree._Element:
     attributes = {'placement': 'static'}
-    if not domain.cells and (shared := domain.configured_shared_cpus):
-        attributes['cpuset'] = cpuset.text(shared)
+    if not domain.cells and domain.floating_cpus:
+        attributes['cpuset'] = cpuset.text(domain.floating_cpus)
     return element('vcpu', attributes, text=str(domain.placement.guest.vcpus))
 
 

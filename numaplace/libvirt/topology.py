@@ -184,5 +184,6 @@ def _shape(cell: FoundCell, shared: int, dedicated: int, networks: Networks) -> 
             physnets=networks.physnets,
             tunneled=networks.tunneled,
             distances=cell.distances,
+            online_cpus=cell.cpus,
         )
     )

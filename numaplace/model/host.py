@@ -47,6 +47,7 @@ class CellShape:
     :param physnets: physical networks with affinity to this cell
     :param tunneled: tunnelled networks have affinity to this cell
     :param distances: ``(host cell id, distance)`` pairs as in the ACPI SLIT (10 is local), or empty
+    :param online_cpus: all CPUs of the cell, those of neither set too, or 0 where they are not known
     """
 
     id: int
@@ -58,6 +59,7 @@ class CellShape:
     physnets: frozenset[str] = frozenset()
     tunneled: bool = False
     distances: tuple[tuple[int, int], ...] = ()
+    online_cpus: int = 0
     _cores: tuple[int, ...] | None = field(default=None, init=False, repr=False, compare=False)
     _width: int | None = field(default=None, init=False, repr=False, compare=False)
 
@@ -266,11 +268,13 @@ class Host:
     :param cells: in the order of the source; ids may have gaps
     :param vcpus_used: vCPUs of all guests, with and without a NUMA topology
     :param memory_used_mib: memory of all guests
+    :param floating_vcpus: vCPUs of the guests without a NUMA topology, which no cell counts
     """
 
     cells: tuple[HostCell, ...] = ()
     vcpus_used: int = 0
     memory_used_mib: int = 0
+    floating_vcpus: int = 0
 
     @property
     def memory_mib(self) -> int:
@@ -286,6 +290,18 @@ class Host:
     def dedicated_cpus(self) -> int:
         """Mask of the CPUs for pinned vCPUs, of all cells."""
         return self._union('dedicated_cpus')
+
+    @property
+    def online_cpus(self) -> int:
+        """Mask of all CPUs of all cells, or 0 where they are not known."""
+        return self._union('online_cpus')
+
+    @property
+    def shared_vcpus_used(self) -> int:
+        """Number of vCPUs on the shared CPUs: those that float, and those of pinned guests where both sets are one."""
+        shared = self.shared_cpus
+        in_cells = sum([cell.cpu_usage + (cell.pinned_cpus & shared).bit_count() for cell in self.cells])
+        return self.floating_vcpus + in_cells
 
     def _union(self, name: str) -> int:
         cpus = 0
@@ -323,10 +339,11 @@ class Host:
             changed[placed.host_cell] = cell.consume(placed) if sign > 0 else cell.release(placed)
         vcpus_used = self.vcpus_used + sign * placement.guest.vcpus
         memory_used_mib = self.memory_used_mib + sign * placement.guest.memory_mib
-        if vcpus_used < 0 or memory_used_mib < 0:
+        floating_vcpus = self.floating_vcpus + sign * (0 if placement.cells else placement.guest.vcpus)
+        if min(vcpus_used, memory_used_mib, floating_vcpus) < 0:
             raise exception.UsageInvalid(
                 f'releasing {placement.guest.vcpus} vCPUs and {placement.guest.memory_mib} MiB '
                 "takes the host's usage below zero"
             )
         cells = tuple(changed.get(cell.id, cell) for cell in self.cells)
-        return Host(cells, vcpus_used, memory_used_mib)
+        return Host(cells, vcpus_used, memory_used_mib, floating_vcpus)

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Self
 
 from numaplace import cpuset
-from numaplace.model import CpuTopology, Guest, Host, intern_shape
+from numaplace.model import CpuTopology, Guest, Host, HostCell, intern_shape
 from numaplace.objects import base, fields
 
 __all__ = ['CellDetails', 'GuestDetails', 'HostDetails']
@@ -15,7 +15,7 @@ __all__ = ['CellDetails', 'GuestDetails', 'HostDetails']
 
 @base.register
 class CellDetails(base.NumaplaceObject):
-    """More of a host cell: its distances to the others by their ids."""
+    """More of a host cell: its distances to the others by their ids, and all its CPUs."""
 
     # 1.0: first version
     VERSION = '1.0'
@@ -23,10 +23,18 @@ class CellDetails(base.NumaplaceObject):
     fields = {
         'id': fields.IntegerField(),
         'distances': fields.DictOfIntegersField(),
+        'online_cpus': fields.SetOfIntegersField(),
     }
 
     id: int
     distances: dict[str, int]
+    online_cpus: set[int]
+
+    def apply(self, cell: HostCell) -> HostCell:
+        """Return a host cell with these details."""
+        distances = tuple((int(key), value) for key, value in self.distances.items())
+        shape = replace(cell.shape, distances=distances, online_cpus=cpuset.mask(self.online_cpus))
+        return replace(cell, shape=intern_shape(shape))
 
 
 @base.register
@@ -46,19 +54,21 @@ class HostDetails(base.NumaplaceObject):
     def from_model(cls, host: Host) -> Self:
         """Return the object of a host."""
         cells = [
-            CellDetails(id=cell.id, distances={str(cell_id): distance for cell_id, distance in cell.shape.distances})
+            CellDetails(
+                id=cell.id,
+                distances={str(cell_id): distance for cell_id, distance in cell.shape.distances},
+                online_cpus=set(cpuset.ids(cell.shape.online_cpus)),
+            )
             for cell in host.cells
         ]
         return cls(cells=cells)
 
     def apply(self, host: Host) -> Host:
         """Return a host with these details."""
-        known = {cell.id: tuple((int(key), value) for key, value in cell.distances.items()) for cell in self.cells}
-        cells = [
-            replace(cell, shape=intern_shape(replace(cell.shape, distances=known.get(cell.id, ()))))
-            for cell in host.cells
-        ]
-        return replace(host, cells=tuple(cells))
+        known = {cell.id: cell for cell in self.cells}
+        return replace(
+            host, cells=tuple(known[cell.id].apply(cell) if cell.id in known else cell for cell in host.cells)
+        )
 
 
 @base.register

@@ -66,6 +66,7 @@ def _create_compute_nodes() -> None:
         _integer('vcpus'),
         _integer('memory_mb'),
         _integer('vcpus_used'),
+        _integer('floating_vcpus'),
         _integer('memory_mb_used'),
         sa.Column('cpu_allocation_ratio', sa.Double),
         sa.Column('ram_allocation_ratio', sa.Double),

@@ -180,7 +180,7 @@ def test_guest_cells_that_fit_one_host_cell_compete_for_it():
 
 def test_a_floating_guest_needs_the_memory_of_the_whole_host():
     small = host(cell(memory_mib=512))
-    assert fit.place(small, Guest(64, 512)) == Placement(Guest(64, 512))
+    assert fit.place(small, Guest(4, 512)) == Placement(Guest(4, 512))
     assert fit.place(small, Guest(1, 513)).reasons == (Reason('memory.host', 513, 512.0, 'MiB'),)
     assert fit.place(small, Guest(1, 768), limits=Limits(1.0, 1.5))
 
@@ -196,6 +196,32 @@ def test_guest_cells_that_share_a_host_cell_need_pages_for_all_of_them():
 def test_a_binding_to_a_host_cell_that_does_not_exist_is_named():
     refusal = fit.place(host(cell()), guest(guest_cell(0, '0')), bindings=[3])
     assert refusal.reasons == (Reason('cells.unknown', guest_cells=(0,), host_cells=(3,)),)
+
+
+def test_a_floating_guest_needs_shared_cpus_of_the_whole_host():
+    divided = host(cell(0, '0-3', shared='8'), cell(1, '4-7', shared='9', cpu_usage=1))
+    assert fit.place(divided, Guest(2, 1))
+    assert fit.place(divided, Guest(3, 1)).reasons == (Reason('cpus.host.total', 3, 2, 'CPUs'),)
+    assert fit.place(divided, Guest(2, 1), limits=Limits(1.5, 1.0))
+    assert fit.place(divided, Guest(2, 1), limits=Limits(1.0, 1.0)).reasons == (Reason('cpus.host', 2, 1.0, 'vCPUs'),)
+
+
+def test_no_guest_floats_over_cpus_that_are_dedicated_alone():
+    assert fit.place(host(cell(shared='')), Guest(1, 1)).reasons == (Reason('cpus.host.total', 1, 0, 'CPUs'),)
+
+
+def test_pinned_cpus_are_no_room_for_floating_guests_where_both_sets_are_one():
+    busy = host(cell(pinned='0-2'))
+    assert fit.place(busy, Guest(1, 1), limits=Limits(1.0, 1.0))
+    assert fit.place(busy, Guest(2, 1), limits=Limits(1.0, 1.0)).reasons == (Reason('cpus.host', 2, 1.0, 'vCPUs'),)
+
+
+def test_guests_that_float_count_until_they_are_released():
+    limits, one = Limits(1.0, 1.0), host(cell())
+    placement = fit.place(one, Guest(3, 1), limits=limits)
+    used = one.consume(placement)
+    assert fit.place(used, Guest(2, 1), limits=limits).reasons == (Reason('cpus.host', 2, 1.0, 'vCPUs'),)
+    assert one == used.release(placement)
 
 
 class _NoDevices:
@@ -217,7 +243,8 @@ def test_every_code_of_the_fit_is_met_here():
     fit_codes = {code for code in explain.CODES if code.partition('.')[0] in _ROOMS}
     met = {explain.code_of(expected) for _cell, _guest, _more, expected in ONE_CELL.values()}
     elsewhere = {'cells.count', 'cells.assignment', 'cells.unknown', 'memory.host', 'memory.shared', 'pci.required'}
-    assert fit_codes == met | elsewhere | {'pci.unsupported'}  # the last is a filter's
+    elsewhere |= {'cpus.host.total', 'cpus.host', 'pci.unsupported'}  # the last is a filter's
+    assert fit_codes == met | elsewhere
 
 
 _ROOMS = {'cells', 'cpus', 'memory', 'pages', 'threads', 'network', 'pci'}

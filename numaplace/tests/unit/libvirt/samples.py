@@ -87,6 +87,7 @@ _FLOATING = Placement(Guest(2, 512))
 SAMPLES = {
     'floating': Sample(host('seed3'), Placement(Guest(1, 512))),
     'floating with a shared set': Sample(host('seed3', '0-1,6', '2-5'), _FLOATING),
+    'floating with the old pin set': Sample(host('seed3', '4-7', '4-7'), _FLOATING),
     'floating with a shared set alone': Sample(host('seed3', '0-1,6'), _FLOATING),
     'floating with a dedicated set alone': Sample(host('seed3', None, '2-5'), _FLOATING),
     'one cell': Sample(host('seed3'), placed(cell(0, '0-3', 1024))),

@@ -38,6 +38,7 @@ def test_a_floating_guest_has_its_number_of_vcpus_and_no_numa_parts():
     [
         ('floating with a shared set', '0-1,6'),
         ('floating with a shared set alone', '0-1,6'),
+        ('floating with the old pin set', '4-7'),
         ('floating with a dedicated set alone', None),
         ('two sets and shared vCPUs', None),
     ],

@@ -25,7 +25,7 @@ FINGERPRINTS = {
     'InstanceNUMATopology': '1.3-b7b14056ebcb03f2f406310ff454f9a9',
     'MigrationContext': '1.2-c0bc984f3fa6848b94837a8ab971f202',
     # Ours.
-    'CellDetails': '1.0-afb60d1dc8033f8352a85db28bce8682',
+    'CellDetails': '1.0-68c909e2e3ed70c0dbe6718e862c6aca',
     'GuestDetails': '1.0-53a66608e80e770449123503550d5e42',
     'HostDetails': '1.0-c63fad38be73b6afd04715c9c1b29220',
 }
