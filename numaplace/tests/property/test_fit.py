@@ -94,18 +94,27 @@ def test_a_guest_with_a_cell_less_still_fits():
         assert not smaller['guest'] or cases.place(smaller)
 
 
-@hypothesis.given(worlds.hosts(), st.integers(0, 64), st.integers(0, 1 << 20), st.sampled_from([None, 0.5, 1.0, 1.5]))
-def test_a_guest_without_cells_floats_while_the_memory_of_the_whole_host_suffices(host, vcpus, memory_mib, ratio):
+@hypothesis.given(worlds.hosts(), st.integers(0, 12), st.integers(0, 1 << 17), st.sampled_from([None, 0.5, 1.0, 1.5]))
+def test_a_guest_without_cells_floats_while_memory_and_shared_cpus_of_the_whole_host_suffice(
+    host, vcpus, memory_mib, ratio
+):
     guest = model.Guest(vcpus=vcpus, memory_mib=memory_mib)
-    limits = model.Limits(16.0, ratio) if ratio else None
     left_mib = sum(cell.shape.memory_mib for cell in host.cells) * (ratio or 1.0) - host.memory_used_mib
-    answer = fit.place(host, guest, limits=limits)
-    assert (memory_mib <= left_mib) == bool(answer)
+    shared = sum(cell.shape.shared_cpus.bit_count() for cell in host.cells)
+    pinned = sum((cell.pinned_cpus & cell.shape.shared_cpus).bit_count() for cell in host.cells)
+    used = host.floating_vcpus + sum(cell.cpu_usage for cell in host.cells) + pinned
+    expected = ['memory.host'] * (memory_mib > left_mib)
+    if vcpus > shared:
+        expected.append('cpus.host.total')
+    elif ratio and vcpus > 2 * ratio * shared - used:
+        expected.append('cpus.host')
+    answer = fit.place(host, guest, limits=model.Limits(2 * ratio, ratio) if ratio else None)
     if answer:
+        assert [] == expected
         assert answer == model.Placement(guest, ())
         assert host == host.consume(answer).release(answer)
     else:
-        assert ['memory.host'] == [reason.code for reason in answer.reasons]
+        assert expected == [reason.code for reason in answer.reasons]
 
 
 _PRINT_ANSWERS = """
