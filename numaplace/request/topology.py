@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from numaplace import cpuset, exception
-from numaplace.request.properties import Flavor, Properties
+from numaplace.request.properties import Properties
 
 __all__ = ['MAX_NODES', 'Share', 'node_count', 'shares']
 
@@ -83,6 +83,21 @@ def _place(properties: Properties, key: str, number: int, text: str, of_flavor: 
     return properties.image_place(f'hw_{key}.{number}', text)
 
 
+def _source(properties: Properties, key: str) -> str:
+    """Name the keys ``KEY.N`` for an error, as those of the image only if it has them."""
+    if properties.listed(key)[1]:
+        return f'image: hw_{key}.N'
+    return f'flavor {properties.flavor.name!r}: hw:{key}.N'
+
+
+def _nodes_place(properties: Properties) -> str:
+    if text := properties.of_flavor('numa_nodes'):
+        return properties.flavor_place('hw:numa_nodes', text)
+    if text := properties.of_image('numa_nodes'):
+        return properties.image_place('hw_numa_nodes', text)
+    return f'flavor {properties.flavor.name!r}: hw:numa_nodes is not set, which makes one guest cell'
+
+
 def shares(properties: Properties, nodes: int) -> list[Share]:
     """Return what each guest cell has, as listed or in even parts.
 
@@ -94,26 +109,29 @@ def shares(properties: Properties, nodes: int) -> list[Share]:
     masks, sizes = _cpu_lists(properties), _memory_lists(properties)
     flavor = properties.flavor
     if masks is None and sizes is None:
-        return _even_shares(flavor, nodes)
+        return _even_shares(properties, nodes)
     if masks is None or sizes is None or not len(masks) == len(sizes) == nodes:
         raise exception.ImageNUMATopologyIncomplete(
-            f'flavor {flavor.name!r}: {nodes} guest cells, but vCPUs for {len(masks or ())} (numa_cpus.N) and memory '
-            f'for {len(sizes or ())} (numa_mem.N); expected each for all of them, numbered from 0'
+            f'{_nodes_place(properties)}: {_source(properties, "numa_cpus")} is there for {len(masks or ())} guest '
+            f'cells, {_source(properties, "numa_mem")} for {len(sizes or ())}; expected both for each of {nodes}, '
+            'numbered from 0'
         )
     _check_cpus(properties, masks)
     if sum(sizes) != flavor.memory_mib:
         raise exception.ImageNUMATopologyMemoryOutOfRange(
-            f"flavor {flavor.name!r}: numa_mem.N adds up to {sum(sizes)} MiB; expected the flavor's "
-            f'{flavor.memory_mib} MiB'
+            f'{_source(properties, "numa_mem")}={"+".join(map(str, sizes))} adds up to {sum(sizes)} MiB; expected all '
+            f'{flavor.memory_mib} MiB of flavor {flavor.name!r}'
         )
     return list(zip(masks, sizes, strict=True))
 
 
-def _even_shares(flavor: Flavor, nodes: int) -> list[Share]:
+def _even_shares(properties: Properties, nodes: int) -> list[Share]:
+    flavor = properties.flavor
     if flavor.vcpus % nodes or flavor.memory_mib % nodes:
         raise exception.ImageNUMATopologyAsymmetric(
-            f'flavor {flavor.name!r}: numa_nodes={nodes}: {flavor.vcpus} vCPUs and {flavor.memory_mib} MiB do not '
-            f'divide evenly into {nodes} guest cells; expected a divisor of both, or numa_cpus.N and numa_mem.N too'
+            f'{_nodes_place(properties)}: {flavor.vcpus} vCPUs and {flavor.memory_mib} MiB of flavor {flavor.name!r} '
+            f'do not divide evenly into {nodes} guest cells; expected a divisor of both, or hw:numa_cpus.N and '
+            'hw:numa_mem.N (of an image: hw_numa_cpus.N and hw_numa_mem.N) too'
         )
     number = flavor.vcpus // nodes
     block = (1 << number) - 1
@@ -137,8 +155,7 @@ def _check_cpus(properties: Properties, masks: list[int]) -> None:
             )
         seen |= mask
     if missing := everything & ~seen:
-        key = 'hw:numa_cpus' if of_flavor else 'hw_numa_cpus'
         raise exception.ImageNUMATopologyCPUsUnassigned(
-            f'flavor {properties.flavor.name!r}: {key}.N: vCPU {cpuset.text(missing)} is in none of them; expected '
-            f'each of {cpuset.text(everything)} in one'
+            f'{_source(properties, "numa_cpus")}: vCPU {cpuset.text(missing)} is in none of them; expected each of '
+            f'{cpuset.text(everything)} in one'
         )
