@@ -32,25 +32,31 @@ class ImagePropertiesFilter(Filter):
     def admit(self, host: HostRecord, request: Request) -> Answer:
         """Refuse with ``image.PROPERTY`` for what no domain of the host is, else with all that no one domain is."""
         wanted = {
-            index: (name, _canonical(request.instance.image_properties[name]))
+            index: (name, request.instance.image_properties[name])
             for index, name in enumerate(_PROPERTIES)
             if request.instance.image_properties.get(name)
         }
         domains: list[tuple[str, ...]] = [tuple(domain) for domain in host.facts.get('domains', ())]
-        if any(all(domain[index] == value for index, (_, value) in wanted.items()) for domain in domains) or not wanted:
+        if not wanted or any(_is_all(domain, wanted) for domain in domains):
             return True
         return Refusal.of(*_reasons(wanted, domains))
+
+
+def _is_all(domain: tuple[str, ...], wanted: Mapping[int, tuple[str, str]]) -> bool:
+    return all(domain[index] == _canonical(value) for index, (_, value) in wanted.items())
 
 
 def _reasons(wanted: Mapping[int, tuple[str, str]], domains: list[tuple[str, ...]]) -> list[Reason]:
     reasons = []
     for index, (name, value) in wanted.items():
         known = sorted({domain[index] for domain in domains})
-        if value not in known:
-            reasons.append(Reason(f'image.{name}', subject=f'{", ".join(known) or "unknown"}, not {value}'))
+        if _canonical(value) not in known:
+            has = f'has {", ".join(known)}' if known else 'says nothing of it'
+            reasons.append(Reason(f'image.{name}', subject=f'{name}={value}, the host {has}'))
     if not reasons:
-        together = ' with '.join(value for _, value in wanted.values())
-        reasons = [Reason(f'image.{name}', subject=f'no {together}') for name, _ in wanted.values()]
+        for pair in wanted.values():
+            others = ' and '.join('='.join(other) for other in wanted.values() if other != pair)
+            reasons.append(Reason(f'image.{pair[0]}', subject=f'{"=".join(pair)}, not together with {others}'))
     return reasons
 
 

@@ -103,6 +103,32 @@ def test_refused(name, keys, codes):
     assert codes == [reason.code for reason in answer.reasons]
 
 
+IMAGES = {
+    'another architecture': (
+        {'hw_architecture': 'sparc'},
+        ['hw_architecture=sparc, the host has i686, x86_64'],
+    ),
+    'its own spelling': ({'hw_architecture': 'ARM64'}, ['hw_architecture=ARM64, the host has i686, x86_64']),
+    'no one domain': (
+        {'hw_architecture': 'i686', 'img_hv_type': 'kvm'},
+        [
+            'hw_architecture=i686, not together with img_hv_type=kvm',
+            'img_hv_type=kvm, not together with hw_architecture=i686',
+        ],
+    ),
+}
+
+
+@pytest.mark.parametrize(('image', 'subjects'), IMAGES.values(), ids=IMAGES)
+def test_the_property_of_the_image_is_named_with_its_value(image, subjects):
+    assert subjects == [reason.subject for reason in ask('ImagePropertiesFilter', image=image).reasons]
+
+
+def test_a_host_without_facts_is_said_to_have_none():
+    (reason,) = ask('ImagePropertiesFilter', image={'hw_vm_mode': 'hvm'}, host={'facts': {}}).reasons
+    assert 'hw_vm_mode=hvm, the host says nothing of it' == reason.subject
+
+
 def test_the_memory_that_is_missing_is_told_in_mib():
     (reason,) = ask('RamFilter', guest=Guest(1, 9000)).reasons
     assert (9000, 8192.0, 'MiB') == (reason.needed, reason.available, reason.unit)
