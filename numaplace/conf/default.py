@@ -37,7 +37,7 @@ Form: a list of CPUs such as ``4-12,^8,15``.
 Shared vCPUs for each shared CPU of a host that is imported with this file. Pinned vCPUs are never overcommitted.
 Unset, ``initial_cpu_allocation_ratio`` counts.
 
-Form: a number above 0.
+Form: a number above 0, up to 1000000.
 """,
     ),
     cfg.Opt(
@@ -47,20 +47,20 @@ Form: a number above 0.
 Memory of guests for each unit of memory of a host that is imported with this file. Memory with an explicit page size
 is never overcommitted. Unset, ``initial_ram_allocation_ratio`` counts.
 
-Form: a number above 0.
+Form: a number above 0, up to 1000000.
 """,
     ),
     cfg.Opt(
         'initial_cpu_allocation_ratio',
         type=types.Ratio(),
         default=INITIAL_CPU_RATIO,
-        help='Used where ``cpu_allocation_ratio`` is unset. Form: a number above 0.',
+        help='Used where ``cpu_allocation_ratio`` is unset. Form: a number above 0, up to 1000000.',
     ),
     cfg.Opt(
         'initial_ram_allocation_ratio',
         type=types.Ratio(),
         default=INITIAL_RAM_RATIO,
-        help='Used where ``ram_allocation_ratio`` is unset. Form: a number above 0.',
+        help='Used where ``ram_allocation_ratio`` is unset. Form: a number above 0, up to 1000000.',
     ),
     cfg.StrOpt(
         'default_availability_zone',

@@ -74,9 +74,12 @@ class _Number(_Type):
 
 
 class Ratio(_Number):
-    """A factor of overcommitment, above zero."""
+    """A factor of overcommitment, above zero and far from what the product with a host's size overflows at."""
 
-    forms = "expected a number above 0 such as '1.0' or '16'"
+    #: More than any host is overcommitted.
+    MOST = 1_000_000
+
+    forms = f"expected a number above 0, up to {MOST}, such as '1.0' or '16'"
 
     def __init__(self) -> None:
         super().__init__('ratio')
@@ -84,7 +87,7 @@ class Ratio(_Number):
     def __call__(self, value: str | float) -> float:
         """Return the value of a text; a ValueError names the accepted forms."""
         number = self._read(value)
-        if number <= 0:
+        if not 0 < number <= self.MOST:
             raise ValueError(self.forms)
         return number
 

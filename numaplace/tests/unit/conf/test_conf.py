@@ -110,6 +110,18 @@ FAULTS = {
 }
 
 
+@pytest.mark.parametrize('option', ['', 'initial_'])
+@pytest.mark.parametrize('value', ['1e308', '1000000.5', '-1', 'inf'])
+def test_a_ratio_that_no_host_has_is_refused(load, option, value):
+    for kind in ('cpu', 'ram'):
+        with pytest.raises(exception.InvalidConfiguration, match='above 0, up to 1000000'):
+            load(f'[DEFAULT]\n{option}{kind}_allocation_ratio = {value}')
+
+
+def test_the_largest_ratio_is_taken(load):
+    assert (1e6, 1e6) == conf.ratios(load('[DEFAULT]\ncpu_allocation_ratio = 1000000\nram_allocation_ratio = 1e6'))
+
+
 @pytest.mark.parametrize('option', FAULTS)
 def test_a_bad_value_names_file_option_value_and_forms(load, option):
     text, forms = FAULTS[option]
