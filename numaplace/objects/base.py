@@ -85,7 +85,11 @@ class Object(base.VersionedObject):
 
     @classmethod
     def obj_class_from_name(cls, objname: str, objver: str) -> type[Object]:
-        """Return our class of that name, if it reads that version."""
+        """Return our class of that name, if it reads that version.
+
+        :raises: :class:`~numaplace.exception.InvalidObject` for an unknown name,
+            :class:`~numaplace.exception.IncompatibleObjectVersion` for a version that the class does not read
+        """
         known = REGISTRY.get((cls.OBJ_PROJECT_NAMESPACE, objname))
         if known is None:
             raise exception.InvalidObject(f'there is no object {objname!r}')

@@ -36,7 +36,10 @@ class _Faults:
             return None
 
     def raise_any(self) -> None:
-        """Raise the first fault, in whose text stand the others too."""
+        """Raise the first fault, in whose text stand the others too.
+
+        :raises: the class of the first fault, one of the subclasses of :class:`~numaplace.exception.Invalid`
+        """
         if self._found:
             texts = dict.fromkeys(str(fault) for fault in self._found)
             raise type(self._found[0])('; '.join(texts))
