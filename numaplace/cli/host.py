@@ -8,7 +8,7 @@ import socket
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from numaplace import cpuset
+from numaplace import cpuset, explain, units
 from numaplace.cli import base, names
 
 if TYPE_CHECKING:
@@ -191,8 +191,7 @@ class ShowHost(base.ShowOf):
             self._picture = picture.draw(record, servers)
             return _summary(record)
         columns, row = _summary(record)
-        cells = [_cell(cell, servers) for cell in record.host.cells]
-        return (*columns, 'cells', 'servers'), (*row, cells, [server.name for server in servers])
+        return (*columns, 'cells', 'servers'), (*row, _cells(record.host.cells, servers), _names(servers))
 
     def produce_output(self, parsed_args: argparse.Namespace, column_names: Sequence[str], data: Any) -> int:
         """Print the columns, unless only the picture is wanted, and the picture."""
@@ -224,6 +223,28 @@ def _summary(record: HostRecord) -> tuple[tuple[str, ...], tuple[Any, ...]]:
         'memory_used_mib': host.memory_used_mib,
     }
     return tuple(values), tuple(values.values())
+
+
+def _names(servers: Sequence[InstanceRecord]) -> base.Written:
+    found = [server.name for server in servers]
+    return base.Written(found, '\n'.join(map(explain.escape, found)) or 'none')
+
+
+def _cells(cells: Sequence[HostCell], servers: Sequence[InstanceRecord]) -> base.Written:
+    """Return the cells as a column, in which people see a line for each."""
+    return base.Written([_cell(cell, servers) for cell in cells], '\n'.join(map(_words, cells)))
+
+
+def _words(cell: HostCell) -> str:
+    shape = cell.shape
+    pages = ', '.join(
+        f'{pages.free} of {pages.total} {units.size(pages.size_kib)} pages free' for pages in cell.pages if pages.total
+    )
+    return (
+        f'{shape.id}: CPUs {cpuset.text(shape.shared_cpus | shape.dedicated_cpus)}, '
+        f'{cpuset.text(cell.pinned_cpus) or "none"} pinned, {cell.cpu_usage} shared vCPUs used, '
+        f'{cell.memory_usage_mib} of {shape.memory_mib} MiB used' + (f', {pages}' if pages else '')
+    )
 
 
 def _cell(cell: HostCell, servers: Sequence[InstanceRecord]) -> dict[str, Any]:

@@ -63,6 +63,19 @@ def test_pins_are_shown_by_server(prepared):
     assert '   A A . .' in prepared('host show seed3').splitlines()
 
 
+def test_cells_are_words_for_people_and_values_for_machines(prepared):
+    prepared('flavor create --ram 512 --vcpus 2 --property hw:cpu_policy=dedicated m1.pinned')
+    prepared('server create --flavor m1.pinned', 'db\N{SNOWMAN}1')
+    table = prepared('host show -c cells -c servers seed3')
+    assert not {'[', '{', "'"} & set(table)
+    assert '0: CPUs 0-3, 0-1 pinned, 0 shared vCPUs used, 512 of ' in table
+    assert 'none pinned' in table
+    assert 'db\N{SNOWMAN}1' in table
+    shown = prepared.json('host show seed3')
+    assert ['db\N{SNOWMAN}1'] == shown['servers']
+    assert [0, 1, 2] == [cell['id'] for cell in shown['cells']]
+
+
 def test_a_nova_conf_is_read_as_it_is(numaplace):
     numaplace.configure(
         more='[DEFAULT]\nmy_ip = 10.0.0.1\ncpu_allocation_ratio = 16.0\n'
