@@ -4,12 +4,14 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Callable, Iterable
 from functools import partial
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from cliff import columns, command, lister, show
 
 from numaplace import exception, explain
+from numaplace.cli import names
 
 if TYPE_CHECKING:
     from oslo_config import cfg
@@ -21,6 +23,9 @@ __all__ = ['DONE', 'FAULT', 'NO_VALID_HOST', 'USAGE', 'Action', 'ListOf', 'ShowO
 
 #: Exit statuses.
 DONE, FAULT, USAGE, NO_VALID_HOST = 0, 1, 2, 3
+
+#: Faults whose text quotes names as they were typed.
+_ABOUT_NAMES = (exception.NotFound, exception.AlreadyExists, exception.Conflict)
 
 
 class Text(columns.FormattableColumn[str]):
@@ -87,12 +92,38 @@ class _Command(command.Command):
         except exception.NumaplaceException as error:
             if self.app.options.debug:
                 raise
-            self.app.complain(str(error))
+            self._tell(error, parsed_args)
             return FAULT
+
+    def _tell(self, error: exception.NumaplaceException, parsed_args: argparse.Namespace) -> None:
+        """Write a fault in one line, in which long names that the user typed are cut."""
+        text = str(error)
+        if isinstance(error, _ABOUT_NAMES):
+            for typed in vars(parsed_args).values():
+                for word in typed if isinstance(typed, list) else [typed]:
+                    if isinstance(word, str) and len(repr(word)) > len(short := f"'{names.shorten(word)}'"):
+                        text = text.replace(repr(word), short)
+        self.app.complain(text)
 
 
 class Action(_Command):
     """A command without a table."""
+
+    def for_each(self, words: Iterable[str], act: Callable[[str], object], parsed_args: argparse.Namespace) -> int:
+        """Do something for each word, whatever became of the others; each fault is a line on stderr.
+
+        :returns: the exit status, FAULT if any of them could not be done
+        """
+        status = DONE
+        for word in words:
+            try:
+                act(word)
+            except exception.NumaplaceException as error:
+                if self.app.options.debug:
+                    raise
+                self._tell(error, parsed_args)
+                status = FAULT
+        return status
 
 
 class ListOf(_Command, lister.Lister):

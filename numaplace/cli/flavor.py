@@ -7,7 +7,7 @@ import argparse
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from numaplace import cpuset, explain
+from numaplace import cpuset, exception, explain
 from numaplace.cli import base, names
 
 if TYPE_CHECKING:
@@ -86,7 +86,13 @@ class CreateFlavor(base.ShowOf):
         if parsed_args.id != 'auto':
             flavor = replace(flavor, id=names.name('flavor id', parsed_args.id))
         with self.open_database() as database:
-            return _COLUMNS, _row(database.create_flavor(flavor))
+            try:
+                stored = database.create_flavor(flavor)
+            except exception.AlreadyExists as error:
+                raise exception.AlreadyExists(
+                    f'{error}; delete it with `numaplace flavor delete`, or give another name and id'
+                ) from error
+        return _COLUMNS, _row(stored)
 
 
 class SetFlavor(base.Action):
@@ -160,9 +166,12 @@ class ListFlavor(base.ListOf):
 
 
 class DeleteFlavor(base.Action):
-    """Delete flavors; servers that exist keep what they have."""
+    """Delete flavors; servers that exist keep what they have.
 
-    examples = ('numaplace flavor delete m1.numa',)
+    A flavor that cannot be deleted does not keep the others.
+    """
+
+    examples = ('numaplace flavor delete m1.numa', 'numaplace flavor delete m1.numa m1.pinned')
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
         """Add the names."""
@@ -170,8 +179,7 @@ class DeleteFlavor(base.Action):
         parser.add_argument('flavors', metavar='FLAVOR', nargs='+', help='Name or id of a flavor.')
         return parser
 
-    def take_action(self, parsed_args: argparse.Namespace) -> None:
-        """Delete one after the other."""
+    def take_action(self, parsed_args: argparse.Namespace) -> int:
+        """Delete one after the other; return the exit status."""
         with self.open_database() as database:
-            for flavor in parsed_args.flavors:
-                database.delete_flavor(flavor)
+            return self.for_each(parsed_args.flavors, database.delete_flavor, parsed_args)

@@ -8,7 +8,7 @@ import socket
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from numaplace import cpuset, explain, units
+from numaplace import cpuset, exception, explain, units
 from numaplace.cli import base, names
 
 if TYPE_CHECKING:
@@ -73,7 +73,12 @@ class _AddHost(base.ShowOf):
         from numaplace.compute import resource_tracker
 
         with self.open_database() as database:
-            record = resource_tracker.register(database, _record(self.conf, name, host, found))
+            try:
+                record = resource_tracker.register(database, _record(self.conf, name, host, found))
+            except exception.AlreadyExists as error:
+                raise exception.AlreadyExists(
+                    f'{error}; delete it with `numaplace host delete`, or give another name'
+                ) from error
         return _summary(record)
 
 
@@ -290,19 +295,21 @@ def _owners(cell_id: int, servers: Sequence[InstanceRecord]) -> list[dict[str, A
 
 
 class DeleteHost(base.Action):
-    """Delete a host that has no servers."""
+    """Delete hosts that have no servers; one that cannot be deleted does not keep the others."""
 
-    examples = ('numaplace host delete compute1',)
+    examples = ('numaplace host delete compute1', 'numaplace host delete compute1 compute2')
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
-        """Add the name."""
+        """Add the names."""
         parser = super().get_parser(prog_name)
-        parser.add_argument('name', metavar='NAME', help='Name of the host.')
+        parser.add_argument('names', metavar='NAME', nargs='+', help='Name of a host.')
         return parser
 
-    def take_action(self, parsed_args: argparse.Namespace) -> None:
-        """Delete it."""
+    def take_action(self, parsed_args: argparse.Namespace) -> int:
+        """Delete one after the other; return the exit status."""
         from numaplace.compute import resource_tracker
 
         with self.open_database() as database:
-            resource_tracker.unregister(database, parsed_args.name)
+            return self.for_each(
+                parsed_args.names, lambda name: resource_tracker.unregister(database, name), parsed_args
+            )

@@ -116,7 +116,10 @@ class App(app.App):
         logging.getLogger('stevedore').setLevel(logging.CRITICAL)
 
     def initialize_app(self, argv: list[str]) -> None:
-        """Show the help where no command is named."""
+        """Show the help where no command is named.
+
+        :raises: SystemExit with the status of wrong usage if it did
+        """
         if not argv and not self.options.deferred_help:
             self.parser.print_help(self.stderr)
             raise SystemExit(base.USAGE)

@@ -56,7 +56,10 @@ def pairs(place: str, words: Iterable[str]) -> dict[str, str]:
 
 
 def whole(low: int, high: int = _MAX_WHOLE) -> Callable[[str], int]:
-    """Return a type for argparse: whole numbers from `low` to `high`, by default the largest that a database holds."""
+    """Return a type for argparse: whole numbers from `low` to `high`, by default the largest that a database holds.
+
+    :raises: argparse.ArgumentTypeError, from the type, for any other text
+    """
 
     def read(text: str) -> int:
         if text.isascii() and text.isdigit() and len(text) < 11 and low <= int(text) <= high:

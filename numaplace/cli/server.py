@@ -71,7 +71,12 @@ class CreateServer(base.ShowOf):
         return parser
 
     def take_action(self, parsed_args: argparse.Namespace) -> tuple[tuple[str, ...], tuple[Any, ...]]:
-        """Choose a host, claim it, and show the server."""
+        """Choose a host, claim it, and show the server.
+
+        :raises: :class:`~numaplace.exception.NoValidHost` where no host takes it,
+            :class:`~numaplace.exception.NotFound` for an unknown flavor or host,
+            :class:`~numaplace.exception.Invalid` for a bad name or property, or a request that contradicts itself
+        """
         from numaplace.scheduler import filters, select
 
         name = names.name('server', parsed_args.name)
@@ -234,9 +239,9 @@ class DumpxmlServer(base.Action):
 
 
 class DeleteServer(base.Action):
-    """Delete servers and free what they hold."""
+    """Delete servers and free what they hold; one that cannot be deleted does not keep the others."""
 
-    examples = ('numaplace server delete cirros2',)
+    examples = ('numaplace server delete cirros2', 'numaplace server delete db1 db2 db3')
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
         """Add the names."""
@@ -244,10 +249,13 @@ class DeleteServer(base.Action):
         parser.add_argument('servers', metavar='SERVER', nargs='+', help='Name or UUID of a server.')
         return parser
 
-    def take_action(self, parsed_args: argparse.Namespace) -> None:
-        """Delete one after the other."""
+    def take_action(self, parsed_args: argparse.Namespace) -> int:
+        """Delete one after the other; return the exit status."""
         from numaplace.compute import claims
 
         with self.open_database() as database:
-            for server in parsed_args.servers:
-                claims.release(database, database.instance(server).uuid)
+            return self.for_each(
+                parsed_args.servers,
+                lambda server: claims.release(database, database.instance(server).uuid),
+                parsed_args,
+            )

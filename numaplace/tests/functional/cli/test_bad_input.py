@@ -41,8 +41,16 @@ def test_an_entity_is_not_resolved(prepared, refused):
 
 
 COMMANDS = {
-    'a known host': (1, 'host import seed3 --capabilities {seed3}', ["'seed3'", 'exists']),
-    'a known flavor': (1, 'flavor create m1.tiny', ["'m1.tiny'", 'exists']),
+    'a known host': (
+        1,
+        'host import seed3 --capabilities {seed3}',
+        ["'seed3'", 'exists', '`numaplace host delete`', 'another name'],
+    ),
+    'a known flavor': (
+        1,
+        'flavor create m1.tiny',
+        ["'m1.tiny'", 'exists', '`numaplace flavor delete`', 'another name'],
+    ),
     'an unknown flavor': (1, 'server create --flavor m9 x', ['--flavor', "'m9'", 'm1.numa, m1.tiny']),
     'an unknown flavor to delete': (1, 'flavor delete m9', ["'m9'"]),
     'an unknown extra spec': (1, 'flavor unset --property hw:x m1.tiny', ["'m1.tiny'", "'hw:x'"]),
@@ -81,7 +89,7 @@ FLAVORS = {
         ["hw:numa_cpus.0='9'", 'no vCPU 9', '0-3'],
     ),
     'an unknown CPU policy': (['hw:cpu_policy=pinned'], ['hw:cpu_policy', "'pinned'", 'shared, dedicated, mixed']),
-    'an odd number of cells': (['hw:numa_nodes=3'], ['4 vCPUs', '3 guest cells', 'numa_cpus.N']),
+    'an odd number of cells': (['hw:numa_nodes=3'], ["hw:numa_nodes='3'", '4 vCPUs', '3 guest cells', 'numa_cpus.N']),
     'a page size that is no size': (['hw:mem_page_size=huge'], ['hw:mem_page_size', "'huge'"]),
 }
 
@@ -91,6 +99,30 @@ def test_a_flavor_that_makes_no_guest(prepared, refused, properties, words):
     prepared('flavor set m1.numa', *(f'--property={each}' for each in properties))
     told = refused(1, 'server', 'create', '--flavor', 'm1.numa', 'x')
     assert [] == [word for word in ['m1.numa', *words] if word not in told]
+
+
+DELETIONS = {
+    'servers': ('server delete nope s1 nothing s2', 'server list', ["no server 'nope'", "no server 'nothing'"]),
+    'flavors': ('flavor delete m9 m1.tiny m8 m1.numa', 'flavor list', ["no flavor 'm9'", "no flavor 'm8'"]),
+    'hosts': ('host delete h9 one2 seed3 oracle4', 'host list', ["no host 'h9'", "'seed3' has 1 server"]),
+}
+
+
+@pytest.mark.parametrize(('line', 'rest', 'faults'), DELETIONS.values(), ids=DELETIONS)
+def test_what_cannot_be_deleted_does_not_keep_the_others(prepared, line, rest, faults):
+    for host in ('one2', 'oracle4'):
+        prepared(f'host import {host} --capabilities {prepared.fixture(host)}')
+    for server in ('s1', 's2', 's3'):
+        # Servers that stay are on a host of their own.
+        if server == 's3' or line.startswith('server'):
+            prepared(f'server create --flavor m1.tiny --host seed3 {server}')
+    result = prepared.run(*line.split())
+    assert (1, '') == (result.returncode, result.stdout)
+    lines = result.stderr.splitlines()
+    assert len(faults) == len(lines)
+    assert all(told.startswith('numaplace: ') and fault in told for told, fault in zip(lines, faults, strict=True))
+    expected = {'server list': ['s3'], 'flavor list': [], 'host list': ['seed3']}[rest]
+    assert expected == [row['Name'] for row in prepared.json(rest)]
 
 
 def test_an_image_that_makes_no_guest(prepared, refused):

@@ -52,6 +52,38 @@ def test_a_name_that_is_no_text(refused, command):
     assert 'is no UTF-8' in refused(1, *command.split(), '\udcff')
 
 
+LONG = {
+    'server show': [],
+    'server dumpxml': [],
+    'server delete': [],
+    'host show': [],
+    'host delete': [],
+    'flavor show': [],
+    'flavor delete': [],
+    'flavor set': ['--property', 'hw:numa_nodes=1'],
+    'flavor unset': ['--property', 'hw:numa_nodes'],
+    'flavor unset m1.tiny --property': [],
+    'server create --flavor m1.tiny x --host': [],
+    'server create x --flavor': [],
+}
+
+
+@pytest.mark.parametrize('command', LONG)
+@pytest.mark.parametrize('name', ['x' * 5000, '\x1b' * 500], ids=['letters', 'escapes'])
+def test_a_long_name_that_nothing_has_is_cut(refused, command, name):
+    line = refused(1, *command.split(), name, *LONG[command])
+    assert name[0].encode('unicode_escape').decode() * 14 in line
+    assert "...'" in line
+    assert len(line) < 200
+
+
+def test_a_long_name_that_exists_is_cut(prepared):
+    prepared('flavor create', 'x' * 255)
+    line = prepared.run('flavor', 'create', 'x' * 255).stderr
+    assert f"'{'x' * 57}...'" in line
+    assert 'x' * 58 not in line
+
+
 HARMLESS = ['a"b', "a'b", '<b>&amp;', '../../etc/passwd', '$(id)', '--', 'ünï cödé', 'x' * 255, ']]>', '%s{0}']
 
 
