@@ -11,6 +11,7 @@ from numaplace import cpuset, exception, explain
 from numaplace.cli import base, names
 
 if TYPE_CHECKING:
+    from numaplace.cli.main import App
     from numaplace.db.records import FlavorRecord
 
 __all__ = ['CreateFlavor', 'DeleteFlavor', 'ListFlavor', 'SetFlavor', 'ShowFlavor', 'UnsetFlavor', 'properties']
@@ -49,8 +50,18 @@ def _add_property(parser: argparse.ArgumentParser, *, required: bool = False) ->
     )
 
 
+def _warn_of_faults(app: App, flavor: FlavorRecord) -> None:
+    """Warn of a flavor that makes no guest as it is: what it still lacks may be set later."""
+    from numaplace import request
+
+    try:
+        request.read(flavor)
+    except exception.Invalid as fault:
+        app.warn(str(fault))
+
+
 class CreateFlavor(base.ShowOf):
-    """Create a flavor."""
+    """Create a flavor; a warning tells what keeps it from making a guest as it is."""
 
     examples = (
         'numaplace flavor create --ram 1024 --disk 1 --vcpus 4 m1.numa',
@@ -92,11 +103,15 @@ class CreateFlavor(base.ShowOf):
                 raise exception.AlreadyExists(
                     f'{error}; delete it with `numaplace flavor delete`, or give another name and id'
                 ) from error
+        _warn_of_faults(self.app, stored)
         return _COLUMNS, _row(stored)
 
 
 class SetFlavor(base.Action):
-    """Set extra specs of a flavor; servers that exist keep what they have."""
+    """Set extra specs of a flavor; servers that exist keep what they have.
+
+    A warning tells what keeps the flavor from making a guest as it is.
+    """
 
     examples = (
         'numaplace flavor set --property hw:numa_nodes=2 m1.numa',
@@ -114,7 +129,8 @@ class SetFlavor(base.Action):
         """Change the flavor."""
         change = names.pairs('--property', parsed_args.property)
         with self.open_database() as database:
-            database.change_extra_specs(parsed_args.flavor, change=change)
+            stored = database.change_extra_specs(parsed_args.flavor, change=change)
+        _warn_of_faults(self.app, stored)
 
 
 class UnsetFlavor(base.Action):

@@ -141,6 +141,10 @@ class App(app.App):
         """Write one line on stderr."""
         self.stderr.write(f'{self.NAME}: {explain.escape(text)}\n')
 
+    def warn(self, text: str) -> None:
+        """Write a line on stderr about what does not keep the command from being done."""
+        self.complain(f'warning: {text}')
+
     @cached_property
     def conf(self) -> cfg.ConfigOpts:
         """The configuration that the global options name."""

@@ -1,6 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Bad input: one line that says what was wrong and where, the exit status, and an unchanged database."""
 
+import contextlib
+import json
+import sqlite3
+
 import pytest
 
 FILES = {
@@ -96,9 +100,29 @@ FLAVORS = {
 
 @pytest.mark.parametrize(('properties', 'words'), FLAVORS.values(), ids=FLAVORS)
 def test_a_flavor_that_makes_no_guest(prepared, refused, properties, words):
-    prepared('flavor set m1.numa', *(f'--property={each}' for each in properties))
+    stored = prepared.run('flavor', 'set', 'm1.numa', *(f'--property={each}' for each in properties))
+    assert (0, '', 1) == (stored.returncode, stored.stdout, stored.stderr.count('\n'))
     told = refused(1, 'server', 'create', '--flavor', 'm1.numa', 'x')
     assert [] == [word for word in ['m1.numa', *words] if word not in told]
+    assert stored.stderr == told.replace('numaplace: ', 'numaplace: warning: ', 1)
+
+
+def test_a_new_flavor_that_makes_no_guest_is_stored_with_a_warning(prepared):
+    stored = prepared.run('flavor', 'create', 'x', '-f', 'json', '--vcpus', '2', '--property', 'hw:cpu_policy=mixed')
+    assert 0 == stored.returncode
+    assert {'hw:cpu_policy': 'mixed'} == json.loads(stored.stdout)['properties']
+    assert stored.stderr.startswith("numaplace: warning: flavor 'x': ")
+    assert 1 == stored.stderr.count('\n')
+    prepared('flavor set x --property hw:cpu_dedicated_mask=0')  # which is what it lacked
+
+
+def test_a_warning_shows_what_a_terminal_would_obey(prepared):
+    # Names of flavors are printable, but other programs write the database too.
+    with contextlib.closing(sqlite3.connect(prepared.database)) as database, database:
+        database.execute('UPDATE flavors SET name = ? WHERE name = ?', ('a\x1b[31m\nb', 'm1.tiny'))
+    told = prepared.run('flavor', 'set', 'a\x1b[31m\nb', '--property', 'hw:numa_nodes=0').stderr
+    assert told.startswith("numaplace: warning: flavor 'a\\x1b[31m\\nb': ")
+    assert 1 == told.count('\n')
 
 
 DELETIONS = {
