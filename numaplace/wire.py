@@ -87,18 +87,23 @@ def _items(value: Any) -> Iterable[Any]:
     raise ValueError('a list')
 
 
-def _cpus(value: Any) -> int:
+@lru_cache(maxsize=65536)  # the same lists come again and again: of a host's cores, and of equal hosts
+def _mask(cpus: tuple[int, ...]) -> int:
     result = 0
+    for cpu in cpus:
+        if cpu > cpuset.MAX_CPU:
+            raise ValueError
+        result |= 1 << cpu
+    return result
+
+
+def _cpus(value: Any) -> int:
     try:
         if value.__class__ is dict:
             raise TypeError
-        for cpu in value:
-            if cpu > cpuset.MAX_CPU:
-                raise ValueError
-            result |= 1 << cpu
+        return _mask(tuple(value))
     except (TypeError, ValueError):
         raise ValueError(f'a list of CPU numbers up to {cpuset.MAX_CPU}') from None
-    return result
 
 
 def _cores(value: Any) -> tuple[int, ...]:
