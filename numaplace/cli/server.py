@@ -124,8 +124,10 @@ def _find_flavor(database: Database, name: str) -> FlavorRecord:
 
 def _xml(conf: cfg.ConfigOpts, database: Database, server: InstanceRecord) -> str:
     from numaplace.libvirt import domain
+    from numaplace.scheduler.filters.image_properties import canonical
 
     host = database.host(server.host)
+    arch = server.image_properties.get('hw_architecture') or host.facts.get('architecture') or 'x86_64'
     return domain.write(
         server.domain_name,
         server.uuid,
@@ -133,7 +135,7 @@ def _xml(conf: cfg.ConfigOpts, database: Database, server: InstanceRecord) -> st
         server.placement,
         host.host,
         domain_type=conf.libvirt.virt_type,
-        arch=server.image_properties.get('hw_architecture') or host.facts.get('architecture') or 'x86_64',
+        arch=canonical(arch),
         machine=server.image_properties.get('hw_machine_type'),
     )
 

@@ -7,7 +7,7 @@ from numaplace.db.records import HostRecord
 from numaplace.model import Reason, Refusal
 from numaplace.scheduler.filters.base import Answer, Filter, Request
 
-__all__ = ['ImagePropertiesFilter']
+__all__ = ['ImagePropertiesFilter', 'canonical']
 
 #: Image properties, in the order in which a host's domains name what they are.
 _PROPERTIES = ('hw_architecture', 'img_hv_type', 'hw_vm_mode')
@@ -43,14 +43,14 @@ class ImagePropertiesFilter(Filter):
 
 
 def _is_all(domain: tuple[str, ...], wanted: Mapping[int, tuple[str, str]]) -> bool:
-    return all(domain[index] == _canonical(value) for index, (_, value) in wanted.items())
+    return all(domain[index] == canonical(value) for index, (_, value) in wanted.items())
 
 
 def _reasons(wanted: Mapping[int, tuple[str, str]], domains: list[tuple[str, ...]]) -> list[Reason]:
     reasons = []
     for index, (name, value) in wanted.items():
         known = sorted({domain[index] for domain in domains})
-        if _canonical(value) not in known:
+        if canonical(value) not in known:
             has = f'has {", ".join(known)}' if known else 'says nothing of it'
             reasons.append(Reason(f'image.{name}', subject=f'{name}={value}, the host {has}'))
     if not reasons:
@@ -60,6 +60,7 @@ def _reasons(wanted: Mapping[int, tuple[str, str]], domains: list[tuple[str, ...
     return reasons
 
 
-def _canonical(value: str) -> str:
+def canonical(value: str) -> str:
+    """Return the name that libvirt has for an architecture or a mode that images spell in several ways."""
     value = value.strip().lower()
     return _ALIASES.get(value, value)

@@ -183,3 +183,8 @@ def test_formats_are_stable(prepared):
     assert '"Name"\n"seed3"\n' == prepared('host list -f csv -c Name')
     assert '- Name: seed3\n' == prepared('host list -f yaml -c Name')
     assert {'id', 'name', 'ram', 'disk', 'vcpus', 'properties'} == set(prepared.json('flavor show m1.tiny'))
+
+
+def test_an_image_may_spell_its_architecture_as_debian_does(prepared):
+    prepared('server create --flavor m1.tiny --image-property hw_architecture=AMD64 debian1')
+    assert "<type arch='x86_64'" in prepared('server dumpxml debian1')

@@ -30,8 +30,8 @@ SENTENCES = [
         'the guest needs 2048 MiB of memory; the host has 1536 left (512 short)',
     ),
     (
-        Reason('image.hw_architecture', subject='x86_64, not ppc64'),
-        'the host does not run such an image: x86_64, not ppc64',
+        Reason('image.hw_architecture', subject='hw_architecture=ppc64, the host has x86_64'),
+        'the host does not run such an image: hw_architecture=ppc64, the host has x86_64',
     ),
     (Reason('rack.power', subject='rack 7 is full'), 'rack.power: rack 7 is full'),
 ]
