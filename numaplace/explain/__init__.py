@@ -3,5 +3,6 @@
 
 from numaplace.explain.escaping import escape
 from numaplace.explain.reasons import CODES, Code, code_of, lines, sentence
+from numaplace.explain.summary import summary
 
-__all__ = ['CODES', 'Code', 'code_of', 'escape', 'lines', 'sentence']
+__all__ = ['CODES', 'Code', 'code_of', 'escape', 'lines', 'sentence', 'summary']

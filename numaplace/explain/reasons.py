@@ -11,7 +11,7 @@ from numaplace import units
 from numaplace.explain.escaping import escape
 from numaplace.model import Reason, Refusal
 
-__all__ = ['CODES', 'Code', 'code_of', 'lines', 'sentence']
+__all__ = ['CODES', 'Amount', 'Code', 'code_of', 'lines', 'sentence']
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,6 +188,16 @@ CODES: Mapping[str, Code] = {
         '',
         'Other claims changed the host again and again, or it was deleted meanwhile.',
     ),
+    'candidates.none': Code(
+        'placement offers no allocation on the host',
+        '',
+        'Nova asks placement first, and each allocation that it offers on the host was taken away by another filter.',
+    ),
+    'host.topology': Code(
+        'the host tells no NUMA topology',
+        '',
+        'The guest asks for NUMA cells, and the host has reported none to Nova.',
+    ),
     'host.down': Code('the host is down', '', 'The host has not been heard of, or was set down.'),
     'host.disabled': Code('the host is disabled', '', 'The operator has taken the host out of service.'),
     'zone': Code('the host is in another availability zone: {subject}', '', 'The guest asks for another zone.'),
@@ -217,7 +227,7 @@ def code_of(reason: Reason) -> str:
     return 'pages.SIZE' if kind == 'pages' and size.isdigit() else reason.code
 
 
-class _Amount:
+class Amount:
     """A number that is written with a noun: ``{amount:page}``."""
 
     def __init__(self, value: float) -> None:
@@ -239,8 +249,8 @@ def _words(reason: Reason) -> dict[str, Any]:
     return {
         'guest': guest,
         'needs': f'{guest} each need' if len(reason.guest_cells) > 1 else f'{guest} needs',
-        'needed': _Amount(reason.needed or 0),
-        'available': _Amount(reason.available or 0),
+        'needed': Amount(reason.needed or 0),
+        'available': Amount(reason.available or 0),
         'where': _cells('host cell', reason.host_cells),
         'hosts': _cells('host cell', reason.host_cells),
         'subject': escape(reason.subject),
@@ -251,7 +261,7 @@ def _words(reason: Reason) -> dict[str, Any]:
 def _needs(reason: Reason) -> str:
     code = CODES.get(code_of(reason))
     if code is None:  # a code of a plug-in
-        return ': '.join(filter(None, (reason.code, escape(reason.subject))))
+        return ': '.join(filter(None, (escape(reason.code), escape(reason.subject))))
     return code.needs.format_map(_words(reason))
 
 
@@ -261,7 +271,7 @@ def _has(reason: Reason) -> str:
         return ''
     text = code.has.format_map(_words(reason))
     if code.short and reason.needed is not None and reason.available is not None:
-        text += f' ({_Amount(reason.needed - reason.available)} short)'
+        text += f' ({Amount(reason.needed - reason.available)} short)'
     return text
 
 
