@@ -218,3 +218,10 @@ class IncompatibleObjectVersion(InvalidObject):
 
 class UnknownDatabase(NumaplaceException):
     """A database cannot be opened, or is not numaplace's."""
+
+
+# --- inside a real Nova ------------------------------------------------------------
+
+
+class UnsupportedNova(NumaplaceException):
+    """This Nova is of a series, or has functions, that numaplace does not know."""
