@@ -1,0 +1,165 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The filter that nova-scheduler loads in the place of Nova's: the exact fit, and one line when no host is left."""
+
+from __future__ import annotations
+
+from collections.abc import Container, Iterable, Mapping
+from typing import Any, Literal
+
+from nova import objects
+from nova.scheduler import filters
+from oslo_log import log as logging
+
+from numaplace import explain, fit
+from numaplace.model import Reason, Refusal
+from numaplace.nova import convert, engine
+from numaplace.nova.devices import PciDevices
+
+__all__ = ['NUMATopologyFilter']
+
+LOG = logging.getLogger(__name__)
+
+_Mapping = frozenset[tuple[str, tuple[str, ...]]]
+
+# The consumption of the chosen host must decide as the filter did.
+engine.install()
+
+
+class NUMATopologyFilter(filters.BaseHostFilter, filters.CandidateFilterMixin):  # type: ignore[misc]  # Nova's are untyped
+    """Keep the hosts, and their allocation candidates, on whose cells the cells of the guest fit together.
+
+    Threads share the object, so nothing is kept on it.
+    """
+
+    #: The API refuses a rebuild that would change the NUMA topology.
+    RUN_ON_REBUILD = False
+
+    def filter_all(self, filter_obj_list: Iterable[Any], spec_obj: Any) -> list[Any]:
+        """Return the hosts that pass; if none does, warn once and say what they lack.
+
+        :param filter_obj_list: objects of Nova's HostState
+        :param spec_obj: Nova's RequestSpec
+        """
+        passed: list[Any] = []
+        refusals: dict[str, Refusal] = {}
+        for host_state in filter_obj_list:
+            answer = self._filter_one(host_state, spec_obj)
+            if answer:
+                passed.append(host_state)
+            elif isinstance(answer, Refusal):
+                refusals[_name(host_state, refusals)] = answer
+        if refusals and not passed:
+            LOG.warning('NUMA topology fits %s', explain.summary(refusals), instance_uuid=spec_obj.instance_uuid)
+        return passed
+
+    def host_passes(self, host_state: Any, filter_properties: Any) -> Literal[True] | Refusal:
+        """Return True, or a refusal, which is falsy; on success the limits for the claim are set on the host.
+
+        :param host_state: Nova's HostState, whose allocation candidates are narrowed to those that fit
+        :param filter_properties: Nova's RequestSpec, which is only read
+        """
+        requested = filter_properties.numa_topology
+        if not requested:
+            return True
+        if not host_state.numa_topology:
+            return _refuse(host_state, filter_properties, Refusal.of(Reason('host.topology')))
+        limits = _limits(host_state, filter_properties)
+        refusal = self._judge(host_state, filter_properties, limits)
+        if refusal is not None:
+            return _refuse(host_state, filter_properties, refusal)
+        host_state.limits['numa_topology'] = limits
+        return True
+
+    def _judge(self, host_state: Any, spec_obj: Any, limits: Any) -> Refusal | None:
+        """Keep the candidates that fit, or return why none does; one fit, whatever their number."""
+        if not host_state.allocation_candidates:
+            return Refusal.of(Reason('candidates.none'))
+        offers = _offers(host_state, spec_obj)
+        ratios, networks = convert.read_limits(limits)
+        answer = fit.place(
+            convert.read_host(host_state.numa_topology),
+            convert.read_guest(spec_obj.numa_topology),
+            limits=ratios,
+            networks=networks,
+            devices=offers,
+        )
+        accepts = offers.accepts if offers else lambda _candidate: bool(answer)
+        kept = self.filter_candidates(host_state, accepts)
+        return None if kept or not isinstance(answer, Refusal) else answer
+
+
+class _Offers:
+    """The devices of all allocation candidates of a host, tried together in one search.
+
+    Each set of host cells is tried for the candidates that have found none yet, and the search goes on until all have.
+
+    :param devices: by the mapping of requests to resource providers, of which several candidates may have the same
+    """
+
+    #: What a set is told depends on the sets before it.
+    monotone = False
+
+    def __init__(self, devices: Mapping[_Mapping, fit.Devices]) -> None:
+        self._waiting = dict(devices)
+        self._any = next(iter(devices.values()))
+
+    def supports(self, host_cells: frozenset[int]) -> bool:
+        """Return whether every candidate has found its host cells by now."""
+        self._waiting = {
+            mapping: devices for mapping, devices in self._waiting.items() if not devices.supports(host_cells)
+        }
+        return not self._waiting
+
+    def preference(self, host_cell: int) -> int:
+        """Return the place of a host cell in the order, which is the same for all candidates."""
+        return self._any.preference(host_cell)
+
+    def accepts(self, candidate: Mapping[str, Any]) -> bool:
+        """Return whether a candidate has found its host cells."""
+        return _mapping(candidate) not in self._waiting
+
+
+def _mapping(candidate: Mapping[str, Any]) -> _Mapping:
+    return frozenset((group, tuple(providers)) for group, providers in candidate['mappings'].items())
+
+
+def _offers(host_state: Any, spec_obj: Any) -> _Offers | None:
+    """Return the devices of the candidates, None if the guest wants none."""
+    requests = spec_obj.pci_requests.requests if spec_obj.pci_requests else []
+    if not requests or not host_state.pci_stats:
+        return None
+    cells = spec_obj.numa_topology.cells
+    return _Offers(
+        {
+            _mapping(candidate): PciDevices(host_state.pci_stats, requests, candidate['mappings'], cells)
+            for candidate in host_state.allocation_candidates
+        }
+    )
+
+
+def _limits(host_state: Any, spec_obj: Any) -> Any:
+    """Return what the claim on the chosen host is held to, in Nova's class."""
+    limits = objects.NUMATopologyLimits(
+        cpu_allocation_ratio=host_state.cpu_allocation_ratio, ram_allocation_ratio=host_state.ram_allocation_ratio
+    )
+    if 'network_metadata' in spec_obj and spec_obj.network_metadata:
+        limits.network_metadata = spec_obj.network_metadata
+    return limits
+
+
+def _name(host_state: Any, taken: Container[str]) -> str:
+    """Return the name of a host; cells of Nova may have hosts of the same name."""
+    name = str(host_state.host)
+    return name if name not in taken else f'{name} ({host_state.nodename})'
+
+
+def _refuse(host_state: Any, spec_obj: Any, refusal: Refusal) -> Refusal:
+    """Log a refusal in full, which costs its reasons, and return it."""
+    if LOG.isEnabledFor(logging.DEBUG):
+        LOG.debug(
+            '%s refuses the NUMA topology: %s',
+            explain.escape(str(host_state.host)),
+            '; '.join(explain.lines(refusal)),
+            instance_uuid=spec_obj.instance_uuid,
+        )
+    return refusal
