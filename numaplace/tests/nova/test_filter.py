@@ -205,6 +205,22 @@ def test_its_import_installs_the_engine():
     subprocess.run([sys.executable, '-W', 'ignore', '-c', script], check=True, timeout=120, env=_environment())
 
 
+def test_its_import_brings_no_objects_of_ours_into_novas_registry_and_no_room_that_needs_an_extra():
+    script = (
+        'import sys\n'
+        'from nova import objects\n'
+        'from nova.scheduler import filters, host_manager\n'
+        'objects.register_all()\n'
+        'registry = objects.base.NovaObjectRegistry.obj_classes\n'
+        'before = {name: list(found) for name, found in registry().items()}\n'
+        'import numaplace.nova.filter\n'
+        'assert before == {name: list(found) for name, found in registry().items()}\n'
+        'rooms = {name.split(".")[1] for name in sys.modules if name.startswith("numaplace.")}\n'
+        'assert not rooms & {"cli", "compute", "db", "libvirt", "objects", "scheduler"}, rooms\n'
+    )
+    subprocess.run([sys.executable, '-W', 'ignore', '-c', script], check=True, timeout=120, env=_environment())
+
+
 def _environment():
     return {**os.environ, 'PYTHONPATH': os.pathsep.join(sys.path), 'LC_ALL': 'C.utf8', 'OS_TEST_TIMEOUT': '60'}
 
