@@ -186,6 +186,17 @@ class ConcurrentUpdate(NumaplaceException):
     """Others changed the same rows again and again, so the change was given up."""
 
 
+# --- automatic vNUMA ---------------------------------------------------------------
+
+
+class InvalidPartition(Invalid):
+    """A guest cannot be divided over host cells; `part` is the field of Wish at fault, `vcpus` or `memory_mib`."""
+
+    def __init__(self, text: str, part: str) -> None:
+        super().__init__(text)
+        self.part = part
+
+
 # --- hosts -----------------------------------------------------------------------
 
 

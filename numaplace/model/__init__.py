@@ -20,6 +20,7 @@ from numaplace.model.host import CellShape, FreeCores, Host, HostCell, Pages, in
 from numaplace.model.limits import Limits, Networks
 from numaplace.model.placement import CellPlacement, Placement
 from numaplace.model.refusal import Reason, Refusal
+from numaplace.model.wish import Wish
 
 __all__ = [
     'DEDICATED',
@@ -46,5 +47,6 @@ __all__ = [
     'Placement',
     'Reason',
     'Refusal',
+    'Wish',
     'intern_shape',
 ]

@@ -6,6 +6,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+from numaplace.model.wish import Wish
+
 __all__ = [
     'DEDICATED',
     'ISOLATE',
@@ -82,6 +84,7 @@ class Guest:
     :param cpu_topology: sockets, cores and threads, or None where not known
     :param realtime_vcpus: mask of the realtime vCPUs
     :param instance_uuid: kept for stored objects that carry one
+    :param wish: how it is to be divided over host cells, for a guest whose cells follow from the host
     :param memo: what others derived from this value, by their keys; it lives and goes with the value
     """
 
@@ -93,4 +96,5 @@ class Guest:
     realtime_vcpus: int = 0
     locked_memory: bool = False
     instance_uuid: str | None = None
+    wish: Wish | None = None
     memo: dict[Any, Any] = field(default_factory=dict, init=False, repr=False, compare=False)
