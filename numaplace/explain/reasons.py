@@ -198,6 +198,11 @@ CODES: Mapping[str, Code] = {
         '',
         'The guest asks for NUMA cells, and the host has reported none to Nova.',
     ),
+    'host.topology.unreadable': Code(
+        'the NUMA topology that the host has reported cannot be read: {subject}',
+        '',
+        'What the compute node has written to the database is broken, or of a version that is not known.',
+    ),
     'host.down': Code('the host is down', '', 'The host has not been heard of, or was set down.'),
     'host.disabled': Code('the host is disabled', '', 'The operator has taken the host out of service.'),
     'zone': Code('the host is in another availability zone: {subject}', '', 'The guest asks for another zone.'),

@@ -11,7 +11,16 @@ from nova import objects
 from numaplace import wire
 from numaplace.model import Guest, Host, Limits, Networks, Placement
 
-__all__ = ['NOVA', 'read_guest', 'read_host', 'read_limits', 'read_placement', 'write_host', 'write_placement']
+__all__ = [
+    'NOVA',
+    'read_guest',
+    'read_host',
+    'read_limits',
+    'read_networks',
+    'read_placement',
+    'write_host',
+    'write_placement',
+]
 
 
 def _make(name: str, data: dict[str, Any]) -> Any:
@@ -52,6 +61,11 @@ def read_limits(limits: Any) -> tuple[Limits | None, Networks | None]:
     :raises: as :func:`read_host`
     """
     return wire.read_limits(limits) if limits else (None, None)
+
+
+def read_networks(networks: Any) -> Networks | None:
+    """Read a ``nova.objects.NetworkMetadata`` or None."""
+    return Networks(frozenset(networks.physnets), networks.tunneled) if networks else None
 
 
 def write_host(host: Host) -> Any:

@@ -31,6 +31,7 @@ _PARAMETERS: dict[str, dict[str, Any]] = {
     },
     'numa_usage_from_instance_numa': {'host_topology': _EMPTY, 'instance_topology': _EMPTY, 'free': False},
     '_locked_consume_from_request': {'self': _EMPTY, 'spec_obj': _EMPTY},
+    'obj_from_db_obj': {'db_obj': _EMPTY},
 }
 
 
@@ -43,10 +44,11 @@ def install() -> None:
     from nova import version  # noqa: PLC0415
 
     _check_version(version.version_string())
+    from nova.objects import numa  # noqa: PLC0415
     from nova.scheduler import host_manager  # noqa: PLC0415
     from nova.virt import hardware  # noqa: PLC0415
 
-    from numaplace.nova import hooks  # noqa: PLC0415
+    from numaplace.nova import hooks, topologies  # noqa: PLC0415
 
     if getattr(hardware, 'numa_fit_instance_to_host', None) is hooks.numa_fit_instance_to_host:
         return
@@ -54,6 +56,7 @@ def install() -> None:
         (hardware, 'numa_fit_instance_to_host'),
         (hardware, 'numa_usage_from_instance_numa'),
         (host_manager.HostState, '_locked_consume_from_request'),
+        (numa.NUMATopology, 'obj_from_db_obj'),
     ]
     for owner, name in replaced:
         _check_parameters(name, getattr(owner, name, None))
@@ -61,6 +64,7 @@ def install() -> None:
     hardware.numa_fit_instance_to_host = hooks.numa_fit_instance_to_host
     hardware.numa_usage_from_instance_numa = hooks.numa_usage_from_instance_numa
     host_manager.HostState._locked_consume_from_request = hooks.restoring(consume)
+    numa.NUMATopology.obj_from_db_obj = topologies.deferring(numa.NUMATopology.obj_from_db_obj)
 
 
 def _check_version(found: str) -> None:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Container, Iterable, Mapping
 from typing import Any, Literal
 
@@ -10,9 +11,9 @@ from nova import objects
 from nova.scheduler import filters
 from oslo_log import log as logging
 
-from numaplace import explain, fit
-from numaplace.model import Reason, Refusal
-from numaplace.nova import convert, engine
+from numaplace import exception, explain, fit
+from numaplace.model import Host, Limits, Reason, Refusal
+from numaplace.nova import asked, convert, engine, topologies
 from numaplace.nova.devices import PciDevices
 
 __all__ = ['NUMATopologyFilter']
@@ -42,12 +43,13 @@ class NUMATopologyFilter(filters.BaseHostFilter, filters.CandidateFilterMixin): 
         """
         passed: list[Any] = []
         refusals: dict[str, Refusal] = {}
-        for host_state in filter_obj_list:
-            answer = self._filter_one(host_state, spec_obj)
-            if answer:
-                passed.append(host_state)
-            elif isinstance(answer, Refusal):
-                refusals[_name(host_state, refusals)] = answer
+        with asked.once(spec_obj.numa_topology):
+            for host_state in filter_obj_list:
+                answer = self._filter_one(host_state, spec_obj)
+                if answer:
+                    passed.append(host_state)
+                elif isinstance(answer, Refusal):
+                    refusals[_name(host_state, refusals)] = answer
         if refusals and not passed:
             LOG.warning('NUMA topology fits %s', explain.summary(refusals), instance_uuid=spec_obj.instance_uuid)
         return passed
@@ -61,26 +63,23 @@ class NUMATopologyFilter(filters.BaseHostFilter, filters.CandidateFilterMixin): 
         requested = filter_properties.numa_topology
         if not requested:
             return True
-        if not host_state.numa_topology:
-            return _refuse(host_state, filter_properties, Refusal.of(Reason('host.topology')))
-        limits = _limits(host_state, filter_properties)
-        refusal = self._judge(host_state, filter_properties, limits)
+        host = _host(host_state)
+        refusal = self._judge(host, host_state, filter_properties) if isinstance(host, Host) else host
         if refusal is not None:
             return _refuse(host_state, filter_properties, refusal)
-        host_state.limits['numa_topology'] = limits
+        host_state.limits['numa_topology'] = _limits(host_state, filter_properties)
         return True
 
-    def _judge(self, host_state: Any, spec_obj: Any, limits: Any) -> Refusal | None:
+    def _judge(self, host: Host, host_state: Any, spec_obj: Any) -> Refusal | None:
         """Keep the candidates that fit, or return why none does; one fit, whatever their number."""
         if not host_state.allocation_candidates:
             return Refusal.of(Reason('candidates.none'))
         offers = _offers(host_state, spec_obj)
-        ratios, networks = convert.read_limits(limits)
         answer = fit.place(
-            convert.read_host(host_state.numa_topology),
-            convert.read_guest(spec_obj.numa_topology),
-            limits=ratios,
-            networks=networks,
+            host,
+            asked.guest(spec_obj.numa_topology),
+            limits=Limits(host_state.cpu_allocation_ratio, host_state.ram_allocation_ratio),
+            networks=convert.read_networks(_networks(spec_obj)),
             devices=offers,
         )
         accepts = offers.accepts if offers else lambda _candidate: bool(answer)
@@ -137,14 +136,38 @@ def _offers(host_state: Any, spec_obj: Any) -> _Offers | None:
     )
 
 
+def _host(host_state: Any) -> Host | Refusal:
+    """Return the cells of a host, or a refusal if it has none or they cannot be read."""
+    try:
+        # Not asked whether it is true: that would be Nova's to parse where it cannot be read here.
+        host = Host() if host_state.numa_topology is None else topologies.read(host_state.numa_topology)
+    except exception.InvalidObject as error:
+        _warn_once(str(host_state.host), str(host_state.nodename), str(error))
+        return Refusal.of(Reason('host.topology.unreadable', subject=str(error)))
+    return host if host.cells else Refusal.of(Reason('host.topology'))
+
+
 def _limits(host_state: Any, spec_obj: Any) -> Any:
     """Return what the claim on the chosen host is held to, in Nova's class."""
     limits = objects.NUMATopologyLimits(
         cpu_allocation_ratio=host_state.cpu_allocation_ratio, ram_allocation_ratio=host_state.ram_allocation_ratio
     )
-    if 'network_metadata' in spec_obj and spec_obj.network_metadata:
-        limits.network_metadata = spec_obj.network_metadata
+    if networks := _networks(spec_obj):
+        limits.network_metadata = networks
     return limits
+
+
+def _networks(spec_obj: Any) -> Any:
+    """Return the networks of the guest in Nova's class, or None."""
+    return spec_obj.network_metadata if 'network_metadata' in spec_obj else None
+
+
+@functools.lru_cache(maxsize=1024)  # once for each fault: every request meets it again
+def _warn_once(host: str, nodename: str, fault: str) -> None:
+    LOG.warning(
+        '%s (%s) is refused to all guests with a NUMA topology: its own cannot be read: %s',
+        *map(explain.escape, (host, nodename, fault)),
+    )
 
 
 def _name(host_state: Any, taken: Container[str]) -> str:

@@ -16,7 +16,7 @@ from nova import exception as nova_exception
 
 from numaplace import cpuset, exception, fit
 from numaplace.model import CellPlacement, Host, HostCell
-from numaplace.nova import convert
+from numaplace.nova import convert, topologies
 from numaplace.nova.devices import PciDevices
 from numaplace.units import KIB_PER_MIB
 
@@ -40,7 +40,7 @@ def numa_fit_instance_to_host(  # noqa: PLR0917 - as Nova's callers give them
     ratios, networks = convert.read_limits(limits)
     devices = PciDevices(pci_stats, pci_requests, provider_mapping, instance_topology.cells) if pci_stats else None
     answer = fit.place(
-        convert.read_host(host_topology),
+        topologies.read(host_topology),
         convert.read_guest(instance_topology),
         limits=ratios,
         devices=devices,
@@ -61,13 +61,13 @@ def numa_usage_from_instance_numa(host_topology: Any, instance_topology: Any, fr
     """
     if not host_topology or not instance_topology:
         return host_topology
-    host = convert.read_host(host_topology)
+    host = topologies.read(host_topology)
     placement = convert.read_placement(instance_topology, host)
     cells = {cell.id: cell for cell in host.cells}
     for placed in placement.cells:
         if placed.host_cell in cells:
             cells[placed.host_cell] = _count(cells[placed.host_cell], placed, free=free)
-    return convert.write_host(Host(tuple(cells.values())))
+    return topologies.write(Host(tuple(cells.values())))
 
 
 def _count(cell: HostCell, placed: CellPlacement, *, free: bool) -> HostCell:

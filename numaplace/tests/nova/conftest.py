@@ -3,11 +3,13 @@
 
 import collections
 import importlib
+import types
+import warnings
 
 import pytest
 
 from numaplace.tests import real
-from numaplace.tests.nova import summary
+from numaplace.tests.nova import made, summary
 
 
 @pytest.fixture(scope='session', autouse=True)
@@ -26,3 +28,32 @@ def tally(record_property):
     counts = collections.Counter()
     yield counts
     record_property(summary.PROPERTY, dict(counts))
+
+
+@pytest.fixture(scope='module')
+def nova():
+    """Nova's modules with the filter loaded; what the engine replaces is put back, as other tests judge by Nova's."""
+    with warnings.catch_warnings():
+        warnings.simplefilter('ignore')
+        names = ('conf', 'context', 'objects', 'pci.stats', 'scheduler.filters', 'scheduler.host_manager')
+        found = {name.rpartition('.')[2]: importlib.import_module(f'nova.{name}') for name in names}
+        hardware = importlib.import_module('nova.virt.hardware')
+        state = found['host_manager'].HostState
+        replaced = [
+            (hardware, 'numa_fit_instance_to_host'),
+            (hardware, 'numa_usage_from_instance_numa'),
+            (state, '_locked_consume_from_request'),
+            (found['objects'].NUMATopology, 'obj_from_db_obj'),
+        ]
+        originals = [(owner, name, getattr(owner, name)) for owner, name in replaced]
+        ours = importlib.import_module('numaplace.nova.filter')
+        importlib.import_module('numaplace.nova.engine').install()
+    yield types.SimpleNamespace(**found, hardware=hardware, ours=ours)
+    for owner, name, original in originals:
+        setattr(owner, name, original)
+
+
+@pytest.fixture
+def make(nova):
+    """Builders of Nova's objects."""
+    return made.Make(nova)

@@ -36,6 +36,7 @@ def _replaced(theirs, host_manager):
         (theirs.hardware, 'numa_fit_instance_to_host'),
         (theirs.hardware, 'numa_usage_from_instance_numa'),
         (host_manager.HostState, '_locked_consume_from_request'),
+        (theirs.objects.NUMATopology, 'obj_from_db_obj'),
     ]
 
 
@@ -281,7 +282,7 @@ def test_a_series_that_is_not_known_is_refused(theirs, monkeypatch, found):
     assert theirs.hardware.numa_fit_instance_to_host is right
 
 
-@pytest.mark.parametrize('number', range(3))
+@pytest.mark.parametrize('number', range(4))
 @pytest.mark.parametrize('function', [None, lambda host_topology, instance_topology: None])
 def test_other_parameters_are_refused_before_anything_is_replaced(theirs, monkeypatch, number, function):
     from nova.scheduler import host_manager  # noqa: PLC0415
