@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The configuration: Nova's groups and names, so that an operator's nova.conf can be read as it is, and our own."""
 
+import glob
 import os
 from collections.abc import Iterable, Sequence
 
@@ -9,7 +10,20 @@ from oslo_config import cfg
 from numaplace import cpuset, exception
 from numaplace.conf import compute, default, filter_scheduler, libvirt, neutron, numaplace, scheduler
 
-__all__ = ['SYSTEM_FILE', 'cpu_sets', 'list_opts', 'load', 'ratios', 'reserved_pages', 'strategy']
+__all__ = [
+    'ENFORCE',
+    'SHADOW',
+    'SYSTEM_FILE',
+    'cpu_sets',
+    'list_opts',
+    'load',
+    'mode',
+    'ratios',
+    'reserved_pages',
+    'strategy',
+]
+
+ENFORCE, SHADOW = numaplace.ENFORCE, numaplace.SHADOW
 
 #: Read when no file is named, if it is there.
 SYSTEM_FILE = '/etc/numaplace/numaplace.conf'
@@ -125,6 +139,23 @@ def _check_sets(conf: cfg.ConfigOpts) -> None:
             f'[compute] cpu_shared_set and [compute] cpu_dedicated_set both name the CPUs {cpuset.text(both)}: '
             'a CPU may be in one of them'
         )
+
+
+def mode(conf: cfg.ConfigOpts) -> str:
+    """Return how numaplace takes part in a service of Nova.
+
+    :param conf: the service's own configuration, as it has read it
+    :raises: :class:`~numaplace.exception.InvalidConfiguration` naming file, option, value and accepted forms
+    """
+    conf.register_opt(numaplace.MODE, group=numaplace.GROUP)
+    files = [*(getattr(conf, 'config_file', None) or ()), *_in_directories(getattr(conf, 'config_dir', None) or ())]
+    _check_values(conf, _raw_values(files), [(numaplace.GROUP, [numaplace.MODE])])
+    return str(conf.numaplace.mode)
+
+
+def _in_directories(paths: Iterable[str]) -> list[str]:
+    """Return the files of directories of configuration as oslo.config takes them."""
+    return [name for path in paths for name in sorted(glob.glob(os.path.join(glob.escape(path), '*.conf')))]
 
 
 def strategy(conf: cfg.ConfigOpts) -> str:

@@ -7,7 +7,25 @@ from numaplace.conf import types
 
 GROUP = 'numaplace'
 
+#: How numaplace takes part in a service of Nova.
+ENFORCE, SHADOW = 'enforce', 'shadow'
+
+#: The one option that is read inside Nova.
+MODE = cfg.Opt(
+    'mode',
+    type=types.Choice(ENFORCE, SHADOW),
+    default=ENFORCE,
+    help="""
+How numaplace takes part in a service of Nova that has loaded it. It decides (enforce), or Nova decides as ever, and
+numaplace works out its own answer beside it, and logs and counts where it would not have agreed (shadow). Only
+nova-scheduler and numaplace-nova-compute read it, from nova.conf and at start.
+
+Form: enforce or shadow.
+""",
+)
+
 OPTIONS: list[cfg.Opt] = [
+    MODE,
     cfg.StrOpt(
         'connection',
         secret=True,

@@ -7,43 +7,50 @@ Importing this imports nothing of Nova: a launcher has to import its service fir
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
-from numaplace import exception
+from numaplace import conf, exception
 
-__all__ = ['KNOWN_SERIES', 'install']
+__all__ = ['KNOWN_SERIES', 'REQUIRED', 'check_parameters', 'install']
 
 #: The first and the last major version of Nova of which the replaced functions are known.
 KNOWN_SERIES = (31, 34)
 
-_EMPTY = inspect.Parameter.empty
+#: Stands in a table of parameters for the default of one that has none.
+REQUIRED = inspect.Parameter.empty
 
 #: The parameters of what is replaced, with their defaults.
 _PARAMETERS: dict[str, dict[str, Any]] = {
     'numa_fit_instance_to_host': {
-        'host_topology': _EMPTY,
-        'instance_topology': _EMPTY,
-        'provider_mapping': _EMPTY,
+        'host_topology': REQUIRED,
+        'instance_topology': REQUIRED,
+        'provider_mapping': REQUIRED,
         'limits': None,
         'pci_requests': None,
         'pci_stats': None,
     },
-    'numa_usage_from_instance_numa': {'host_topology': _EMPTY, 'instance_topology': _EMPTY, 'free': False},
-    '_locked_consume_from_request': {'self': _EMPTY, 'spec_obj': _EMPTY},
-    'obj_from_db_obj': {'db_obj': _EMPTY},
+    'numa_usage_from_instance_numa': {'host_topology': REQUIRED, 'instance_topology': REQUIRED, 'free': False},
+    '_locked_consume_from_request': {'self': REQUIRED, 'spec_obj': REQUIRED},
+    'obj_from_db_obj': {'db_obj': REQUIRED},
 }
 
 
-def install() -> None:
+def install() -> str:
     """Let this process decide by numaplace: filter, claims and resource tracker alike; the second time nothing happens.
 
-    :raises: :class:`~numaplace.exception.UnsupportedNova` if this Nova is not known; then nothing is replaced
+    The configuration of the service has to be read by then.
+
+    :returns: how numaplace takes part, ``enforce`` or ``shadow``
+    :raises: :class:`~numaplace.exception.UnsupportedNova` if this Nova is not known, and
+        :class:`~numaplace.exception.InvalidConfiguration` if its configuration is wrong; then nothing is replaced
     """
     # In a launcher, Nova's command has to be the first that imports these.
+    from nova import conf as nova_conf  # noqa: PLC0415
     from nova import version  # noqa: PLC0415
 
     _check_version(version.version_string())
+    mode = conf.mode(nova_conf.CONF)
     from nova.objects import numa  # noqa: PLC0415
     from nova.scheduler import host_manager  # noqa: PLC0415
     from nova.virt import hardware  # noqa: PLC0415
@@ -51,7 +58,7 @@ def install() -> None:
     from numaplace.nova import hooks, topologies  # noqa: PLC0415
 
     if getattr(hardware, 'numa_fit_instance_to_host', None) is hooks.numa_fit_instance_to_host:
-        return
+        return mode
     replaced = [
         (hardware, 'numa_fit_instance_to_host'),
         (hardware, 'numa_usage_from_instance_numa'),
@@ -59,12 +66,13 @@ def install() -> None:
         (numa.NUMATopology, 'obj_from_db_obj'),
     ]
     for owner, name in replaced:
-        _check_parameters(name, getattr(owner, name, None))
+        check_parameters(name, getattr(owner, name, None), _PARAMETERS[name])
     consume = host_manager.HostState._locked_consume_from_request
     hardware.numa_fit_instance_to_host = hooks.numa_fit_instance_to_host
     hardware.numa_usage_from_instance_numa = hooks.numa_usage_from_instance_numa
     host_manager.HostState._locked_consume_from_request = hooks.restoring(consume)
     numa.NUMATopology.obj_from_db_obj = topologies.deferring(numa.NUMATopology.obj_from_db_obj)
+    return mode
 
 
 def _check_version(found: str) -> None:
@@ -74,8 +82,12 @@ def _check_version(found: str) -> None:
         raise exception.UnsupportedNova(f'Nova {found} is not known to numaplace; known are {first} to {last}')
 
 
-def _check_parameters(name: str, function: Callable[..., Any] | None) -> None:
-    wanted = _PARAMETERS[name]
+def check_parameters(name: str, function: Callable[..., Any] | None, wanted: Mapping[str, Any]) -> None:
+    """Check that a function of Nova is what numaplace takes it for, before it is replaced.
+
+    :param wanted: the default by parameter, REQUIRED for one without
+    :raises: :class:`~numaplace.exception.UnsupportedNova`
+    """
     if function is None:
         raise exception.UnsupportedNova(f'this Nova has no {name}({", ".join(wanted)}) to replace')
     found = {key: parameter.default for key, parameter in inspect.signature(function).parameters.items()}
