@@ -231,6 +231,14 @@ class UnknownDatabase(NumaplaceException):
     """A database cannot be opened, or is not numaplace's."""
 
 
+class LostConnection(UnknownDatabase):
+    """The database went away before it stored a change, or while it was read: a repetition is safe."""
+
+
+class UnknownOutcome(UnknownDatabase):
+    """The database went away while it stored a change: whether it did is not known."""
+
+
 # --- inside a real Nova ------------------------------------------------------------
 
 

@@ -8,9 +8,9 @@ from types import TracebackType
 from typing import Self
 
 from numaplace import exception, fit
-from numaplace.compute.retry import retry
 from numaplace.db import api
 from numaplace.db.records import HostRecord, InstanceRecord, InstanceRequest
+from numaplace.db.retry import retry
 from numaplace.model import Limits, Networks, Placement, Refusal
 
 __all__ = ['Claim', 'instance_claim', 'release']

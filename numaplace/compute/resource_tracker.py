@@ -7,9 +7,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from numaplace import wire
-from numaplace.compute.retry import retry
 from numaplace.db import api
 from numaplace.db.records import HostRecord, InstanceRecord
+from numaplace.db.retry import retry
 from numaplace.model import Host, Placement
 
 __all__ = ['empty', 'refresh', 'register', 'unregister', 'usage']

@@ -9,16 +9,17 @@ from dataclasses import replace
 from typing import Any
 
 import sqlalchemy as sa
+from oslo_db import exception as oslo_db
 from sqlalchemy.engine import Engine
-from sqlalchemy.exc import DataError, DBAPIError, IntegrityError
 from sqlalchemy.orm import Session
 
 from numaplace import exception
-from numaplace.db import convert, models, schema
+from numaplace.db import convert, faults, models, schema
 from numaplace.db import engine as engines
 from numaplace.db.engine import default_url
 from numaplace.db.models import ComputeNode, Instance, InstanceExtra
 from numaplace.db.records import FlavorRecord, HostRecord, InstanceRecord, InstanceRequest
+from numaplace.db.retry import repeated, retry
 from numaplace.model import Host, Placement, Refusal
 
 __all__ = ['Database', 'connect', 'default_url', 'upgrade']
@@ -72,30 +73,59 @@ class Database:
         self.close()
 
     @contextmanager
-    def _transaction(self, engine: Engine) -> Iterator[Session]:
+    def _transaction(self, engine: Engine, happened: Callable[[Session], bool] | None = None) -> Iterator[Session]:
+        """Begin a transaction, and commit it where the body comes to its end.
+
+        :param happened: asked in a later transaction where the database went away during the commit: whether it holds
+            what this one stored. It waits for a commit that is still under way, by a lock that this one held
+        :raises: :class:`~numaplace.exception.LostConnection` if the database holds nothing of it,
+            :class:`~numaplace.exception.UnknownOutcome` if that cannot be found out,
+            :class:`~numaplace.exception.ConcurrentUpdate` if another transaction was in the way
+        """
+        with self._faults(), Session(engine) as session:
+            yield session
+            session.flush()
+            try:
+                with self._faults():
+                    session.commit()
+            except exception.LostConnection as error:
+                if engine is not self._reader:
+                    self._settle(happened, error)
+
+    @contextmanager
+    def _faults(self) -> Iterator[None]:
         try:
-            with Session(engine) as session, session.begin():
-                yield session
-        except (DataError, OverflowError) as error:
-            cause = error.orig if isinstance(error, DataError) else error
-            raise exception.Invalid(f'a value is larger than the database holds: {cause}') from error
-        except UnicodeEncodeError as error:
-            raise exception.Invalid(
-                f'{error.object!r} holds a character that is no text: a byte that is no UTF-8'
-            ) from error
-        except DBAPIError as error:
-            if engines.is_race(error):
-                raise exception.ConcurrentUpdate('another transaction was in the way') from error
-            raise engines.unknown(self._engine.url, error) from error
+            yield
+        except faults.ERRORS as error:
+            raise faults.fault(self._engine.url, error) from error
+
+    def _settle(self, happened: Callable[[Session], bool] | None, error: exception.LostConnection) -> None:
+        """Find out whether a transaction happened whose commit nobody answered; return if it did."""
+        unknown = exception.UnknownOutcome(f'{error}; whether the change was stored is not known')
+        if happened is None:
+            raise unknown from error
+
+        def ask() -> bool:
+            with self._faults(), Session(self._writer) as session:
+                return happened(session)
+
+        try:
+            found = retry(ask)
+        except (exception.LostConnection, exception.ConcurrentUpdate):
+            raise unknown from error
+        if not found:
+            raise error
 
     # --- flavors
 
+    @repeated
     def flavors(self) -> list[FlavorRecord]:
         """Return all flavors by name."""
         with self._transaction(self._reader) as session:
             rows = session.execute(sa.select(_FLAVORS).order_by(_FLAVORS.c.name))
             return [convert.flavor_record(row) for row in rows.mappings()]
 
+    @repeated
     def flavor(self, name_or_id: str) -> FlavorRecord:
         """Return a flavor; an id goes before a name.
 
@@ -115,7 +145,9 @@ class Database:
         with self._transaction(self._writer) as session:
             try:
                 session.execute(sa.insert(_FLAVORS).values(convert.flavor_values(flavor)))
-            except IntegrityError:
+            except oslo_db.DBError as error:
+                if not faults.is_duplicate(error):
+                    raise
                 raise exception.AlreadyExists(f'a flavor {flavor.name!r} or with the id {flavor.id!r} exists') from None
         return flavor
 
@@ -149,6 +181,7 @@ class Database:
 
     # --- hosts
 
+    @repeated
     def hosts(self) -> list[HostRecord]:
         """Return all hosts by name."""
         with self._transaction(self._reader) as session:
@@ -156,6 +189,7 @@ class Database:
                 convert.host_record(row) for row in session.scalars(sa.select(ComputeNode).order_by(ComputeNode.host))
             ]
 
+    @repeated
     def host(self, name: str) -> HostRecord:
         """Return a host.
 
@@ -183,7 +217,8 @@ class Database:
 
         :raises: :class:`~numaplace.exception.NotFound`, :class:`~numaplace.exception.ConcurrentUpdate`
         """
-        with self._transaction(self._writer) as session:
+        # Whatever became of a commit that nobody answered: it can be made again.
+        with self._transaction(self._writer, lambda _session: False) as session:
             record = _host(session, name)
             changed = change(record, _instances(session, Instance.host == name))
             _check_name('availability zone', changed.availability_zone)
@@ -208,11 +243,13 @@ class Database:
 
     # --- instances
 
+    @repeated
     def instances(self, host: str | None = None) -> list[InstanceRecord]:
         """Return all servers by number, or those of one host."""
         with self._transaction(self._reader) as session:
             return _instances(session, *([] if host is None else [Instance.host == host]))
 
+    @repeated
     def instance(self, name_or_uuid: str) -> InstanceRecord:
         """Return a server; a UUID goes before a name.
 
@@ -243,7 +280,7 @@ class Database:
             :class:`~numaplace.exception.ConcurrentUpdate` if another change of the host came first
         """
         _check_name('server name', request.name)
-        with self._transaction(self._writer) as session:
+        with self._transaction(self._writer, lambda session: _is_stored(session, request.uuid, host_name)) as session:
             record = _host(session, host_name)
             placement = place(record)
             if isinstance(placement, Refusal):
@@ -264,8 +301,14 @@ class Database:
         :raises: :class:`~numaplace.exception.NotFound`, :class:`~numaplace.exception.ConcurrentUpdate`, and the faults
             of :meth:`numaplace.model.Host.release` if the usage of the host does not hold the server
         """
-        with self._transaction(self._writer) as session:
+        host_name = ''
+
+        def is_gone(session: Session) -> bool:
+            return not _is_stored(session, instance_uuid, host_name)
+
+        with self._transaction(self._writer, is_gone) as session:
             for instance in _instances(session, Instance.uuid == instance_uuid):
+                host_name = instance.host
                 record = _host(session, instance.host)
                 _replace_host(session, record, convert.usage_values(_without(record, instance)))
                 session.execute(sa.delete(Instance).where(Instance.uuid == instance_uuid))
@@ -289,7 +332,9 @@ def _insert(session: Session, *rows: models.Base, known: str) -> None:
         for row in rows:
             session.add(row)
             session.flush()
-    except IntegrityError:
+    except oslo_db.DBError as error:
+        if not faults.is_duplicate(error):
+            raise
         raise exception.AlreadyExists(known) from None
 
 
@@ -326,6 +371,12 @@ def _instances(session: Session, *criteria: sa.ColumnElement[bool]) -> list[Inst
             hosts[node.host] = convert.host_record(node).host
         records.append(convert.instance_record(row, extra, hosts[node.host]))
     return records
+
+
+def _is_stored(session: Session, instance_uuid: str, host_name: str) -> bool:
+    """Return whether a server is there, once all transactions that change a host are over."""
+    session.execute(sa.select(ComputeNode.id).where(ComputeNode.host == host_name).with_for_update())
+    return session.scalar(sa.select(Instance.id).where(Instance.uuid == instance_uuid)) is not None
 
 
 def _without(record: HostRecord, instance: InstanceRecord) -> Host:

@@ -5,18 +5,20 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
+from oslo_db.sqlalchemy import exc_filters
 from sqlalchemy import event
 from sqlalchemy.engine import URL, Connection, Engine
-from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
+from sqlalchemy.exc import ArgumentError, NoSuchModuleError
 
 from numaplace import exception
+from numaplace.db import faults
 
-__all__ = ['create', 'default_url', 'describe', 'is_race', 'open_url', 'reader', 'unknown', 'writer']
+__all__ = ['create', 'default_url', 'open_url', 'reader', 'writer']
 
 #: Drivers of the plain forms; SQLAlchemy's own choices change with its releases.
 _DRIVERS = {
@@ -26,15 +28,24 @@ _DRIVERS = {
     'postgresql': 'postgresql+psycopg2',
 }
 _FORMS = 'sqlite:///FILE, mysql+pymysql://USER:PASSWORD@HOST/NAME or postgresql+psycopg2://USER:PASSWORD@HOST/NAME'
-#: Seconds until a server that does not answer is given up.
-_CONNECT_TIMEOUT = 5
+#: Options of connections, unless the URL has them: seconds until a server that does not answer is given up, and text.
+_QUERY = {
+    'mysql': {'connect_timeout': '5', 'charset': 'utf8mb4'},
+    'postgresql': {'connect_timeout': '5'},
+}
 #: Seconds that a transaction waits for another one that writes.
 _LOCK_TIMEOUT = 30
-_WAIT = {'mysql': 'SET SESSION innodb_lock_wait_timeout = %d', 'postgresql': "SET lock_timeout = '%ds'"}
-#: MariaDB: deadlock, lock wait timeout, record changed since the snapshot.
-_MYSQL_RACES = frozenset({1213, 1205, 1020})
-#: PostgreSQL: serialization failure, deadlock, lock timeout.
-_POSTGRESQL_RACES = frozenset({'40001', '40P01', '55P03'})
+#: What each session of a server begins with.
+_SET_UP = {
+    'mysql': (
+        f'SET SESSION innodb_lock_wait_timeout = {_LOCK_TIMEOUT}',
+        'SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED',
+    ),
+    'postgresql': (
+        f"SET lock_timeout = '{_LOCK_TIMEOUT}s'",
+        'SET SESSION CHARACTERISTICS AS TRANSACTION ISOLATION LEVEL READ COMMITTED',
+    ),
+}
 
 
 def default_url() -> str:
@@ -42,22 +53,6 @@ def default_url() -> str:
     home = os.environ.get('XDG_DATA_HOME')
     directory = Path(home) if home and Path(home).is_absolute() else Path.home() / '.local' / 'share'
     return URL.create('sqlite', database=str(directory / 'numaplace' / 'numaplace.sqlite')).render_as_string()
-
-
-def describe(url: URL) -> str:
-    """Return a URL as messages show it: without password and options."""
-    return url.set(query={}).render_as_string(hide_password=True)
-
-
-def unknown(url: URL, error: object) -> exception.UnknownDatabase:
-    """Return the fault for a database that cannot be used, in one line."""
-    cause = error.orig if isinstance(error, DBAPIError) else error
-    text = ' '.join(str(cause).split())
-    if getattr(cause, 'sqlite_errorname', '').startswith('SQLITE_CANTOPEN'):
-        text += '; expected a file in a directory that exists and can be written'
-    if url.password:
-        text = text.replace(str(url.password), '***')
-    return exception.UnknownDatabase(f'database {describe(url)}: {text}')
 
 
 def open_url(text: str) -> URL:
@@ -72,7 +67,9 @@ def open_url(text: str) -> URL:
         raise exception.UnknownDatabase(f'database {shown!r} is no URL: expected {_FORMS}') from None
     backend = url.get_backend_name()
     if backend not in _DRIVERS:
-        raise exception.UnknownDatabase(f'database {describe(url)}: {backend!r} is not supported: expected {_FORMS}')
+        raise exception.UnknownDatabase(
+            f'database {faults.describe(url)}: {backend!r} is not supported: expected {_FORMS}'
+        )
     driver = url.drivername.partition('+')[2]
     default = _DRIVERS[backend]
     # MariaDB's own dialect would not take the options and types that are named for mysql.
@@ -80,32 +77,63 @@ def open_url(text: str) -> URL:
 
 
 def create(url: URL) -> Engine:
-    """Return an engine; nothing is opened yet.
+    """Return an engine whose errors are oslo.db's; nothing is opened yet.
 
     :raises: :class:`~numaplace.exception.UnknownDatabase` if the driver is not installed
     """
-    sqlite = url.get_backend_name() == 'sqlite'
-    options = {'timeout': _LOCK_TIMEOUT} if sqlite else {'connect_timeout': _CONNECT_TIMEOUT}
     try:
-        engine = sa.create_engine(url, connect_args=options, pool_pre_ping=not sqlite)
+        return _create_sqlite(url) if url.get_backend_name() == 'sqlite' else _create_server(url)
     except (NoSuchModuleError, ModuleNotFoundError) as error:
-        raise unknown(url, f'the driver {url.drivername!r} is not installed ({error})') from None
+        raise faults.unknown(url, f'the driver {url.drivername!r} is not installed ({error})') from None
     except (ArgumentError, TypeError) as error:
-        raise unknown(url, error) from None
-    if sqlite:
-        event.listen(engine, 'connect', _set_up_sqlite)
-        event.listen(engine, 'begin', _begin_sqlite)
-    else:
-        event.listen(engine, 'connect', _set_up_server(_WAIT[engine.dialect.name] % _LOCK_TIMEOUT))
+        raise faults.unknown(url, error) from None
+
+
+def _create_sqlite(url: URL) -> Engine:
+    """Return an engine for a file.
+
+    Not by oslo.db, which opens the file anew for each transaction: whoever closes it last writes the whole journal
+    back, at several times the cost of a claim.
+    """
+    engine = sa.create_engine(url, connect_args={'timeout': _LOCK_TIMEOUT})
+    exc_filters.register_engine(engine)
+    event.listen(engine, 'connect', _set_up_sqlite)
+    event.listen(engine, 'begin', _begin_sqlite)
     return engine
 
 
-def _set_up_server(statement: str) -> Callable[[Any, object], None]:
+def _create_server(url: URL) -> Engine:
+    from oslo_db.sqlalchemy import engines  # noqa: PLC0415 - a file must not pay for the dialects of servers
+
+    name = url.get_backend_name()
+    engine: Engine = engines.create_engine(
+        url.set(query=_QUERY[name] | url.query),
+        # Whoever opens a database wants to know at once that it is not there; see numaplace.db.retry for the others.
+        max_retries=0,
+        mysql_sql_mode='TRADITIONAL',
+        thread_checkin=False,
+    )
+    event.listen(engine, 'connect', _set_up_server(_SET_UP[name]))
+    if name == 'mysql':
+        event.listen(engine, 'begin', _begin_mysql)
+    return engine
+
+
+def _set_up_server(statements: Sequence[str]) -> Callable[[Any, object], None]:
     def set_up(connection: Any, _record: object) -> None:
-        connection.cursor().execute(statement)
+        cursor = connection.cursor()
+        for statement in statements:
+            cursor.execute(statement)
+        cursor.close()
         connection.commit()
 
     return set_up
+
+
+def _begin_mysql(connection: Connection) -> None:
+    # For one transaction, while the session stays at READ COMMITTED: SQLAlchemy's own way costs four more statements.
+    if connection.get_execution_options().get('reads', False):
+        connection.exec_driver_sql('SET TRANSACTION ISOLATION LEVEL REPEATABLE READ')
 
 
 def _set_up_sqlite(connection: Any, _record: object) -> None:
@@ -123,23 +151,11 @@ def _begin_sqlite(connection: Connection) -> None:
 
 def reader(engine: Engine) -> Engine:
     """Return an engine whose transactions see the database at one moment."""
-    if engine.dialect.name == 'sqlite':
-        return engine
-    return engine.execution_options(isolation_level='REPEATABLE READ')
+    if engine.dialect.name == 'postgresql':
+        return engine.execution_options(isolation_level='REPEATABLE READ')
+    return engine.execution_options(reads=True)
 
 
 def writer(engine: Engine) -> Engine:
     """Return an engine whose transactions write: they see what others committed, and guard what they replace."""
-    if engine.dialect.name == 'sqlite':
-        return engine.execution_options(writes=True)
-    return engine.execution_options(isolation_level='READ COMMITTED')
-
-
-def is_race(error: DBAPIError) -> bool:
-    """Return whether an error means that another transaction was in the way, so that a repetition may succeed."""
-    cause: Any = error.orig
-    if getattr(cause, 'sqlite_errorname', '').startswith('SQLITE_BUSY'):
-        return True
-    if getattr(cause, 'pgcode', None) in _POSTGRESQL_RACES:
-        return True
-    return bool(getattr(cause, 'args', ())) and cause.args[0] in _MYSQL_RACES
+    return engine.execution_options(writes=True)

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection, Engine
-from sqlalchemy.exc import DBAPIError
 
 from numaplace.db import engine as engines
+from numaplace.db import faults
 from numaplace.db.migrations import REVISIONS, VERSION_TABLE
 
 __all__ = ['check', 'upgrade']
@@ -26,14 +26,14 @@ def _revision(engine: Engine, connection: Connection) -> str | None:
         found = connection.scalar(sa.select(sa.column('version_num')).select_from(sa.table(VERSION_TABLE)))
         if found is not None and found not in REVISIONS:
             cause = f'its tables have the revision {found!r}, which a newer release made; known is {REVISIONS[-1]!r}'
-            raise engines.unknown(engine.url, cause)
+            raise faults.unknown(engine.url, cause)
         return found
     if not tables:
         return None
     if tables & _NOVA_TABLES:
-        raise engines.unknown(engine.url, "it holds Nova's tables; numaplace needs a database of its own")
+        raise faults.unknown(engine.url, "it holds Nova's tables; numaplace needs a database of its own")
     names = ', '.join(map(repr, sorted(tables)[:3]))
-    raise engines.unknown(engine.url, f"it holds tables that are not numaplace's ({names}); expected an empty database")
+    raise faults.unknown(engine.url, f"it holds tables that are not numaplace's ({names}); expected an empty database")
 
 
 def check(engine: Engine) -> None:
@@ -45,17 +45,17 @@ def check(engine: Engine) -> None:
     try:
         with engine.connect() as connection:
             found = _revision(engine, connection)
-    except DBAPIError as error:
-        raise engines.unknown(engine.url, error) from None
+    except faults.ERRORS as error:
+        raise faults.fault(engine.url, error) from None
     if found == REVISIONS[-1]:
         return
     if found is None and engine.dialect.name == 'sqlite':
         upgrade(engine)
     elif found is None:
-        raise engines.unknown(engine.url, "it has no tables yet; 'numaplace db upgrade' creates them")
+        raise faults.unknown(engine.url, "it has no tables yet; 'numaplace db upgrade' creates them")
     else:
         cause = f"its tables have the revision {found!r}; 'numaplace db upgrade' brings them to {REVISIONS[-1]!r}"
-        raise engines.unknown(engine.url, cause)
+        raise faults.unknown(engine.url, cause)
 
 
 def _make_directory(engine: Engine) -> None:
@@ -64,7 +64,7 @@ def _make_directory(engine: Engine) -> None:
         try:
             Path(str(engine.url.database)).parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         except OSError as error:
-            raise engines.unknown(engine.url, error) from None
+            raise faults.unknown(engine.url, error) from None
 
 
 def upgrade(engine: Engine) -> str:
@@ -83,8 +83,8 @@ def upgrade(engine: Engine) -> str:
                 _migrate(connection)
         if engine.dialect.name == 'sqlite':
             _let_readers_go_on(engine)
-    except DBAPIError as error:
-        raise engines.unknown(engine.url, error) from None
+    except faults.ERRORS as error:
+        raise faults.fault(engine.url, error) from None
     return REVISIONS[-1]
 
 

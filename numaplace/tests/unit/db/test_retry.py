@@ -4,7 +4,7 @@
 import pytest
 
 from numaplace import exception
-from numaplace.compute.retry import ATTEMPTS, retry
+from numaplace.db.retry import ATTEMPTS, retry
 
 
 class Lost:
@@ -29,7 +29,7 @@ def test_a_race_is_repeated_until_it_is_won(times):
 
 
 def test_a_race_that_is_never_won_is_given_up(monkeypatch):
-    monkeypatch.setattr('numaplace.compute.retry._PAUSE', 0)
+    monkeypatch.setattr('numaplace.db.retry._RACE_PAUSE_S', 0)
     attempt = Lost(1000)
     with pytest.raises(exception.ConcurrentUpdate, match=f'lost; given up after {ATTEMPTS} attempts'):
         retry(attempt)

@@ -1,0 +1,167 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Connections that break at any message of a transaction: what was asked for happens once, or is known not to have."""
+
+import pytest
+import sqlalchemy as sa
+
+from numaplace import exception
+from numaplace.compute import claims, resource_tracker
+from numaplace.db import api, retry
+from numaplace.db.records import FlavorRecord
+from numaplace.tests import proxy, samples
+
+
+@pytest.fixture(params=['mysql', 'postgresql'])
+def server_url(request):
+    """URL of an empty database on a server."""
+    url = request.getfixturevalue(f'{request.param}_url')
+    api.upgrade(url)
+    return url
+
+
+@pytest.fixture
+def wire(server_url):
+    """Yield what is between the client and the server."""
+    url = sa.make_url(server_url)
+    with proxy.Proxy(url.host, url.port) as opened:
+        yield opened
+
+
+@pytest.fixture
+def away(server_url, wire):
+    """Yield the database on the other side of the wire."""
+    url = sa.make_url(server_url).set(host='127.0.0.1', port=wire.port)
+    if url.get_backend_name() == 'postgresql':
+        url = url.update_query_dict({'sslmode': 'disable'})
+    with api.connect(url.render_as_string(hide_password=False)) as database:
+        yield database
+
+
+@pytest.fixture
+def database(server_url):
+    """Yield the database as others see it."""
+    with api.connect(server_url) as database:
+        resource_tracker.register(database, samples.host_record())
+        yield database
+
+
+class Losing:
+    """Loses one message: the one of a number, or the first that holds a text."""
+
+    def __init__(self, what, *, number=None, text=None):
+        self.what, self.number, self.text = what, number, text
+        self.messages, self.lost = [], False
+
+    def __call__(self, message):
+        self.messages.append(message)
+        if self.lost or not (len(self.messages) - 1 == self.number or (self.text and self.text in message)):
+            return None
+        self.lost = True
+        return self.what
+
+
+def request(name='guest1'):
+    return samples.instance_request(samples.guest(), name)
+
+
+def is_consistent(database):
+    record = database.host('host1')
+    return record.host == resource_tracker.usage(record.host, [each.placement for each in database.instances()])
+
+
+def messages_of(wire, act):
+    """Return how many messages something takes."""
+    wire.lose = counting = Losing(None)
+    act()
+    return len(counting.messages)
+
+
+@pytest.mark.parametrize('what', [proxy.REQUEST, proxy.ANSWER])
+def test_a_claim_happens_once_whichever_message_is_lost(database, away, wire, what):
+    claims.instance_claim(away, request(), 'host1').abort()
+    number = messages_of(wire, claims.instance_claim(away, request(), 'host1').abort)
+    for lost in range(number):
+        wire.lose = losing = Losing(what, number=lost)
+        asked = request(f'guest{lost}')
+        answer = claims.instance_claim(away, asked, 'host1')
+        assert losing.lost
+        assert [answer.instance] == database.instances()
+        assert asked.uuid == answer.instance.uuid
+        assert is_consistent(database)
+        claims.release(database, asked.uuid)
+
+
+@pytest.mark.parametrize('what', [proxy.REQUEST, proxy.ANSWER])
+def test_a_release_happens_once_whichever_message_is_lost(database, away, wire, what):
+    def held():
+        return claims.instance_claim(database, request(), 'host1').instance
+
+    claims.release(away, held().uuid)
+    first = held()
+    for lost in range(messages_of(wire, lambda: claims.release(away, first.uuid))):
+        instance = held()
+        wire.lose = losing = Losing(what, number=lost)
+        assert instance == claims.release(away, instance.uuid)
+        assert losing.lost
+        assert [] == database.instances()
+        assert is_consistent(database)
+
+
+@pytest.mark.parametrize('what', [proxy.REQUEST, proxy.ANSWER])
+def test_a_host_is_refreshed_whichever_message_is_lost(database, away, wire, what):
+    def refresh(memory_mib):
+        return resource_tracker.refresh(away, 'host1', samples.host(memory_mib=memory_mib)).host
+
+    refresh(4096)
+    for lost in range(messages_of(wire, lambda: refresh(4096))):
+        wire.lose = losing = Losing(what, number=lost)
+        assert refresh(8192 + lost) == database.host('host1').host
+        assert losing.lost
+
+
+@pytest.mark.parametrize('what', [proxy.REQUEST, proxy.ANSWER])
+def test_a_reader_goes_on(database, away, wire, what):
+    away.hosts()
+    for lost in range(messages_of(wire, away.hosts)):
+        wire.lose = losing = Losing(what, number=lost)
+        assert database.hosts() == away.hosts()
+        assert losing.lost
+
+
+def test_an_answer_that_nothing_can_be_asked_about_is_a_fault(database, away, wire):
+    """The row is there or not: whoever asked has to look."""
+    wire.lose = Losing(proxy.ANSWER, text=b'COMMIT')
+    with pytest.raises(exception.UnknownOutcome, match='whether the change was stored is not known') as caught:
+        away.create_flavor(FlavorRecord('m1', 1, 512))
+    assert '\n' not in str(caught.value)
+    assert ['m1'] == [flavor.name for flavor in database.flavors()]
+
+
+@pytest.mark.parametrize('what', [proxy.REQUEST, proxy.ANSWER])
+def test_a_claim_whose_outcome_cannot_be_found_out_is_a_fault(database, away, wire, what, monkeypatch):
+    """The server does not come back after the commit."""
+    monkeypatch.setattr(retry, '_LOSS_PAUSE_S', 0.001)
+    losing = Losing(what, text=b'COMMIT')
+
+    def lose(message):
+        if losing(message):
+            wire.refuse()
+            return what
+        return None
+
+    wire.lose = lose
+    with pytest.raises(exception.UnknownOutcome, match='whether the change was stored is not known'):
+        claims.instance_claim(away, request(), 'host1')
+    assert (1 if what == proxy.ANSWER else 0) == len(database.instances())
+    assert is_consistent(database)
+
+
+def test_a_server_that_stays_away_is_given_up_in_one_line(database, away, wire, monkeypatch):
+    monkeypatch.setattr(retry, '_LOSS_PAUSE_S', 0.001)
+    wire.refuse()
+    wire.lose = lambda message: proxy.REQUEST
+    with pytest.raises(exception.LostConnection, match=r'given up after 10 attempts$') as caught:
+        claims.instance_claim(away, request(), 'host1')
+    assert '\n' not in str(caught.value)
+    assert f':{wire.port}/' in str(caught.value)
+    assert [] == database.instances()
