@@ -18,6 +18,13 @@ __all__ = ['check', 'upgrade']
 #: Tables that tell Nova's cell and API databases.
 _NOVA_TABLES = frozenset({'compute_nodes', 'instance_extra', 'cell_mappings', 'request_specs', 'instance_mappings'})
 
+_LOCK_SECONDS = 60
+#: Held until the transaction (PostgreSQL) or the connection (MariaDB, whose answer is 0 where it waited in vain) ends.
+_LOCKS = {
+    'mysql': f"SELECT GET_LOCK(CONCAT('numaplace upgrade ', MD5(DATABASE())), {_LOCK_SECONDS})",
+    'postgresql': "SELECT pg_advisory_xact_lock(hashtext('numaplace upgrade'))",
+}
+
 
 def _revision(engine: Engine, connection: Connection) -> str | None:
     """Return the revision of our tables, or None where there are no tables at all."""
@@ -70,22 +77,31 @@ def _make_directory(engine: Engine) -> None:
 def upgrade(engine: Engine) -> str:
     """Bring the tables up to this release.
 
-    One transaction where the database can create tables in one (not MariaDB), so that it happens as a whole or not
-    at all; on SQLite it holds the write lock, so that of two first commands the second finds the tables.
+    One transaction where the database can create tables in one, so that it happens as a whole or not at all; on
+    MariaDB, which cannot, the next upgrade goes on where one was cut off. A lock lets the second of two upgrades wait
+    and find the tables, also where the first one died and the server is still at its last statement.
 
     :returns: the revision of the tables
     :raises: :class:`~numaplace.exception.UnknownDatabase` if it cannot be opened, or is not ours
     """
     _make_directory(engine)
     try:
-        with engines.writer(engine).begin() as connection:
-            if _revision(engine, connection) != REVISIONS[-1]:
-                _migrate(connection)
         if engine.dialect.name == 'sqlite':
             _let_readers_go_on(engine)
+        with engines.writer(engine).begin() as connection:
+            _wait_for_others(engine, connection)
+            if _revision(engine, connection) != REVISIONS[-1]:
+                _migrate(connection)
     except faults.ERRORS as error:
         raise faults.fault(engine.url, error) from None
     return REVISIONS[-1]
+
+
+def _wait_for_others(engine: Engine, connection: Connection) -> None:
+    """Let one upgrade run at a time; on SQLite the transaction holds the write lock already."""
+    query = _LOCKS.get(engine.dialect.name)
+    if query is not None and connection.scalar(sa.text(query)) == 0:
+        raise faults.unknown(engine.url, f'another upgrade of it has been running for {_LOCK_SECONDS} s')
 
 
 def _migrate(connection: Connection) -> None:
@@ -99,7 +115,12 @@ def _migrate(connection: Connection) -> None:
 
 
 def _let_readers_go_on(engine: Engine) -> None:
-    """Set the journal mode, which stays with the file, in which nobody waits for a writer."""
+    """Set the journal mode, which stays with the file, in which nobody waits for a writer.
+
+    Before there are tables, for whoever finds them does not ask for the mode; but not in a file of others.
+    """
+    with engine.connect() as own:
+        _revision(engine, own)
     connection = engine.raw_connection()
     try:
         connection.cursor().execute('PRAGMA journal_mode = WAL')

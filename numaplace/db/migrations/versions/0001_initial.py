@@ -5,8 +5,9 @@ from datetime import datetime
 from typing import Any
 
 import sqlalchemy as sa
-from alembic import op
 from sqlalchemy.dialects import mysql
+
+from numaplace.db.migrations import steps
 
 revision = '0001'
 down_revision = None
@@ -37,7 +38,7 @@ def _times() -> list[sa.Column[datetime]]:
 
 def _create(table: str, *items: sa.Column[Any] | sa.Constraint) -> None:
     key = [sa.Column('id', sa.Integer, nullable=False), sa.PrimaryKeyConstraint('id', name=f'pk_{table}')]
-    op.create_table(table, *key, *items, **_OPTIONS)
+    steps.create_table(table, *key, *items, **_OPTIONS)
 
 
 def _unique(table: str, column: str) -> sa.UniqueConstraint:
@@ -118,8 +119,8 @@ def _create_instances() -> None:
         _unique('instances', 'uuid'),
         _reference('instances', 'host', 'compute_nodes.host'),
     )
-    op.create_index('ix_instances_display_name', 'instances', ['display_name'])
-    op.create_index('ix_instances_host', 'instances', ['host'])
+    steps.create_index('ix_instances_display_name', 'instances', 'display_name')
+    steps.create_index('ix_instances_host', 'instances', 'host')
     _create(
         'instance_extra',
         _text('instance_uuid', 36),
@@ -144,7 +145,7 @@ def _create_migrations() -> None:
         _unique('migrations', 'uuid'),
         _reference('migrations', 'instance_uuid', 'instances.uuid', 'CASCADE'),
     )
-    op.create_index('ix_migrations_instance_uuid', 'migrations', ['instance_uuid'])
+    steps.create_index('ix_migrations_instance_uuid', 'migrations', 'instance_uuid')
 
 
 def _create_pci_devices() -> None:
@@ -165,5 +166,5 @@ def _create_pci_devices() -> None:
         _reference('pci_devices', 'compute_node_id', 'compute_nodes.id', 'CASCADE'),
         _reference('pci_devices', 'instance_uuid', 'instances.uuid', 'SET NULL'),
     )
-    op.create_index('ix_pci_devices_compute_node_id', 'pci_devices', ['compute_node_id'])
-    op.create_index('ix_pci_devices_instance_uuid', 'pci_devices', ['instance_uuid'])
+    steps.create_index('ix_pci_devices_compute_node_id', 'pci_devices', 'compute_node_id')
+    steps.create_index('ix_pci_devices_instance_uuid', 'pci_devices', 'instance_uuid')

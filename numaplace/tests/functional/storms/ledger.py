@@ -1,0 +1,164 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the rows of a database say, by plain SQL and JSON: it shares no code with what wrote them."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, NamedTuple
+
+import sqlalchemy as sa
+
+__all__ = ['NEW', 'OLD', 'OWN', 'Cell', 'Holding', 'Ledger', 'plain', 'read']
+
+#: As what a server holds something: as itself, or as one of both sides of a move.
+OWN, OLD, NEW = 'own', 'old', 'new'
+
+
+class Cell(NamedTuple):
+    """What a server holds of a host cell; a CPU that two of its vCPUs have stands there twice."""
+
+    host_cell: int
+    cpus: tuple[int, ...]
+    shared_vcpus: int
+    memory_mib: int
+    pagesize_kib: int
+
+
+class Holding(NamedTuple):
+    """What a server holds of a host."""
+
+    server: str
+    role: str
+    host: str
+    vcpus: int
+    memory_mib: int
+    cells: tuple[Cell, ...]
+
+
+class Ledger(NamedTuple):
+    """All rows that matter: hosts by name, servers by UUID, and what is held."""
+
+    hosts: dict[str, dict[str, Any]]
+    servers: dict[str, dict[str, Any]]
+    moves: list[dict[str, Any]]
+    holdings: list[Holding]
+
+    def faults(self) -> list[str]:
+        """Return where the usage of a host is not the sum of what is held, and what is held twice."""
+        found = []
+        for name in self.hosts:
+            held = [holding for holding in self.holdings if holding.host == name]
+            found += _sum_faults(name, self.hosts[name], held)
+            found += _double_faults(name, self.hosts[name], held)
+        strangers = {holding.host for holding in self.holdings} - set(self.hosts)
+        return found + [f'{host} is not there, but servers are on it' for host in strangers]
+
+
+@contextmanager
+def plain(url: str) -> Iterator[sa.Connection]:
+    """Yield a connection that knows nothing of the product."""
+    engine = sa.create_engine(url, poolclass=sa.NullPool)
+    with engine.connect() as connection:
+        yield connection
+
+
+def read(connection: sa.Connection) -> Ledger:
+    """Read all rows; nobody may write meanwhile."""
+    hosts = {row['host']: _host(row) for row in _rows(connection, 'SELECT * FROM compute_nodes')}
+    servers = {row['uuid']: row for row in _rows(connection, 'SELECT * FROM instances')}
+    for row in _rows(connection, 'SELECT * FROM instance_extra'):
+        servers[row['instance_uuid']] |= {
+            name: json.loads(row[name]) if row[name] else None for name in ('numa_topology', 'migration_context')
+        }
+    moves = _rows(connection, 'SELECT * FROM migrations')
+    holdings = [_holding(server, OWN, server['host'], server['numa_topology'], hosts) for server in servers.values()]
+    return Ledger(hosts, servers, moves, holdings)
+
+
+def _rows(connection: sa.Connection, query: str) -> list[dict[str, Any]]:
+    return [dict(row) for row in connection.execute(sa.text(query)).mappings()]
+
+
+def _data(text: str | None) -> list[dict[str, Any]]:
+    cells = json.loads(text)['nova_object.data']['cells'] if text else []
+    return [cell['nova_object.data'] for cell in cells]
+
+
+def _host(row: dict[str, Any]) -> dict[str, Any]:
+    cells = {cell['id']: cell for cell in _data(row['numa_topology'])}
+    for cell in cells.values():
+        cell['mempages'] = [pages['nova_object.data'] for pages in cell['mempages']]
+    return row | {'cells': cells}
+
+
+def _holding(
+    server: dict[str, Any], role: str, host: str, topology: dict[str, Any] | None, hosts: dict[str, dict[str, Any]]
+) -> Holding:
+    cells = topology['nova_object.data']['cells'] if topology else []
+    known = hosts.get(host, {'cells': {}})['cells']
+    held = tuple(_cell(cell['nova_object.data'], known) for cell in cells)
+    return Holding(server['uuid'], role, host, server['vcpus'], server['memory_mb'], held)
+
+
+def _cell(cell: dict[str, Any], known: dict[int, dict[str, Any]]) -> Cell:
+    cpus = [*(cell['cpu_pinning_raw'] or {}).values(), *(cell['cpuset_reserved'] or ())]
+    host_cell = known[cell['id']]
+    if cell['cpu_thread_policy'] == 'isolate':
+        cpus += [cpu for core in host_cell['siblings'] if set(core) & set(cpus) for cpu in core if cpu not in cpus]
+    size = cell['pagesize'] or min(pages['size_kb'] for pages in host_cell['mempages'])
+    return Cell(cell['id'], tuple(sorted(cpus)), len(cell['cpuset']), cell['memory'], size)
+
+
+def _sum_faults(name: str, host: dict[str, Any], held: list[Holding]) -> Iterator[str]:
+    stored = {
+        'vcpus': host['vcpus_used'],
+        'memory': host['memory_mb_used'],
+        'floating': host['floating_vcpus'],
+    }
+    expected = {
+        'vcpus': sum(holding.vcpus for holding in held),
+        'memory': sum(holding.memory_mib for holding in held),
+        'floating': sum(holding.vcpus for holding in held if not holding.cells),
+    }
+    for number, cell in host['cells'].items():
+        stored[number] = (
+            sorted(cell['pinned_cpus']),
+            cell['cpu_usage'],
+            cell['memory_usage'],
+            {pages['size_kb']: pages['used'] for pages in cell['mempages']},
+        )
+        expected[number] = _sum(cell, [part for holding in held for part in holding.cells if part.host_cell == number])
+    for key, value in stored.items():
+        if value != expected[key]:
+            yield f'{name}: usage {key} is {value}, the sum is {expected[key]}'
+
+
+def _sum(cell: dict[str, Any], parts: list[Cell]) -> tuple[list[int], int, int, dict[int, int]]:
+    pages = {pages['size_kb']: 0 for pages in cell['mempages']}
+    for part in parts:
+        pages[part.pagesize_kib] += part.memory_mib * 1024 // part.pagesize_kib
+    return (
+        sorted({cpu for part in parts for cpu in part.cpus}),
+        sum(part.shared_vcpus for part in parts),
+        sum(part.memory_mib for part in parts),
+        pages,
+    )
+
+
+def _double_faults(name: str, host: dict[str, Any], held: list[Holding]) -> Iterator[str]:
+    parts = [part for holding in held for part in holding.cells]
+    twice = [cpu for cpu, count in Counter(cpu for part in parts for cpu in part.cpus).items() if count > 1]
+    if twice:
+        yield f'{name}: CPUs {sorted(twice)} are handed out twice'
+    for number, cell in host['cells'].items():
+        foreign = {cpu for part in parts if part.host_cell == number for cpu in part.cpus} - set(cell['pcpuset'])
+        if foreign:
+            yield f'{name}: cell {number} has no CPUs {sorted(foreign)}, but servers hold them'
+        smallest = min(pages['size_kb'] for pages in cell['mempages'])
+        for pages in cell['mempages']:
+            # Pages of the smallest size are ordinary memory, which may be overcommitted.
+            if pages['size_kb'] != smallest and pages['used'] > pages['total'] - pages['reserved']:
+                yield f'{name}: servers hold more pages of {pages["size_kb"]} KiB than cell {number} has'

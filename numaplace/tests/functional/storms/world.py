@@ -1,0 +1,70 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Four small hosts of two kinds, and guests of which some are always in each other's way."""
+
+from __future__ import annotations
+
+import random
+import uuid
+from dataclasses import replace
+
+from numaplace.compute import resource_tracker
+from numaplace.db import api
+from numaplace.db.records import FlavorRecord, HostRecord, InstanceRequest
+from numaplace.model import MIXED, CellShape, Guest, GuestCell, Host, HostCell, Limits, Pages
+from numaplace.tests import samples
+
+__all__ = ['GUESTS', 'HOSTS', 'LIMITS', 'fill', 'request']
+
+#: The first two keep shared and dedicated CPUs apart; on the others every CPU is both, so that cores can be isolated.
+HOSTS = ('host0', 'host1', 'host2', 'host3')
+LIMITS = Limits(2.0, 1.0)
+
+_PAGES_KIB = 2048
+
+
+def _mixed() -> Guest:
+    return Guest(3, 512, (GuestCell(0, 0b001, 0b110, 512, _PAGES_KIB, MIXED),))
+
+
+#: By name; sizes are such that a host takes about ten.
+GUESTS = {
+    'pinned': samples.guest(vcpus=2, memory_mib=256),
+    'huge': samples.guest(vcpus=1, memory_mib=512, pagesize_kib=_PAGES_KIB),
+    'pages': samples.guest(vcpus=1, memory_mib=768, policy=None, pagesize_kib=_PAGES_KIB),
+    'wide': samples.guest(cells=2, vcpus=2, memory_mib=256, pagesize_kib=_PAGES_KIB),
+    'isolated': samples.guest(vcpus=2, memory_mib=256, thread_policy='isolate'),
+    'emulator': replace(samples.guest(vcpus=2, memory_mib=256), emulator_policy='isolate'),
+    'mixed': _mixed(),
+    'shared': samples.guest(vcpus=2, memory_mib=256, policy=None),
+    'floating': Guest(2, 256),
+}
+
+
+def _host(*, apart: bool) -> Host:
+    cells = []
+    for number in range(2):
+        first, cpus = number * 8, 0xFF << (number * 8)
+        shared, dedicated = (0b11 << first, cpus & ~(0b11 << first)) if apart else (cpus, cpus)
+        cores = tuple(0b11 << cpu for cpu in range(first, first + 8, 2))
+        pages = (Pages(4, 2048 * 256), Pages(_PAGES_KIB, 1024, reserved=8))
+        cells.append(HostCell(CellShape(number, shared, dedicated, 4096, cores), pages=pages))
+    return Host(tuple(cells))
+
+
+def fill(database: api.Database) -> None:
+    """Store the hosts, which nobody uses."""
+    for number, name in enumerate(HOSTS):
+        record = HostRecord(name, _host(apart=number < 2), facts={'architecture': 'x86_64'})
+        resource_tracker.register(database, record)
+
+
+def flavor(kind: str) -> FlavorRecord:
+    """Return the flavor of a kind of guest."""
+    asked = GUESTS[kind]
+    return FlavorRecord(kind, asked.vcpus, asked.memory_mib, 1, {}, kind)
+
+
+def request(dice: random.Random, kind: str) -> InstanceRequest:
+    """Return a server that is not there yet; its UUID comes from the dice."""
+    made = str(uuid.UUID(int=dice.getrandbits(128), version=4))
+    return InstanceRequest(f'{kind}-{made[:8]}', flavor(kind), GUESTS[kind], uuid=made)
