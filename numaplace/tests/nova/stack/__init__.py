@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A whole Nova whose scheduler and computes decide by numaplace."""

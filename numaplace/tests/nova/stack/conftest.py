@@ -1,0 +1,112 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The cloud that the tests ask: a small stack on this machine, or one that clouds.yaml knows."""
+
+import importlib.util
+import os
+import socket
+import sys
+import tempfile
+from pathlib import Path
+
+import pytest
+
+from numaplace.tests import real
+from numaplace.tests.nova.stack import clients, reading
+
+SOURCE = Path(os.environ.get('NUMAPLACE_SOURCE', Path(__file__).parents[4]))
+
+#: Name of a cloud in clouds.yaml for the tests that need nothing of the machine it runs on.
+OTHER_CLOUD = 'NUMAPLACE_TEST_CLOUD'
+#: How many NUMA cells its largest host has.
+OTHER_CELLS = 'NUMAPLACE_TEST_HOST_CELLS'
+
+_MYSQL = os.environ.get('NUMAPLACE_TEST_MYSQL', 'mysql+pymysql://root@127.0.0.1:3306/')
+_STACK = pytest.StashKey()
+
+
+@pytest.fixture(scope='session', autouse=True)
+def theirs():
+    """Import nothing of Nova here: the tests only talk to it."""
+
+
+@pytest.fixture(scope='session')
+def stack(request):
+    """A Nova of real processes that decides by numaplace, from the directory of tools beside the package."""
+    sys.path.append(str(SOURCE / 'tools'))
+    for name in ('ministack', 'nova', 'placement', 'waitress', 'pymysql'):
+        if importlib.util.find_spec(name) is None:
+            real.missing(f'the module {name}')
+    real.require_program('rabbitmqctl')
+    _require_rabbitmq()
+    module = real.require_module('ministack.stack')
+    hosts = real.require_module('ministack.hosts')
+    with tempfile.TemporaryDirectory(prefix='numaplace-stack-') as state:
+        stack = module.Stack.up(Path(state), _MYSQL, sorted(hosts.HERE.iterdir()))
+        request.config.stash[_STACK] = stack
+        try:
+            yield stack
+        finally:
+            del request.config.stash[_STACK]
+            stack.down()
+            Path(state).mkdir()
+
+
+@pytest.fixture(scope='session')
+def connection(request):
+    """A connection of openstacksdk."""
+    other = os.environ.get(OTHER_CLOUD)
+    files = None if other else [str(request.getfixturevalue('stack').clouds)]
+    openstack = real.require_module('openstack')
+    config = openstack.config.OpenStackConfig(config_files=files).get_one(other or 'ministack')
+    return openstack.connection.Connection(config=config)
+
+
+@pytest.fixture(scope='session')
+def host_cells(request):
+    """The number of NUMA cells that the largest host has."""
+    return int(os.environ.get(OTHER_CELLS, '2')) if os.environ.get(OTHER_CLOUD) else 5
+
+
+@pytest.fixture
+def cloud(connection):
+    """A cloud in which a test may boot what it likes: it is cleaned up."""
+    cloud = clients.Cloud(connection)
+    yield cloud
+    cloud.clean()
+
+
+@pytest.fixture
+def rows(stack):
+    """What Nova has stored."""
+    with reading.Rows(stack.database('nova_cell1')) as rows:
+        yield rows
+
+
+@pytest.fixture
+def scheduler_log(stack):
+    """What nova-scheduler logs from now on."""
+    return reading.Log(stack.log('nova-scheduler'))
+
+
+def pytest_itemcollected(item):
+    """Let openstacksdk use what it deprecates itself."""
+    for category in ('DeprecationWarning', 'PendingDeprecationWarning'):
+        item.add_marker(pytest.mark.filterwarnings(f'ignore::{category}'))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item, call):
+    """Show the ends of all logs below a failure."""
+    report = yield
+    stack = item.config.stash.get(_STACK, None)
+    if report.failed and stack is not None:
+        for name in stack.services:
+            report.sections.append((f'log of {name}', reading.tail(stack.log(name))))
+    return report
+
+
+def _require_rabbitmq():
+    try:
+        socket.create_connection(('127.0.0.1', 5672), timeout=5).close()
+    except OSError as error:
+        real.missing(f'RabbitMQ at 127.0.0.1:5672: {error}')

@@ -1,0 +1,52 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A driver without hypervisor whose host has the NUMA topology of a file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import nova.conf
+import os_resource_classes
+from nova import objects
+from nova.virt import fake
+from oslo_config import cfg
+
+CONF = nova.conf.CONF
+CONF.register_opt(
+    cfg.StrOpt('topology', help='File with a NUMATopology as Nova stores it in compute_nodes.'), group='ministack'
+)
+
+
+class NumaFakeDriver(fake.FakeDriverWithoutFakeNodes):
+    """Nova's fake driver with NUMA cells, and with CPUs to be pinned in placement."""
+
+    capabilities = fake.FakeDriver.capabilities | {'supports_pcpus': True}
+    local_gb = 1000
+
+    def __init__(self, virtapi: Any, read_only: bool = False) -> None:
+        self._topology = objects.NUMATopology.obj_from_db_obj(Path(CONF.ministack.topology).read_text('utf-8'))
+        cells = self._topology.cells
+        self._cpus = {
+            os_resource_classes.VCPU: sum(len(cell.cpuset) for cell in cells),
+            os_resource_classes.PCPU: sum(len(cell.pcpuset) for cell in cells),
+        }
+        self.vcpus = sum(len(cell.cpuset | cell.pcpuset) for cell in cells)
+        self.memory_mb = sum(cell.memory for cell in cells)
+        super().__init__(virtapi, read_only)
+
+    def get_available_resource(self, nodename: str) -> dict[str, Any]:
+        """Return what the host has; the resource tracker counts the use."""
+        return super().get_available_resource(nodename) | {'numa_topology': self._topology._to_json()}
+
+    def update_provider_tree(self, provider_tree: Any, nodename: str, allocations: Any = None) -> None:
+        """Tell placement of shared and of dedicated CPUs apart."""
+        super().update_provider_tree(provider_tree, nodename, allocations)
+        inventory = dict(provider_tree.data(nodename).inventory)
+        every = inventory.pop(os_resource_classes.VCPU)
+        for resource_class, total in self._cpus.items():
+            if total:
+                inventory[resource_class] = every | {'total': total, 'max_unit': total}
+        if os_resource_classes.PCPU in inventory:
+            inventory[os_resource_classes.PCPU] |= {'allocation_ratio': 1.0}
+        provider_tree.update_inventory(nodename, inventory)

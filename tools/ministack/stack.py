@@ -1,0 +1,244 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Bring the stack up, restart a service of it, and take it down with all that it has made."""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+from ministack import files, hosts, processes, stores
+from ministack.processes import Process, StackError
+
+__all__ = ['CLOUD', 'COMPUTE', 'Stack']
+
+#: The name of the stack in its clouds.yaml.
+CLOUD = 'ministack'
+#: The program that runs on the hosts if no other is asked for.
+COMPUTE = 'numaplace-nova-compute'
+
+_WEB = {'neighbours': 'ministack.neighbours', 'placement': 'placement.wsgi.api', 'api': 'nova.wsgi.osapi_compute'}
+_STATE = 'stack.json'
+#: Nova's services say so in their log when their queues are there.
+_READY = b'Join ServiceGroup membership for this service'
+
+
+@dataclass(slots=True)
+class Stack:
+    """All that is needed to find a stack again; kept as JSON in the state directory.
+
+    :param token: part of all names on servers that others use too
+    :param server: URL of the MariaDB server
+    """
+
+    state: Path
+    token: str
+    server: str
+    hosts: list[str]
+    ports: dict[str, int] = field(default_factory=dict)
+    services: dict[str, Process] = field(default_factory=dict)
+
+    @classmethod
+    def up(cls, state: Path, server: str, host_files: Sequence[Path]) -> Stack:
+        """Start a whole stack and wait until it takes requests; after a failure nothing is left but the logs.
+
+        :param state: an empty directory, or one that is not there yet
+        :raises: :class:`StackError`
+        """
+        computes = [hosts.read(file) for file in host_files]
+        stack = cls(state.resolve(), secrets.token_hex(4), server, [host.name for host in computes])
+        stack._make_directories()
+        try:
+            stores.create(server, stack.token)
+            stack._start_all(computes)
+        except BaseException:
+            stack._stop_all()
+            raise
+        return stack
+
+    @classmethod
+    def load(cls, state: Path) -> Stack:
+        """Find a stack again by its state directory.
+
+        :raises: :class:`StackError` if there is none
+        """
+        try:
+            content = json.loads((state / _STATE).read_text('utf-8'))
+        except FileNotFoundError:
+            raise StackError(f'there is no stack in {state}') from None
+        content['state'] = Path(content['state'])
+        content['services'] = {
+            name: Process(**{**service, 'log': Path(service['log'])}) for name, service in content['services'].items()
+        }
+        return cls(**content)
+
+    def down(self) -> None:
+        """Stop everything, drop the databases and the virtual host, and remove the state directory."""
+        self._stop_all()
+        shutil.rmtree(self.state)
+
+    def restart(self, name: str, *, config: Sequence[Path] = (), program: str | None = None) -> None:
+        """Stop a service of Nova, start it again and wait for it.
+
+        :param name: ``nova-scheduler``, ``nova-conductor`` or a host
+        :param config: further configuration files, which override what the others say
+        :param program: for a host, another program than numaplace's launcher: ``nova-compute``
+        :raises: :class:`StackError`
+        """
+        if name not in (*self.hosts, 'nova-conductor', 'nova-scheduler'):
+            raise StackError(f'{name!r} cannot be restarted: it is no host and no service of Nova with a queue')
+        processes.stop([self.services[name]])
+        self._wait_for_queue(name, self._start_nova(name, config, program or COMPUTE))
+
+    def log(self, name: str) -> Path:
+        """Return the log of a service, which goes on over restarts."""
+        return self.state / 'log' / f'{name}.log'
+
+    def database(self, name: str) -> str:
+        """Return the URL of one of the databases."""
+        return stores.database_url(self.server, self.token, name)
+
+    @property
+    def clouds(self) -> Path:
+        """The clouds.yaml for clients."""
+        return self._etc / 'clouds.yaml'
+
+    @property
+    def _etc(self) -> Path:
+        return self.state / 'etc'
+
+    def _make_directories(self) -> None:
+        if self.state.exists() and any(self.state.iterdir()):
+            raise StackError(f'{self.state} is not empty')
+        for name in ('etc', 'log', 'nova', *(f'{host}/instances' for host in self.hosts)):
+            (self.state / name).mkdir(parents=True)
+
+    def _save(self) -> None:
+        text = json.dumps(asdict(self), default=str, indent=1)
+        (self.state / _STATE).write_text(text + '\n', 'utf-8')
+
+    def _start_all(self, computes: Sequence[hosts.ComputeHost]) -> None:
+        sockets = {name: _listen() for name in _WEB}
+        self.ports = {name: listener.getsockname()[1] for name, listener in sockets.items()}
+        self._save()
+        values = {name: str(port) for name, port in self.ports.items()}
+        values |= {name: self.database(name) for name in ('nova_api', 'nova_cell1')}
+        values |= {'placement_database': self.database('placement'), 'transport': stores.transport_url(self.token)}
+        files.write(self._etc, values | {'state': str(self.state)}, computes)
+        self._make_schemas()
+        for name, listener in sockets.items():
+            with listener:
+                self._start_web(name, listener.fileno())
+        # A nova-compute that misses the conductor at first waits for ten seconds.
+        self._start_queued('nova-conductor', 'nova-scheduler')
+        self._start_queued(*self.hosts)
+        for name in _WEB:
+            self._wait_for_web(name)
+        self._manage('cell_v2', 'discover_hosts')
+
+    def _make_schemas(self) -> None:
+        placement = _program('placement-manage', '--config-file', str(self._etc / 'placement.conf'), 'db', 'sync')
+        sync = processes.start('placement-manage', placement, self.log('placement-manage'), env=self._environment())
+        try:
+            self._manage('api_db', 'sync')
+            self._manage('cell_v2', 'map_cell0', '--database_connection', self.database('nova_cell0'))
+            self._manage('cell_v2', 'create_cell', '--name', 'cell1')
+            self._manage('db', 'sync')
+            while processes.alive(sync):
+                time.sleep(0.05)
+        finally:
+            processes.stop([sync])
+
+    def _manage(self, *words: str) -> None:
+        """Run a command of nova-manage to its end."""
+        command = _program('nova-manage', *self._config_files('control'), *words)
+        with self.log('nova-manage').open('ab') as log:
+            done = subprocess.run(command, stdout=log, stderr=log, env=self._environment(), check=False)
+        if done.returncode:
+            raise StackError(f'nova-manage {" ".join(words)} failed:\n{processes.tail(self.log("nova-manage"))}')
+
+    def _start_queued(self, *names: str) -> None:
+        started = {name: self._start_nova(name, (), COMPUTE) for name in names}
+        for name, position in started.items():
+            self._wait_for_queue(name, position)
+
+    def _start_web(self, name: str, descriptor: int) -> None:
+        command = [sys.executable, '-m', 'ministack.serve', _WEB[name], str(descriptor)]
+        self._start(name, command, pass_fds=[descriptor])
+
+    def _start_nova(self, name: str, config: Sequence[Path], program: str) -> int:
+        """Start a service and return the size that its log had before."""
+        more = [word for file in config for word in ('--config-file', str(file))]
+        if name in self.hosts:
+            command = [sys.executable, '-m', 'ministack.compute', program, *self._config_files(name), *more]
+        else:
+            command = _program(name, *self._config_files('control'), *more)
+        size = self.log(name).stat().st_size if self.log(name).exists() else 0
+        self._start(name, command)
+        return size
+
+    def _start(self, name: str, command: Sequence[str], pass_fds: Sequence[int] = ()) -> None:
+        log, env = self.log(name), self._environment()
+        self.services[name] = processes.start(name, command, log, env=env, pass_fds=pass_fds)
+        self._save()
+
+    def _wait_for_queue(self, name: str, position: int) -> None:
+        def ready() -> bool:
+            with self.log(name).open('rb') as log:
+                log.seek(position)
+                return _READY in log.read()
+
+        processes.wait_for(ready, 'its queue', self.services[name])
+
+    def _wait_for_web(self, name: str) -> None:
+        processes.wait_for(lambda: _answers(self.ports[name]), 'an answer', self.services[name])
+
+    def _stop_all(self) -> None:
+        processes.stop(self.services.values())
+        stores.drop(self.server, self.token)
+
+    def _config_files(self, name: str) -> list[str]:
+        return ['--config-file', str(self._etc / 'nova.conf'), '--config-file', str(self._etc / f'{name}.conf')]
+
+    def _environment(self) -> dict[str, str]:
+        paths = [str(Path(__file__).parents[1]), os.environ.get('PYTHONPATH', '')]
+        return os.environ | {
+            'PYTHONPATH': os.pathsep.join(path for path in paths if path),
+            'PYTHONWARNINGS': 'ignore',
+            'OS_NOVA_CONFIG_DIR': str(self._etc),
+            # Nova takes the first one for the pipelines of Paste.
+            'OS_NOVA_CONFIG_FILES': 'api-paste.ini;nova.conf;control.conf',
+            'OS_PLACEMENT_CONFIG_DIR': str(self._etc),
+        }
+
+
+def _listen() -> socket.socket:
+    """Return a socket that listens on a free port."""
+    listener = socket.create_server(('127.0.0.1', 0), backlog=128)
+    listener.set_inheritable(True)
+    return listener
+
+
+def _answers(port: int) -> bool:
+    try:
+        with urllib.request.urlopen(f'http://127.0.0.1:{port}/', timeout=5):
+            return True
+    except urllib.error.HTTPError:
+        return True
+    except OSError:
+        return False
+
+
+def _program(name: str, *words: str) -> list[str]:
+    """Return the command line of a program of the environment that this runs in."""
+    return [str(Path(sys.executable).with_name(name)), *words]
