@@ -10,7 +10,7 @@ from typing import Any
 
 import sqlalchemy
 
-__all__ = ['Line', 'Log', 'Rows', 'led_by', 'pins', 'tail']
+__all__ = ['Line', 'Log', 'Rows', 'leader', 'tail']
 
 _LINE = re.compile(r'\S+ \S+ (?P<pid>\d+) (?P<level>[A-Z]+) (?P<logger>\S+) (?P<text>.*)')
 
@@ -58,7 +58,7 @@ class Rows:
         return _cells(self._one('SELECT numa_topology FROM instance_extra WHERE instance_uuid = :key', server.id))
 
     def guest_json(self, server: Any) -> dict[str, Any]:
-        """Return the whole NUMA topology of a server as it is stored."""
+        """Return the NUMA topology of a server as it is stored."""
         return json.loads(self._one('SELECT numa_topology FROM instance_extra WHERE instance_uuid = :key', server.id))
 
     def host(self, name: str) -> list[dict[str, Any]]:
@@ -66,7 +66,7 @@ class Rows:
         return _cells(json.dumps(self.host_json(name)))
 
     def host_json(self, name: str) -> dict[str, Any]:
-        """Return the whole NUMA topology of a host as it is stored."""
+        """Return the NUMA topology of a host as it is stored."""
         return json.loads(self._one('SELECT numa_topology FROM compute_nodes WHERE host = :key AND deleted = 0', name))
 
     def _one(self, query: str, key: str) -> str | None:
@@ -78,14 +78,9 @@ def _cells(text: str | None) -> list[dict[str, Any]] | None:
     return [cell['nova_object.data'] for cell in json.loads(text)['nova_object.data']['cells']] if text else None
 
 
-def pins(cell: dict[str, Any]) -> dict[int, int]:
-    """Return the CPUs of a stored guest cell by its vCPUs."""
-    return {int(vcpu): cpu for vcpu, cpu in (cell['cpu_pinning_raw'] or {}).items()}
-
-
-def led_by(pid: int, leader: int) -> bool:
-    """Return whether a process belongs to the group of another."""
-    return os.getpgid(pid) == leader
+def leader(pid: int) -> int:
+    """Return the process that a process was started by, or with, as a service."""
+    return os.getpgid(pid)
 
 
 def tail(file: Path, lines: int = 30) -> str:
