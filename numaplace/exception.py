@@ -36,6 +36,22 @@ class Conflict(NumaplaceException):
     """The thing is in use, so the operation is not possible now."""
 
 
+class InstanceInvalidState(Conflict):
+    """The state of the server does not allow that, such as confirming a resize that there was not."""
+
+
+class ComputeServiceInUse(Conflict):
+    """The host is up, so its servers cannot be evacuated."""
+
+
+class ComputeServiceUnavailable(Conflict):
+    """The host is down, so its servers cannot be moved, only evacuated."""
+
+
+class UnableToMigrateToSelf(Conflict):
+    """The server is on that host already."""
+
+
 class UnknownPlugin(InvalidConfiguration):
     """A name in the configuration stands for no installed plug-in; the text lists the known ones."""
 
@@ -73,6 +89,10 @@ class ImageNUMATopologyCPUsUnassigned(Invalid):
 
 class ImageNUMATopologyMemoryOutOfRange(Invalid):
     """The memory of the guest cells does not add up to the flavor's."""
+
+
+class ImageNUMATopologyRebuildConflict(Invalid):
+    """A rebuild would change the NUMA topology of the guest."""
 
 
 class InvalidCPUAllocationPolicy(Invalid):

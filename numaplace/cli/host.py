@@ -6,6 +6,7 @@ from __future__ import annotations
 import argparse
 import socket
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from numaplace import cpuset, exception, explain, units
@@ -189,7 +190,7 @@ class ShowHost(base.ShowOf):
         """Return the host; for people a picture stands for the cells."""
         with self.open_database() as database:
             record = database.host(parsed_args.name)
-            servers = database.instances(record.name)
+            servers = _as_here(record.name, database.instances(record.name))
         if parsed_args.picture or (parsed_args.formatter == 'table' and not parsed_args.columns):
             from numaplace.cli import picture
 
@@ -230,8 +231,17 @@ def _summary(record: HostRecord) -> tuple[tuple[str, ...], tuple[Any, ...]]:
     return tuple(values), tuple(values.values())
 
 
+def _as_here(host_name: str, servers: Sequence[InstanceRecord]) -> list[InstanceRecord]:
+    """Return each server once for each place that it holds on a host: two, if it is resized there."""
+    from numaplace.db import holding
+
+    return [
+        replace(server, placement=placement) for server in servers for placement in holding.held_on(host_name, [server])
+    ]
+
+
 def _names(servers: Sequence[InstanceRecord]) -> base.Written:
-    found = [server.name for server in servers]
+    found = list({server.uuid: server.name for server in servers}.values())
     return base.Written(found, '\n'.join(map(explain.escape, found)) or 'none')
 
 

@@ -126,6 +126,8 @@ def _xml(conf: cfg.ConfigOpts, database: Database, server: InstanceRecord) -> st
     from numaplace.libvirt import domain
     from numaplace.scheduler.filters.image_properties import canonical
 
+    if server.host is None:
+        raise exception.Conflict(f'server {server.name!r} is on no host: it is {server.status}')
     host = database.host(server.host)
     arch = server.image_properties.get('hw_architecture') or host.facts.get('architecture') or 'x86_64'
     return domain.write(
@@ -149,8 +151,8 @@ def _details(server: InstanceRecord) -> tuple[tuple[str, ...], tuple[Any, ...]]:
         'id': server.uuid,
         'name': base.Text(server.name),
         'instance_name': server.domain_name,
-        'status': server.status.upper(),
-        'host': base.Text(server.host),
+        'status': server.status,
+        'host': None if server.host is None else base.Text(server.host),
         'flavor': base.Text(server.flavor.name),
         'image': None if image is None else base.Text(image),
         'image_properties': properties(image_properties),
@@ -214,8 +216,8 @@ class ListServer(base.ListOf):
                     server.uuid,
                     base.Text(server.name),
                     server.domain_name,
-                    server.status.upper(),
-                    base.Text(server.host),
+                    server.status,
+                    None if server.host is None else base.Text(server.host),
                     base.Text(server.flavor.name),
                 )
                 for server in database.instances()

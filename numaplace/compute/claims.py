@@ -3,39 +3,84 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from contextlib import suppress
+from dataclasses import replace
 from types import TracebackType
-from typing import Self
+from typing import Self, TypeAlias, TypedDict, Unpack
 
 from numaplace import exception, fit
+from numaplace import request as requests
+from numaplace.compute import migration
 from numaplace.db import api
-from numaplace.db.records import HostRecord, InstanceRecord, InstanceRequest
+from numaplace.db.records import (
+    ACTIVE,
+    DOWN,
+    EVACUATION,
+    LIVE_MIGRATION,
+    MIGRATION,
+    RESIZE,
+    SHELVED_OFFLOADED,
+    FlavorRecord,
+    HostRecord,
+    InstanceRecord,
+    InstanceRequest,
+    Side,
+)
 from numaplace.db.retry import retry
-from numaplace.model import Limits, Networks, Placement, Refusal
+from numaplace.model import Guest, Limits, Networks, Placement, Refusal
 
-__all__ = ['Claim', 'instance_claim', 'release']
+__all__ = [
+    'Claim',
+    'Read',
+    'Terms',
+    'instance_claim',
+    'live_migration_claim',
+    'rebuild',
+    'rebuild_claim',
+    'release',
+    'resize_claim',
+    'unshelve_claim',
+]
+
+#: Tells what a flavor and the properties of an image ask for.
+Read: TypeAlias = Callable[[FlavorRecord, Mapping[str, str]], Guest]
+
+
+class Terms(TypedDict, total=False):
+    """What every claim may be given for the fit.
+
+    :param limits: how far the host's cells may be overcommitted; without them, as far as asked
+    :param networks: what the guest attaches to
+    :param strategy: in which order the host's cells are tried
+    """
+
+    limits: Limits | None
+    networks: Networks | None
+    strategy: fit.Strategy
 
 
 class Claim:
     """A guest that holds its place. As a context manager it gives all back when the body raises, whatever it raises.
 
     :param instance: the server as it is stored
+    :param undo: gives back what was claimed
     """
 
-    def __init__(self, database: api.Database, instance: InstanceRecord) -> None:
+    def __init__(self, instance: InstanceRecord, undo: Callable[[], object]) -> None:
         self.instance = instance
-        self._database = database
+        self._undo = undo
         self._settled = False
 
     def abort(self) -> None:
-        """Delete the server and free what it holds; does nothing when that, or a ``with`` block, is over.
+        """Give back what was claimed; does nothing when that, or a ``with`` block, is over.
 
-        :raises: as :func:`release`, but a server that is gone already is no fault
+        :raises: as :func:`release`, but a claim that others ended already is no fault
         """
         if self._settled:
             return
-        with suppress(exception.NotFound):  # whoever deleted it freed it
-            release(self._database, self.instance.uuid)
+        with suppress(exception.NotFound, exception.InstanceInvalidState):  # whoever ended it freed it
+            self._undo()
         self._settled = True
 
     def __enter__(self) -> Self:
@@ -48,39 +93,197 @@ class Claim:
 
 
 def instance_claim(
-    database: api.Database,
-    request: InstanceRequest,
-    host_name: str,
-    *,
-    limits: Limits | None = None,
-    networks: Networks | None = None,
-    strategy: fit.Strategy = fit.SPREAD,
+    database: api.Database, request: InstanceRequest, host_name: str, **terms: Unpack[Terms]
 ) -> Claim | Refusal:
-    """Place a server on a host and record it, in one transaction.
+    """Place a new server on a host and record it, in one transaction.
 
     When another claim on the host came first, the guest is fitted anew to what is left.
 
-    :param limits: how far the host's cells may be overcommitted; without them, as far as asked
-    :param networks: what the guest attaches to
+    :param terms: see :class:`Terms`
     :returns: the claim, or the refusal of the fit, which leaves the database unchanged
     :raises: :class:`~numaplace.exception.NotFound` for an unknown host,
         :class:`~numaplace.exception.ConcurrentUpdate` if the race for the host was lost again and again
     """
 
     def place(record: HostRecord) -> Placement | Refusal:
-        return fit.place(record.host, request.guest, limits=limits, networks=networks, strategy=strategy)
+        return fit.place(record.host, request.guest, **terms)
 
     answer = retry(lambda: database.claim(request, host_name, place))
-    return answer if isinstance(answer, Refusal) else Claim(database, answer)
+    if isinstance(answer, Refusal):
+        return answer
+    return Claim(answer, lambda: release(database, answer.uuid))
 
 
 def release(database: api.Database, instance_uuid: str) -> InstanceRecord:
-    """Delete a server and free what it holds, in one transaction.
+    """Delete a server and free all that it holds, on both sides of a move too, in one transaction.
 
     :returns: the server as it was
     :raises: :class:`~numaplace.exception.NotFound` if there is no such server,
-        :class:`~numaplace.exception.ConcurrentUpdate` if the race for its host was lost again and again;
+        :class:`~numaplace.exception.ConcurrentUpdate` if the race for its hosts was lost again and again;
         :class:`~numaplace.exception.UsageInvalid`, :class:`~numaplace.exception.CPUUnpinningInvalid` or
-        :class:`~numaplace.exception.CPUUnpinningUnknown` if the usage of the host does not hold the server
+        :class:`~numaplace.exception.CPUUnpinningUnknown` if the usage of a host does not hold the server
     """
     return retry(lambda: database.release(instance_uuid))
+
+
+def resize_claim(
+    database: api.Database,
+    instance_uuid: str,
+    host_name: str,
+    *,
+    flavor: FlavorRecord | None = None,
+    read: Read = requests.read,
+    **terms: Unpack[Terms],
+) -> Claim | Refusal:
+    """Hold a place on a host for a server that gets another flavor, or is moved while it is off.
+
+    The host of a resize may be the one that it is on: then both places are held there.
+
+    :param flavor: the new flavor; None moves the server with its own
+    :param read: tells what flavor and image ask for
+    :returns: the claim, or the refusal of the fit, which leaves the database unchanged
+    :raises: :class:`~numaplace.exception.NotFound` for an unknown server or host,
+        :class:`~numaplace.exception.InstanceInvalidState` if the server is not ACTIVE,
+        :class:`~numaplace.exception.ComputeServiceUnavailable` if its host is down,
+        :class:`~numaplace.exception.UnableToMigrateToSelf` for its own host without a flavor,
+        :class:`~numaplace.exception.ConcurrentUpdate` if the race for a host was lost again and again,
+        and what `read` raises
+    """
+
+    def ask(instance: InstanceRecord, source: HostRecord) -> tuple[str, FlavorRecord, Guest]:
+        _check_up(source)
+        wanted = flavor or instance.flavor
+        return RESIZE if flavor else MIGRATION, wanted, read(wanted, instance.image_properties)
+
+    return _move_claim(database, instance_uuid, host_name, ask, terms)
+
+
+def rebuild_claim(
+    database: api.Database, instance_uuid: str, host_name: str, *, read: Read = requests.read, **terms: Unpack[Terms]
+) -> Claim | Refusal:
+    """Hold a place on a host for a server that is evacuated from a host that is down.
+
+    :returns: as :func:`resize_claim`
+    :raises: as :func:`resize_claim`, but :class:`~numaplace.exception.ComputeServiceInUse` if its host is up
+    """
+
+    def ask(instance: InstanceRecord, source: HostRecord) -> tuple[str, FlavorRecord, Guest]:
+        if source.state != DOWN:
+            raise exception.ComputeServiceInUse(
+                f'host {source.name!r} is up: servers are evacuated from hosts that are down; see '
+                '`numaplace host set --down`'
+            )
+        return EVACUATION, instance.flavor, read(instance.flavor, instance.image_properties)
+
+    return _move_claim(database, instance_uuid, host_name, ask, terms)
+
+
+def live_migration_claim(
+    database: api.Database, instance_uuid: str, host_name: str, **terms: Unpack[Terms]
+) -> Claim | Refusal:
+    """Hold a place on a host for a server that is moved while it runs.
+
+    What is asked for is what the guest has: its cells, vCPUs and policies, and in each cell pages of the size that
+    backs it now, for none of that can change in a running guest.
+
+    :returns: as :func:`resize_claim`
+    :raises: as :func:`resize_claim`
+    """
+
+    def ask(instance: InstanceRecord, source: HostRecord) -> tuple[str, FlavorRecord, Guest]:
+        _check_up(source)
+        return LIVE_MIGRATION, instance.flavor, instance.placement.guest
+
+    return _move_claim(database, instance_uuid, host_name, ask, terms)
+
+
+def unshelve_claim(
+    database: api.Database, instance_uuid: str, host_name: str, *, read: Read = requests.read, **terms: Unpack[Terms]
+) -> Claim | Refusal:
+    """Place a server that is on no host on one, and record it, in one transaction.
+
+    :returns: as :func:`resize_claim`
+    :raises: as :func:`resize_claim`, :class:`~numaplace.exception.InstanceInvalidState` if it is not SHELVED_OFFLOADED
+    """
+
+    def change(instance: InstanceRecord, hosts: Mapping[str, HostRecord]) -> InstanceRecord | Refusal:
+        if instance.vm_state != SHELVED_OFFLOADED:
+            raise migration.invalid_state(instance, 'unshelve', SHELVED_OFFLOADED.upper())
+        placement = fit.place(hosts[host_name].host, read(instance.flavor, instance.image_properties), **terms)
+        if isinstance(placement, Refusal):
+            return placement
+        return replace(instance, host=host_name, placement=placement, vm_state=ACTIVE)
+
+    answer = retry(lambda: database.change_instance(instance_uuid, change, more_hosts=[host_name]))
+    if isinstance(answer, Refusal):
+        return answer
+    return Claim(answer, lambda: migration.shelve(database, instance_uuid))
+
+
+def rebuild(
+    database: api.Database, instance_uuid: str, image_properties: Mapping[str, str], *, read: Read = requests.read
+) -> InstanceRecord:
+    """Give a server another image where it is; what it holds stays.
+
+    :raises: :class:`~numaplace.exception.NotFound` for an unknown server,
+        :class:`~numaplace.exception.InstanceInvalidState` if it is not ACTIVE,
+        :class:`~numaplace.exception.ImageNUMATopologyRebuildConflict` if the new image changes the NUMA topology that
+        is asked for, :class:`~numaplace.exception.ConcurrentUpdate`, and what `read` raises
+    """
+
+    def change(instance: InstanceRecord, _hosts: object) -> InstanceRecord:
+        migration.on_host(instance, 'rebuild')
+        before, after = (read(instance.flavor, image) for image in (instance.image_properties, image_properties))
+        if (before.cells, before.emulator_policy) != (after.cells, after.emulator_policy):
+            raise exception.ImageNUMATopologyRebuildConflict(
+                f'server {instance.name!r} ({instance.uuid}): the image changes its NUMA topology, which a rebuild '
+                'cannot do; expected an image that asks for the same cells, CPU policies and page sizes'
+            )
+        guest = replace(
+            instance.placement.guest,
+            cpu_topology=after.cpu_topology,
+            realtime_vcpus=after.realtime_vcpus,
+            locked_memory=after.locked_memory,
+        )
+        placement = replace(instance.placement, guest=guest)
+        return replace(instance, image_properties=image_properties, placement=placement)
+
+    return retry(lambda: database.change_instance(instance_uuid, change))
+
+
+def _move_claim(
+    database: api.Database,
+    instance_uuid: str,
+    host_name: str,
+    ask: Callable[[InstanceRecord, HostRecord], tuple[str, FlavorRecord, Guest]],
+    terms: Terms,
+) -> Claim | Refusal:
+    """Place a server a second time and record both sides.
+
+    :param ask: tells by the server and its host the kind of the move, and what the server wants at its destination
+    """
+
+    def change(instance: InstanceRecord, hosts: Mapping[str, HostRecord]) -> InstanceRecord | Refusal:
+        source = migration.on_host(instance, 'move').host
+        kind, flavor, guest = ask(instance, hosts[source])
+        if host_name == source and kind != RESIZE:
+            raise exception.UnableToMigrateToSelf(
+                f'server {instance.name!r} ({instance.uuid}) is on {host_name!r} already'
+            )
+        placement = fit.place(hosts[host_name].host, guest, **terms)
+        if isinstance(placement, Refusal):
+            return placement
+        return migration.begin(instance, kind, Side(host_name, flavor, placement))
+
+    answer = retry(lambda: database.change_instance(instance_uuid, change, more_hosts=[host_name]))
+    if isinstance(answer, Refusal):
+        return answer
+    move_uuid = answer.move.uuid if answer.move else None
+    return Claim(answer, lambda: migration.drop_move_claim(database, instance_uuid, move_uuid))
+
+
+def _check_up(source: HostRecord) -> None:
+    if source.state == DOWN:
+        raise exception.ComputeServiceUnavailable(
+            f'host {source.name!r} is down: what runs there cannot be moved; see `numaplace server evacuate`'
+        )

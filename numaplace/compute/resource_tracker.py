@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from numaplace import wire
 from numaplace.db import api
-from numaplace.db.records import HostRecord, InstanceRecord
+from numaplace.db.records import HostRecord
 from numaplace.db.retry import retry
 from numaplace.model import Host, Placement
 
@@ -52,14 +52,14 @@ def register(database: api.Database, record: HostRecord) -> HostRecord:
 
 
 def refresh(database: api.Database, name: str, host: Host) -> HostRecord:
-    """Store what a host has now, with the usage that its servers make of it.
+    """Store what a host has now, with the usage that all that counts on it makes: its servers, and those in a move.
 
     :raises: :class:`~numaplace.exception.NotFound`, :class:`~numaplace.exception.ConcurrentUpdate`, and the faults of
         :func:`usage` if its servers hold what it no longer has
     """
 
-    def change(record: HostRecord, instances: Sequence[InstanceRecord]) -> HostRecord:
-        return replace(record, host=usage(host, (_read_anew(instance.placement, host) for instance in instances)))
+    def change(record: HostRecord, held: Sequence[Placement]) -> HostRecord:
+        return replace(record, host=usage(host, (_read_anew(placement, host) for placement in held)))
 
     return retry(lambda: database.change_host(name, change))
 

@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
-from typing import Any
+from typing import TypeVar
 
 import sqlalchemy as sa
 from oslo_db import exception as oslo_db
@@ -14,15 +14,18 @@ from sqlalchemy.engine import Engine
 from sqlalchemy.orm import Session
 
 from numaplace import exception
-from numaplace.db import convert, faults, models, schema
+from numaplace.db import convert, faults, holding, rows, schema
 from numaplace.db import engine as engines
 from numaplace.db.engine import default_url
-from numaplace.db.models import ComputeNode, Instance, InstanceExtra
-from numaplace.db.records import FlavorRecord, HostRecord, InstanceRecord, InstanceRequest
+from numaplace.db.models import ComputeNode, Instance, InstanceExtra, Migration
+from numaplace.db.records import FlavorRecord, HostRecord, InstanceRecord, InstanceRequest, MigrationRecord
 from numaplace.db.retry import repeated, retry
-from numaplace.model import Host, Placement, Refusal
+from numaplace.model import Placement, Refusal
 
 __all__ = ['Database', 'connect', 'default_url', 'upgrade']
+
+#: How :meth:`Database.change_instance` refuses; never, if what it is given never does.
+RefusalType = TypeVar('RefusalType', bound=Refusal)
 
 
 def connect(url: str | None = None) -> Database:
@@ -122,8 +125,8 @@ class Database:
     def flavors(self) -> list[FlavorRecord]:
         """Return all flavors by name."""
         with self._transaction(self._reader) as session:
-            rows = session.execute(sa.select(_FLAVORS).order_by(_FLAVORS.c.name))
-            return [convert.flavor_record(row) for row in rows.mappings()]
+            found = session.execute(sa.select(rows.FLAVORS).order_by(rows.FLAVORS.c.name))
+            return [convert.flavor_record(row) for row in found.mappings()]
 
     @repeated
     def flavor(self, name_or_id: str) -> FlavorRecord:
@@ -132,7 +135,7 @@ class Database:
         :raises: :class:`~numaplace.exception.NotFound`
         """
         with self._transaction(self._reader) as session:
-            return _flavor(session, name_or_id)
+            return rows.find_flavor(session, name_or_id)
 
     def create_flavor(self, flavor: FlavorRecord) -> FlavorRecord:
         """Store a new flavor.
@@ -140,11 +143,11 @@ class Database:
         :raises: :class:`~numaplace.exception.AlreadyExists` for a known name or id,
             :class:`~numaplace.exception.Invalid` for a name that no database can hold
         """
-        _check_name('flavor name', flavor.name)
-        _check_name('flavor id', flavor.id)
+        rows.check_name('flavor name', flavor.name)
+        rows.check_name('flavor id', flavor.id)
         with self._transaction(self._writer) as session:
             try:
-                session.execute(sa.insert(_FLAVORS).values(convert.flavor_values(flavor)))
+                session.execute(sa.insert(rows.FLAVORS).values(convert.flavor_values(flavor)))
             except oslo_db.DBError as error:
                 if not faults.is_duplicate(error):
                     raise
@@ -161,13 +164,15 @@ class Database:
         :raises: :class:`~numaplace.exception.NotFound` for an unknown flavor or a key to remove that it does not have
         """
         with self._transaction(self._writer) as session:
-            flavor = _flavor(session, name_or_id, lock=True)
+            flavor = rows.find_flavor(session, name_or_id, lock=True)
             specs = {**flavor.extra_specs, **(change or {})}
             for key in remove:
                 if key not in specs:
                     raise exception.NotFound(f'flavor {flavor.name!r} has no property {key!r}')
                 del specs[key]
-            session.execute(sa.update(_FLAVORS).where(_FLAVORS.c.flavorid == flavor.id).values(extra_specs=specs))
+            session.execute(
+                sa.update(rows.FLAVORS).where(rows.FLAVORS.c.flavorid == flavor.id).values(extra_specs=specs)
+            )
         return replace(flavor, extra_specs=specs)
 
     def delete_flavor(self, name_or_id: str) -> None:
@@ -176,8 +181,8 @@ class Database:
         :raises: :class:`~numaplace.exception.NotFound`
         """
         with self._transaction(self._writer) as session:
-            flavor = _flavor(session, name_or_id, lock=True)
-            session.execute(sa.delete(_FLAVORS).where(_FLAVORS.c.flavorid == flavor.id))
+            flavor = rows.find_flavor(session, name_or_id, lock=True)
+            session.execute(sa.delete(rows.FLAVORS).where(rows.FLAVORS.c.flavorid == flavor.id))
 
     # --- hosts
 
@@ -185,9 +190,7 @@ class Database:
     def hosts(self) -> list[HostRecord]:
         """Return all hosts by name."""
         with self._transaction(self._reader) as session:
-            return [
-                convert.host_record(row) for row in session.scalars(sa.select(ComputeNode).order_by(ComputeNode.host))
-            ]
+            return list(rows.find_hosts(session).values())
 
     @repeated
     def host(self, name: str) -> HostRecord:
@@ -196,22 +199,22 @@ class Database:
         :raises: :class:`~numaplace.exception.NotFound`
         """
         with self._transaction(self._reader) as session:
-            return _host(session, name)
+            return rows.find_host(session, name)
 
     def create_host(self, record: HostRecord) -> HostRecord:
         """Store a new host.
 
         :raises: :class:`~numaplace.exception.AlreadyExists`, :class:`~numaplace.exception.Invalid`
         """
-        _check_name('host name', record.name)
-        _check_name('availability zone', record.availability_zone)
+        rows.check_name('host name', record.name)
+        rows.check_name('availability zone', record.availability_zone)
         with self._transaction(self._writer) as session:
             row = ComputeNode(host=record.name, uuid=record.uuid, generation=0, **convert.host_values(record))
-            _insert(session, row, known=f'a host {record.name!r} exists')
+            rows.insert(session, row, known=f'a host {record.name!r} exists')
             return convert.host_record(row)
 
-    def change_host(self, name: str, change: Callable[[HostRecord, list[InstanceRecord]], HostRecord]) -> HostRecord:
-        """Replace what is stored of a host by what `change` makes of it and of its servers.
+    def change_host(self, name: str, change: Callable[[HostRecord, list[Placement]], HostRecord]) -> HostRecord:
+        """Replace what is stored of a host by what `change` makes of it and of all that counts on it.
 
         One transaction guarded by the generation, so that a claim that came in between is not lost.
 
@@ -219,35 +222,37 @@ class Database:
         """
         # Whatever became of a commit that nobody answered: it can be made again.
         with self._transaction(self._writer, lambda _session: False) as session:
-            record = _host(session, name)
-            changed = change(record, _instances(session, Instance.host == name))
-            _check_name('availability zone', changed.availability_zone)
-            _replace_host(session, record, convert.host_values(changed))
-            return _host(session, name)
+            # The host is read first: what its servers do after that changes its generation.
+            record = rows.find_host(session, name)
+            instances, _ = rows.find_instances(session, on_host=name)
+            changed = change(record, holding.held_on(name, instances))
+            rows.check_name('availability zone', changed.availability_zone)
+            rows.replace_host(session, record, convert.host_values(changed))
+            return rows.find_host(session, name)
 
     def delete_host(self, name: str) -> None:
         """Delete a host: one transaction guarded by the generation, so that no server comes to it meanwhile.
 
-        :raises: :class:`~numaplace.exception.NotFound`, :class:`~numaplace.exception.Conflict` if it has servers,
-            :class:`~numaplace.exception.ConcurrentUpdate`
+        :raises: :class:`~numaplace.exception.NotFound`, :class:`~numaplace.exception.Conflict` if servers hold
+            something on it, :class:`~numaplace.exception.ConcurrentUpdate`
         """
         with self._transaction(self._writer) as session:
-            record = _host(session, name)
-            number = session.scalar(sa.select(sa.func.count()).where(Instance.host == name))
-            if number:
+            record = rows.find_host(session, name)
+            instances, _ = rows.find_instances(session, on_host=name)
+            if number := len(instances):
                 raise exception.Conflict(
                     f'host {name!r} has {number} server{"s" if number > 1 else ""}: delete them first'
                 )
-            result = session.execute(sa.delete(ComputeNode).where(*_as_read(record)))
-            _check_guard(result, record)
+            result = session.execute(sa.delete(ComputeNode).where(*rows.is_as_read(record)))
+            rows.check_guard(result, f'host {name!r}')
 
     # --- instances
 
     @repeated
     def instances(self, host: str | None = None) -> list[InstanceRecord]:
-        """Return all servers by number, or those of one host."""
+        """Return all servers by number, or those that hold something on one host."""
         with self._transaction(self._reader) as session:
-            return _instances(session, *([] if host is None else [Instance.host == host]))
+            return rows.find_instances(session, on_host=host)[0]
 
     @repeated
     def instance(self, name_or_uuid: str) -> InstanceRecord:
@@ -257,7 +262,7 @@ class Database:
         """
         with self._transaction(self._reader) as session:
             either = sa.or_(Instance.uuid == name_or_uuid, Instance.display_name == name_or_uuid)
-            found = _instances(session, either)
+            found, _ = rows.find_instances(session, either)
         found = [record for record in found if record.uuid == name_or_uuid] or found
         if not found:
             raise exception.NotFound(f'there is no server {name_or_uuid!r}')
@@ -279,127 +284,89 @@ class Database:
             :class:`~numaplace.exception.AlreadyExists` for a known UUID,
             :class:`~numaplace.exception.ConcurrentUpdate` if another change of the host came first
         """
-        _check_name('server name', request.name)
-        with self._transaction(self._writer, lambda session: _is_stored(session, request.uuid, host_name)) as session:
-            record = _host(session, host_name)
+        rows.check_name('server name', request.name)
+        with self._transaction(
+            self._writer, lambda session: rows.is_stored(session, request.uuid, host_name)
+        ) as session:
+            record = rows.find_host(session, host_name)
             placement = place(record)
             if isinstance(placement, Refusal):
                 return placement
             used = record.host.consume(placement)
             # The host goes first: its row is the lock that everybody takes before writing anything else.
-            _replace_host(session, record, convert.usage_values(used))
+            rows.replace_host(session, record, convert.usage_values(used))
             row = Instance(**convert.instance_values(request, host_name))
             extra = InstanceExtra(**convert.instance_extra_values(request.uuid, placement))
-            _insert(session, row, extra, known=f'a server with the UUID {request.uuid!r} exists')
-            return convert.instance_record(row, extra, used)
+            rows.insert(session, row, extra, known=f'a server with the UUID {request.uuid!r} exists')
+            return convert.instance_record(row, extra, None, {host_name: used})
+
+    def change_instance(
+        self,
+        instance_uuid: str,
+        change: Callable[[InstanceRecord, Mapping[str, HostRecord]], InstanceRecord | RefusalType | None],
+        *,
+        more_hosts: Iterable[str] = (),
+    ) -> InstanceRecord | RefusalType:
+        """Replace a server by what `change` makes of it, together with the usage of all hosts that it concerns.
+
+        One transaction, for the reason of :meth:`claim`. The rows of all hosts on which the server holds something
+        before or after it are written, in the order of their names, also where the usage stays: their generations say
+        that what counts there was changed, and two moves that cross do not wait for each other in a circle.
+        Callers use the verbs in :mod:`numaplace.compute.claims` and :mod:`numaplace.compute.migration`.
+
+        :param change: takes the server and the hosts by name as they are now; returns the server as it shall be, None
+            to delete it, or a refusal, which leaves the database unchanged
+        :param more_hosts: names of the hosts that the server comes to
+        :returns: the server as it is stored then, as it was before it was deleted, or the refusal
+        :raises: :class:`~numaplace.exception.NotFound` if there is no such server or host,
+            :class:`~numaplace.exception.ConcurrentUpdate` if another change of the server or of a host came first,
+            the faults of :func:`numaplace.db.holding.recount`, and what `change` raises
+        """
+        before = after = None
+
+        def happened(session: Session) -> bool:
+            return before is None or rows.has_become(session, before, after)
+
+        with self._transaction(self._writer, happened) as session:
+            before, hosts = rows.find_instance(session, instance_uuid, more_hosts)
+            changed = change(before, hosts)
+            if isinstance(changed, Refusal):
+                return changed
+            counted = holding.recount(hosts, before, changed)
+            for name, host in counted.items():
+                rows.replace_host(session, hosts[name], convert.usage_values(host))
+            if changed is None:
+                rows.delete_instance(session, before)
+                return before
+            after = rows.replace_instance(session, before, changed, counted)
+            return after
 
     def release(self, instance_uuid: str) -> InstanceRecord:
-        """Delete a server and take its usage off its host: one transaction, for the reason of :meth:`claim`.
+        """Delete a server and take all that it holds off its hosts.
 
         Callers use :func:`numaplace.compute.claims.release`.
 
-        :raises: :class:`~numaplace.exception.NotFound`, :class:`~numaplace.exception.ConcurrentUpdate`, and the faults
-            of :meth:`numaplace.model.Host.release` if the usage of the host does not hold the server
+        :raises: as :meth:`change_instance`
         """
-        host_name = ''
+        return self.change_instance(instance_uuid, lambda _instance, _hosts: None)
 
-        def is_gone(session: Session) -> bool:
-            return not _is_stored(session, instance_uuid, host_name)
+    # --- moves
 
-        with self._transaction(self._writer, is_gone) as session:
-            for instance in _instances(session, Instance.uuid == instance_uuid):
-                host_name = instance.host
-                record = _host(session, instance.host)
-                _replace_host(session, record, convert.usage_values(_without(record, instance)))
-                session.execute(sa.delete(Instance).where(Instance.uuid == instance_uuid))
-                return instance
-        raise exception.NotFound(f'there is no server {instance_uuid!r}')
+    @repeated
+    def migrations(
+        self, *, instance_uuid: str | None = None, host: str | None = None, status: str | None = None
+    ) -> list[MigrationRecord]:
+        """Return moves by number, those that are over too.
 
-
-_FLAVORS = models.Base.metadata.tables['flavors']
-
-
-def _check_name(what: str, name: str) -> None:
-    """Refuse names that some database cannot hold."""
-    if not 0 < len(name) <= models.NAME_LENGTH:
-        raise exception.Invalid(f'{what} has {len(name)} characters: expected 1 to {models.NAME_LENGTH}')
-    if '\0' in name or any('\ud800' <= character <= '\udfff' for character in name):
-        raise exception.Invalid(f'{what} {name!r} holds a character that is no text: NUL, or a byte that is no UTF-8')
-
-
-def _insert(session: Session, *rows: models.Base, known: str) -> None:
-    try:
-        for row in rows:
-            session.add(row)
-            session.flush()
-    except oslo_db.DBError as error:
-        if not faults.is_duplicate(error):
-            raise
-        raise exception.AlreadyExists(known) from None
-
-
-def _flavor(session: Session, name_or_id: str, *, lock: bool = False) -> FlavorRecord:
-    for column in (_FLAVORS.c.flavorid, _FLAVORS.c.name):
-        query = sa.select(_FLAVORS).where(column == name_or_id)
-        row = session.execute(query.with_for_update() if lock else query).mappings().one_or_none()
-        if row is not None:
-            return convert.flavor_record(row)
-    raise exception.NotFound(f'there is no flavor {name_or_id!r}')
-
-
-def _host(session: Session, name: str) -> HostRecord:
-    row = session.scalars(
-        sa.select(ComputeNode).where(ComputeNode.host == name), execution_options={'populate_existing': True}
-    ).one_or_none()
-    if row is None:
-        raise exception.NotFound(f'there is no host {name!r}')
-    return convert.host_record(row)
-
-
-def _instances(session: Session, *criteria: sa.ColumnElement[bool]) -> list[InstanceRecord]:
-    query = (
-        sa.select(Instance, InstanceExtra, ComputeNode)
-        .join(InstanceExtra, InstanceExtra.instance_uuid == Instance.uuid)
-        .join(ComputeNode, ComputeNode.host == Instance.host)
-        .where(*criteria)
-        .order_by(Instance.id)
-    )
-    hosts: dict[str, Host] = {}
-    records = []
-    for row, extra, node in session.execute(query):
-        if node.host not in hosts:
-            hosts[node.host] = convert.host_record(node).host
-        records.append(convert.instance_record(row, extra, hosts[node.host]))
-    return records
-
-
-def _is_stored(session: Session, instance_uuid: str, host_name: str) -> bool:
-    """Return whether a server is there, once all transactions that change a host are over."""
-    session.execute(sa.select(ComputeNode.id).where(ComputeNode.host == host_name).with_for_update())
-    return session.scalar(sa.select(Instance.id).where(Instance.uuid == instance_uuid)) is not None
-
-
-def _without(record: HostRecord, instance: InstanceRecord) -> Host:
-    try:
-        return record.host.release(instance.placement)
-    except exception.NumaplaceException as error:
-        raise type(error)(f'server {instance.uuid} on host {record.name!r}: {error}') from error
-
-
-def _as_read(record: HostRecord) -> tuple[sa.ColumnElement[bool], ...]:
-    # The UUID too: a host of the same name may have been deleted and made again, with the same generation.
-    return ComputeNode.uuid == record.uuid, ComputeNode.generation == record.generation
-
-
-def _replace_host(session: Session, record: HostRecord, values: Mapping[str, Any]) -> None:
-    """Write the row of a host only if it is as it was read: compare and swap of its generation."""
-    result = session.execute(
-        sa.update(ComputeNode).where(*_as_read(record)).values(generation=record.generation + 1, **values),
-        execution_options={'synchronize_session': False},
-    )
-    _check_guard(result, record)
-
-
-def _check_guard(result: Any, record: HostRecord) -> None:
-    if result.rowcount != 1:
-        raise exception.ConcurrentUpdate(f'host {record.name!r} was changed by another transaction')
+        :param instance_uuid: only moves of this server
+        :param host: only moves from or to this host
+        :param status: only moves of this status
+        """
+        criteria = [Migration.instance_uuid == instance_uuid] if instance_uuid is not None else []
+        if host is not None:
+            criteria.append(sa.or_(Migration.source_compute == host, Migration.dest_compute == host))
+        if status is not None:
+            criteria.append(Migration.status == status)
+        with self._transaction(self._reader) as session:
+            found = session.scalars(sa.select(Migration).where(*criteria).order_by(Migration.id))
+            return [convert.migration_record(row) for row in found]

@@ -8,12 +8,23 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
-from numaplace import wire
+from numaplace import exception, wire
 from numaplace.db import details, models
-from numaplace.db.records import FlavorRecord, HostRecord, InstanceRecord, InstanceRequest
+from numaplace.db.records import (
+    ACTIVE,
+    FlavorRecord,
+    HostRecord,
+    InstanceRecord,
+    InstanceRequest,
+    MigrationRecord,
+    Move,
+    Side,
+)
 from numaplace.model import CellPlacement, Guest, Host, Placement
 
 __all__ = [
+    'as_stored',
+    'changed_instance_values',
     'flavor_record',
     'flavor_values',
     'host_record',
@@ -21,6 +32,8 @@ __all__ = [
     'instance_extra_values',
     'instance_record',
     'instance_values',
+    'migration_record',
+    'migration_values',
     'usage_values',
 ]
 
@@ -127,30 +140,69 @@ def instance_values(request: InstanceRequest, host_name: str) -> dict[str, Any]:
         'uuid': request.uuid,
         'display_name': request.name,
         'host': host_name,
-        'vm_state': 'active',
-        'vcpus': request.guest.vcpus,
-        'memory_mb': request.guest.memory_mib,
-        'root_gb': request.flavor.disk_gib,
-        'flavor': flavor_values(request.flavor),
-        'image_properties': dict(request.image_properties),
+        'vm_state': ACTIVE,
         'availability_zone': request.availability_zone,
+        **_size_values(request.flavor, request.guest),
+        'image_properties': dict(request.image_properties),
     }
 
 
-def instance_extra_values(instance_uuid: str, placement: Placement) -> dict[str, Any]:
-    """Return the columns beside a new server: no topology for a guest that floats."""
+def changed_instance_values(record: InstanceRecord) -> dict[str, Any]:
+    """Return the columns of a server that may change; its name and uuid never do."""
     return {
+        'host': record.host,
+        'vm_state': record.vm_state,
+        **_size_values(record.flavor, record.placement.guest),
+        'image_properties': dict(record.image_properties),
+    }
+
+
+def _size_values(flavor: FlavorRecord, guest: Guest) -> dict[str, Any]:
+    return {
+        'vcpus': guest.vcpus,
+        'memory_mb': guest.memory_mib,
+        'root_gb': flavor.disk_gib,
+        'flavor': flavor_values(flavor),
+    }
+
+
+def instance_extra_values(instance_uuid: str, placement: Placement, move: Move | None = None) -> dict[str, Any]:
+    """Return the columns beside a server: no topology for a guest that floats, no context without a move."""
+    values: dict[str, Any] = {
         'instance_uuid': instance_uuid,
         'numa_topology': wire.write_placement(placement) if placement.cells else None,
         'guest_details': details.write_guest(placement.guest),
+        'migration_context': None,
+        'move_details': None,
     }
+    if move is not None and not move.is_over:
+        old, new = move.old.placement, move.new.placement
+        values['migration_context'] = _write_context(instance_uuid, move)
+        values['move_details'] = details.write_move(old.guest, new.guest)
+    return values
 
 
-def instance_record(row: models.Instance, extra: models.InstanceExtra, host: Host) -> InstanceRecord:
+def _write_context(instance_uuid: str, move: Move) -> dict[str, Any]:
+    old, new = move.old.placement, move.new.placement
+    if move.number is None:
+        raise ValueError('a move has its number before its context is written')
+    context = wire.Context(instance_uuid, move.number, old if old.cells else None, new if new.cells else None)
+    written: dict[str, Any] = wire.write_context(context)
+    return written
+
+
+def instance_record(
+    row: models.Instance, extra: models.InstanceExtra, migration: models.Migration | None, hosts: Mapping[str, Host]
+) -> InstanceRecord:
     """Read the rows of a server.
 
-    :param host: the host that it is claimed on, which knows the siblings of its CPUs
+    :param migration: the move that it is in
+    :param hosts: by name, those that it holds something on, which know the siblings of their CPUs
     """
+    guest = details.read_guest(extra.guest_details, Guest(row.vcpus, row.memory_mb))
+    placement = None
+    if extra.numa_topology is not None:
+        placement = wire.read_placement(extra.numa_topology, hosts[row.host] if row.host else None)
     return InstanceRecord(
         uuid=row.uuid,
         name=row.display_name,
@@ -158,23 +210,95 @@ def instance_record(row: models.Instance, extra: models.InstanceExtra, host: Hos
         host=row.host,
         flavor=flavor_record(row.flavor),
         image_properties=row.image_properties,
-        placement=_placement(row, extra, host),
+        placement=_placement(guest, placement),
         availability_zone=row.availability_zone,
-        status=row.vm_state,
+        vm_state=row.vm_state,
         created_at=_utc(row.created_at),
+        generation=row.generation,
+        move=_move(migration, extra, hosts) if migration else None,
     )
 
 
-def _placement(row: models.Instance, extra: models.InstanceExtra, host: Host) -> Placement:
-    if extra.numa_topology is None:
-        guest = Guest(row.vcpus, row.memory_mb)
-        return Placement(details.read_guest(extra.guest_details, guest))
-    placement = wire.read_placement(extra.numa_topology, host)
+def as_stored(placement: Placement, host: Host) -> Placement:
+    """Return a placement as it is read when it was stored: its guest wants the page sizes that it has."""
+    read = wire.read_placement(wire.write_placement(placement), host) if placement.cells else None
+    return _placement(placement.guest, read)
+
+
+def _placement(guest: Guest, stored: Placement | None) -> Placement:
+    """Return where a guest is, with what its topology has no place for.
+
+    :param guest: its details; its cells are those of the topology
+    """
+    if stored is None:
+        return Placement(guest)
     # The row holds the ids of the host cells; the guest's own are the order of its cells.
-    cells = tuple(_numbered(placed, number) for number, placed in enumerate(placement.cells))
-    guest = replace(placement.guest, cells=tuple(placed.guest_cell for placed in cells))
-    return Placement(details.read_guest(extra.guest_details, guest), cells)
+    cells = tuple(_numbered(placed, number) for number, placed in enumerate(stored.cells))
+    whole = replace(
+        stored.guest,
+        cells=tuple(placed.guest_cell for placed in cells),
+        cpu_topology=guest.cpu_topology or stored.guest.cpu_topology,
+        realtime_vcpus=guest.realtime_vcpus,
+        locked_memory=guest.locked_memory,
+    )
+    return Placement(whole, cells)
 
 
 def _numbered(placed: CellPlacement, number: int) -> CellPlacement:
     return replace(placed, guest_cell=replace(placed.guest_cell, id=number))
+
+
+# --- moves
+
+
+def migration_values(instance_uuid: str, move: Move) -> dict[str, Any]:
+    """Return the columns of a new move."""
+    return {
+        'uuid': move.uuid,
+        'instance_uuid': instance_uuid,
+        'source_compute': move.old.host,
+        'dest_compute': move.new.host,
+        'status': move.status,
+        'migration_type': move.kind,
+        'old_flavor': flavor_values(move.old.flavor),
+        'new_flavor': flavor_values(move.new.flavor),
+    }
+
+
+def _move(row: models.Migration, extra: models.InstanceExtra, hosts: Mapping[str, Host]) -> Move:
+    if not (extra.migration_context and extra.move_details and row.old_flavor and row.new_flavor):
+        raise exception.InvalidObject(
+            f'migration {row.id} of server {row.instance_uuid} is {row.status}, but the server has no context of it'
+        )
+    context = wire.read_context(extra.migration_context, hosts[row.source_compute], hosts[row.dest_compute])
+    if context.migration_id != row.id:
+        raise exception.InvalidObject(
+            f'server {row.instance_uuid} has the context of migration {context.migration_id}, but {row.id} is '
+            f'{row.status}'
+        )
+    old, new = details.read_move(extra.move_details)
+    return Move(
+        kind=row.migration_type,
+        status=row.status,
+        old=Side(row.source_compute, flavor_record(row.old_flavor), _placement(old, context.old)),
+        new=Side(row.dest_compute, flavor_record(row.new_flavor), _placement(new, context.new)),
+        uuid=row.uuid,
+        number=row.id,
+    )
+
+
+def migration_record(row: models.Migration) -> MigrationRecord:
+    """Read the row of a move."""
+    return MigrationRecord(
+        number=row.id,
+        uuid=row.uuid,
+        instance_uuid=row.instance_uuid,
+        kind=row.migration_type,
+        status=row.status,
+        source=row.source_compute,
+        dest=row.dest_compute,
+        old_flavor=row.old_flavor['name'] if row.old_flavor else None,
+        new_flavor=row.new_flavor['name'] if row.new_flavor else None,
+        created_at=_utc(row.created_at),
+        updated_at=_utc(row.updated_at) if row.updated_at else None,
+    )

@@ -13,7 +13,7 @@ from typing import Any
 from numaplace import cpuset, exception
 from numaplace.model import CpuTopology, Guest, Host, HostCell, intern_shape
 
-__all__ = ['read_guest', 'read_host', 'write_guest', 'write_host']
+__all__ = ['read_guest', 'read_host', 'read_move', 'write_guest', 'write_host', 'write_move']
 
 _VERSION = '1.0'
 
@@ -107,3 +107,30 @@ def read_guest(source: Mapping[str, Any] | None, guest: Guest) -> Guest:
         )
     except (KeyError, TypeError, ValueError) as error:
         raise exception.InvalidObject(f'GuestDetails: {type(error).__name__} at {error}') from None
+
+
+def write_move(old: Guest, new: Guest) -> dict[str, Any]:
+    """Write what a MigrationContext has no place for."""
+    return _primitive('MoveDetails', {'old': _write_side(old), 'new': _write_side(new)})
+
+
+def _write_side(guest: Guest) -> dict[str, Any]:
+    data = {'vcpus': guest.vcpus, 'memory_mib': guest.memory_mib, 'guest': write_guest(guest)}
+    return _primitive('SideDetails', data)
+
+
+def read_move(source: Mapping[str, Any]) -> tuple[Guest, Guest]:
+    """Return the guest on both sides of a move, the old one first, without its cells.
+
+    :raises: as :func:`read_host`
+    """
+    try:
+        data = _data(source, 'MoveDetails')
+        return _read_side(data['old']), _read_side(data['new'])
+    except (KeyError, TypeError, ValueError) as error:
+        raise exception.InvalidObject(f'MoveDetails: {type(error).__name__} at {error}') from None
+
+
+def _read_side(source: Mapping[str, Any]) -> Guest:
+    data = _data(source, 'SideDetails')
+    return read_guest(data['guest'], Guest(int(data['vcpus']), int(data['memory_mib'])))

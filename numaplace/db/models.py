@@ -127,14 +127,17 @@ class Flavor(Base):
 
 
 class Instance(Base):
-    """A server; the rows of this table and of `instance_extra` are the truth about what a host's guests hold."""
+    """A server; `generation` counts its changes.
+
+    The rows of this table, of `instance_extra` and of `migrations` are the truth about what a host's guests hold.
+    """
 
     __tablename__ = 'instances'
 
     id: Mapped[int] = mapped_column(primary_key=True)
     uuid: Mapped[str] = mapped_column(String(36), unique=True)
     display_name: Mapped[str] = mapped_column(String(NAME_LENGTH), index=True)
-    host: Mapped[str] = mapped_column(String(NAME_LENGTH), ForeignKey('compute_nodes.host'), index=True)
+    host: Mapped[str | None] = mapped_column(String(NAME_LENGTH), ForeignKey('compute_nodes.host'), index=True)
     vm_state: Mapped[str] = mapped_column(String(32))
     vcpus: Mapped[int]
     memory_mb: Mapped[int]
@@ -142,12 +145,16 @@ class Instance(Base):
     flavor: Mapped[dict[str, Any]] = mapped_column(JsonObject())
     image_properties: Mapped[dict[str, Any]] = mapped_column(JsonObject())
     availability_zone: Mapped[str | None] = mapped_column(String(NAME_LENGTH))
+    generation: Mapped[int] = mapped_column(default=0, server_default='0')
     created_at: Mapped[datetime] = mapped_column(DateTime, default=now)
     updated_at: Mapped[datetime | None] = mapped_column(DateTime, onupdate=now)
 
 
 class InstanceExtra(Base):
-    """The larger parts of a server; `numa_topology` is NULL for a guest that floats."""
+    """The larger parts of a server; `numa_topology` is NULL for a guest that floats, or is on no host.
+
+    `migration_context` and `move_details` are NULL but while a move is in progress.
+    """
 
     __tablename__ = 'instance_extra'
 
@@ -158,20 +165,23 @@ class InstanceExtra(Base):
     numa_topology: Mapped[dict[str, Any] | None] = mapped_column(JsonObject('InstanceNUMATopology'))
     guest_details: Mapped[dict[str, Any] | None] = mapped_column(JsonObject('GuestDetails', 'numaplace'))
     migration_context: Mapped[dict[str, Any] | None] = mapped_column(JsonObject('MigrationContext'))
+    move_details: Mapped[dict[str, Any] | None] = mapped_column(JsonObject('MoveDetails', 'numaplace'))
 
 
 class Migration(Base):
-    """A move of a server from one host to another."""
+    """A move of a server, from one host to another or to another flavor; in progress or over."""
 
     __tablename__ = 'migrations'
 
     id: Mapped[int] = mapped_column(primary_key=True)
     uuid: Mapped[str] = mapped_column(String(36), unique=True)
     instance_uuid: Mapped[str] = mapped_column(String(36), ForeignKey('instances.uuid', ondelete='CASCADE'), index=True)
-    source_compute: Mapped[str] = mapped_column(String(NAME_LENGTH))
-    dest_compute: Mapped[str] = mapped_column(String(NAME_LENGTH))
+    source_compute: Mapped[str] = mapped_column(String(NAME_LENGTH), index=True)
+    dest_compute: Mapped[str] = mapped_column(String(NAME_LENGTH), index=True)
     status: Mapped[str] = mapped_column(String(32))
     migration_type: Mapped[str] = mapped_column(String(32))
+    old_flavor: Mapped[dict[str, Any] | None] = mapped_column(JsonObject())
+    new_flavor: Mapped[dict[str, Any] | None] = mapped_column(JsonObject())
     created_at: Mapped[datetime] = mapped_column(DateTime, default=now)
     updated_at: Mapped[datetime | None] = mapped_column(DateTime, onupdate=now)
 

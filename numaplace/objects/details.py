@@ -10,7 +10,7 @@ from numaplace import cpuset
 from numaplace.model import CpuTopology, Guest, Host, HostCell, intern_shape
 from numaplace.objects import base, fields
 
-__all__ = ['CellDetails', 'GuestDetails', 'HostDetails']
+__all__ = ['CellDetails', 'GuestDetails', 'HostDetails', 'MoveDetails', 'SideDetails']
 
 
 @base.register
@@ -107,3 +107,47 @@ class GuestDetails(base.NumaplaceObject):
             realtime_vcpus=cpuset.mask(self.realtime_vcpus),
             locked_memory=self.locked_memory,
         )
+
+
+@base.register
+class SideDetails(base.NumaplaceObject):
+    """More of a guest on one side of a move: of one that floats, all that there is."""
+
+    # 1.0: first version
+    VERSION = '1.0'
+
+    fields = {
+        'vcpus': fields.IntegerField(),
+        'memory_mib': fields.IntegerField(),
+        'guest': fields.ObjectField('GuestDetails'),
+    }
+
+    vcpus: int
+    memory_mib: int
+    guest: GuestDetails
+
+    @classmethod
+    def from_model(cls, guest: Guest) -> Self:
+        """Return the object of a guest."""
+        return cls(vcpus=guest.vcpus, memory_mib=guest.memory_mib, guest=GuestDetails.from_model(guest))
+
+
+@base.register
+class MoveDetails(base.NumaplaceObject):
+    """More of both sides of a move than a MigrationContext holds."""
+
+    # 1.0: first version
+    VERSION = '1.0'
+
+    fields = {
+        'old': fields.ObjectField('SideDetails'),
+        'new': fields.ObjectField('SideDetails'),
+    }
+
+    old: SideDetails
+    new: SideDetails
+
+    @classmethod
+    def from_model(cls, old: Guest, new: Guest) -> Self:
+        """Return the object of a guest as it was and as it will be."""
+        return cls(old=SideDetails.from_model(old), new=SideDetails.from_model(new))

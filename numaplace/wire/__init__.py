@@ -5,6 +5,7 @@ A source is a primitive (the dict that the JSON of a column holds) or any object
 a target makes dicts or objects of classes that are passed in. Field names, versions and JSON are Nova 34's.
 """
 
+from numaplace.wire.moves import Context, read_context, write_context
 from numaplace.wire.reading import read_guest, read_host, read_limits, read_placement
 from numaplace.wire.table import SPECS, Field, Spec, dumps, loads, primitive
 from numaplace.wire.writing import JSON, Target, write_guest, write_host, write_limits, write_placement
@@ -12,16 +13,19 @@ from numaplace.wire.writing import JSON, Target, write_guest, write_host, write_
 __all__ = [
     'JSON',
     'SPECS',
+    'Context',
     'Field',
     'Spec',
     'Target',
     'dumps',
     'loads',
     'primitive',
+    'read_context',
     'read_guest',
     'read_host',
     'read_limits',
     'read_placement',
+    'write_context',
     'write_guest',
     'write_host',
     'write_limits',

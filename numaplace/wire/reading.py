@@ -23,7 +23,7 @@ from numaplace.model import (
 )
 from numaplace.wire.table import open_object
 
-__all__ = ['read_guest', 'read_host', 'read_limits', 'read_placement']
+__all__ = ['placement_of', 'read_guest', 'read_host', 'read_limits', 'read_placement']
 
 
 def read_host(source: Any) -> Host:
@@ -110,7 +110,11 @@ def read_placement(source: Any, host: Host | None = None) -> Placement:
     :param host: the host that it was claimed on; without it, thread policy isolate takes no sibling CPUs
     :raises: as :func:`read_host`
     """
-    data = open_object(source, 'InstanceNUMATopology')
+    return placement_of(open_object(source, 'InstanceNUMATopology'), host)
+
+
+def placement_of(data: dict[str, Any], host: Host | None) -> Placement:
+    """Return the placement of an InstanceNUMATopology that is opened already."""
     guest = _guest(data)
     shapes = {cell.id: cell.shape for cell in host.cells} if host else {}
     cells = [

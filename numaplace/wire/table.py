@@ -127,6 +127,17 @@ SPECS: Mapping[str, Spec] = {
             'emulator_threads_policy': _optional(values.one_of('share', 'isolate')),
         },
     ),
+    # Of PCI devices and resources there are no objects here: those fields are written as null and not read.
+    'MigrationContext': Spec(
+        '1.2',
+        0,
+        {
+            'instance_uuid': Field(values.string),
+            'migration_id': Field(values.integer),
+            'new_numa_topology': _optional(_object('InstanceNUMATopology')),
+            'old_numa_topology': _optional(_object('InstanceNUMATopology')),
+        },
+    ),
 }
 
 #: The fields of each object as plain tuples: opening an object is where bulk reads spend their time.

@@ -179,6 +179,13 @@ def test_details_of_a_guest_come_back_both_ways(guest):
     assert json.loads(objects.GuestDetails.from_model(guest).to_json()) == json.loads(text)
 
 
+@given(st.lists(st.builds(Guest, st.integers(1, 64), NUMBERS, realtime_vcpus=MASKS), min_size=2, max_size=2))
+def test_details_of_a_move_come_back(guests):
+    written = details.write_move(*guests)
+    assert details.read_move(json.loads(json.dumps(written))) == tuple(guests)
+    assert json.loads(objects.MoveDetails.from_model(*guests).to_json()) == written
+
+
 @given(st.builds(CpuTopology, *[st.integers(1, 65536)] * 3))
 def test_a_vcpu_topology_comes_back(topology):
     assert (
@@ -198,3 +205,14 @@ def test_a_migration_context_comes_back(old, new, number):
     again = objects.MigrationContext.from_json(context.to_json())
     assert again == context
     assert (again.old_numa_topology.to_model(), again.new_numa_topology.to_model()) == (old, new)
+
+
+@given(placed(), placed(), st.integers(1, 2**31), st.booleans())
+def test_a_migration_context_is_the_same_both_ways(old, new, number, floats):
+    """A side that floats has no topology."""
+    placements = [None if floats else wire.read_placement(wire.loads(text), host) for host, text in (old, new)]
+    context = wire.Context(str(uuid.UUID(int=number)), number, *placements)
+    written = wire.write_context(context)
+    assert wire.read_context(json.loads(json.dumps(written)), old[0], new[0]) == context
+    stored = objects.MigrationContext.from_json(json.dumps(written))
+    assert json.loads(stored.to_json()) == written

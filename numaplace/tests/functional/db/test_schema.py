@@ -111,7 +111,7 @@ NOVA = ('CREATE TABLE alembic_version (version_num VARCHAR(32))', 'CREATE TABLE 
                 f'CREATE TABLE {VERSION_TABLE} (version_num VARCHAR(32))',
                 f"INSERT INTO {VERSION_TABLE} VALUES ('9999')",
             ),
-            "revision '9999', which a newer release made; known is '0001'",
+            f"revision '9999', which a newer release made; known is '{REVISIONS[-1]}'",
             id='newer',
         ),
     ],

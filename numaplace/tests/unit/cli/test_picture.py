@@ -27,7 +27,7 @@ def place(record, number, guest, name=None):
         image_properties={},
         placement=placement,
         availability_zone=None,
-        status='active',
+        vm_state='active',
         created_at=datetime.now(UTC),
     )
     return replace(record, host=record.host.consume(placement)), server

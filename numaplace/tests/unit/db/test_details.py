@@ -24,6 +24,8 @@ def test_details_that_cannot_be_read_are_a_fault(change, error, message):
         details.read_host(details.write_host(host) | change, host)
     with pytest.raises(error, match=message):
         details.read_guest(details.write_guest(guest) | change, guest)
+    with pytest.raises(error, match=message):
+        details.read_move(details.write_move(guest, guest) | change)
 
 
 def test_a_guest_without_details_is_read():

@@ -28,6 +28,8 @@ FINGERPRINTS = {
     'CellDetails': '1.0-68c909e2e3ed70c0dbe6718e862c6aca',
     'GuestDetails': '1.0-53a66608e80e770449123503550d5e42',
     'HostDetails': '1.0-c63fad38be73b6afd04715c9c1b29220',
+    'MoveDetails': '1.0-04cfdba8a193c5e61514ef5a5f9050f4',
+    'SideDetails': '1.0-d3af2539a86010bd4ca02930ed460eaa',
 }
 
 

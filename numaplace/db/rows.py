@@ -1,0 +1,269 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Rows within a transaction: how they are read, guarded and written."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from typing import Any
+
+import sqlalchemy as sa
+from oslo_db import exception as oslo_db
+from sqlalchemy.orm import Session
+
+from numaplace import exception
+from numaplace.db import convert, faults, models
+from numaplace.db.models import ComputeNode, Instance, InstanceExtra, Migration
+from numaplace.db.records import OVER, FlavorRecord, HostRecord, InstanceRecord, Move
+from numaplace.model import Host
+
+__all__ = [
+    'FLAVORS',
+    'check_guard',
+    'check_name',
+    'delete_instance',
+    'find_flavor',
+    'find_host',
+    'find_hosts',
+    'find_instance',
+    'find_instances',
+    'has_become',
+    'insert',
+    'is_as_read',
+    'is_stored',
+    'replace_host',
+    'replace_instance',
+]
+
+FLAVORS = models.Base.metadata.tables['flavors']
+
+#: So many hosts are named in a query; more of them are read with all others.
+_MAX_NAMES = 500
+
+#: Rows that were read are not used after a statement changed them.
+_UNSYNCED = {'synchronize_session': False}
+
+
+def check_name(what: str, name: str) -> None:
+    """Refuse names that some database cannot hold."""
+    if not 0 < len(name) <= models.NAME_LENGTH:
+        raise exception.Invalid(f'{what} has {len(name)} characters: expected 1 to {models.NAME_LENGTH}')
+    if '\0' in name or any('\ud800' <= character <= '\udfff' for character in name):
+        raise exception.Invalid(f'{what} {name!r} holds a character that is no text: NUL, or a byte that is no UTF-8')
+
+
+def insert(session: Session, *rows: models.Base, known: str) -> None:
+    """Store new rows.
+
+    :param known: what is wrong if one of their unique columns is known
+    :raises: :class:`~numaplace.exception.AlreadyExists`
+    """
+    try:
+        for row in rows:
+            session.add(row)
+            session.flush()
+    except oslo_db.DBError as error:
+        if not faults.is_duplicate(error):
+            raise
+        raise exception.AlreadyExists(known) from None
+
+
+def find_flavor(session: Session, name_or_id: str, *, lock: bool = False) -> FlavorRecord:
+    """Return a flavor; an id goes before a name.
+
+    :param lock: keep others from changing it until the transaction ends
+    :raises: :class:`~numaplace.exception.NotFound`
+    """
+    for column in (FLAVORS.c.flavorid, FLAVORS.c.name):
+        query = sa.select(FLAVORS).where(column == name_or_id)
+        row = session.execute(query.with_for_update() if lock else query).mappings().one_or_none()
+        if row is not None:
+            return convert.flavor_record(row)
+    raise exception.NotFound(f'there is no flavor {name_or_id!r}')
+
+
+def find_host(session: Session, name: str) -> HostRecord:
+    """Return a host.
+
+    :raises: :class:`~numaplace.exception.NotFound`
+    """
+    for record in find_hosts(session, {name}).values():
+        return record
+    raise exception.NotFound(f'there is no host {name!r}')
+
+
+def find_hosts(session: Session, names: Iterable[str] | None = None) -> dict[str, HostRecord]:
+    """Return hosts in the order of their names.
+
+    :param names: whose; those that there are not are left out; None for all
+    """
+    query = sa.select(ComputeNode).order_by(ComputeNode.host)
+    if names is not None:
+        query = query.where(ComputeNode.host.in_(names))
+    found = session.scalars(query, execution_options={'populate_existing': True})
+    return {row.host: convert.host_record(row) for row in found}
+
+
+def find_instances(
+    session: Session, *criteria: sa.ColumnElement[bool], on_host: str | None = None, more_hosts: Iterable[str] = ()
+) -> tuple[list[InstanceRecord], dict[str, HostRecord]]:
+    """Return servers by number, and in the order of their names the hosts that these hold something on.
+
+    :param on_host: only the servers that hold something on this host
+    :param more_hosts: names of hosts that are wanted beside; those that there are not are left out
+    """
+    # SELECT instances.*, instance_extra.*, migrations.* FROM instances JOIN instance_extra
+    # LEFT JOIN migrations ON it is in progress WHERE criteria ORDER BY instances.id
+    query = (
+        sa.select(Instance, InstanceExtra, Migration)
+        .join(InstanceExtra, InstanceExtra.instance_uuid == Instance.uuid)
+        .outerjoin(Migration, sa.and_(Migration.instance_uuid == Instance.uuid, Migration.status.not_in(OVER)))
+        .where(*criteria)
+        .order_by(Instance.id)
+    )
+    if on_host is not None:
+        holders = _holders(on_host)
+        query = query.join(holders, holders.c.uuid == Instance.uuid)
+    rows = session.execute(query, execution_options={'populate_existing': True}).all()
+    names = {host for row, _extra, move in rows for host in _names(row, move)} | set(more_hosts)
+    records = find_hosts(session, names if len(names) <= _MAX_NAMES else None)
+    if gone := names - set(more_hosts) - set(records):
+        raise exception.ConcurrentUpdate(f'host {min(gone)!r} was deleted by another transaction')
+    hosts = {name: record.host for name, record in records.items()}
+    return [convert.instance_record(row, extra, move, hosts) for row, extra, move in rows], records
+
+
+def find_instance(
+    session: Session, instance_uuid: str, more_hosts: Iterable[str]
+) -> tuple[InstanceRecord, dict[str, HostRecord]]:
+    """Return a server, and in the order of their names the hosts that it holds something on, and more.
+
+    :raises: :class:`~numaplace.exception.NotFound` if there is no such server or host
+    """
+    found, hosts = find_instances(session, Instance.uuid == instance_uuid, more_hosts=more_hosts)
+    if not found:
+        raise exception.NotFound(f'there is no server {instance_uuid!r}')
+    for name in more_hosts:
+        if name not in hosts:
+            raise exception.NotFound(f'there is no host {name!r}')
+    return found[0], hosts
+
+
+def _names(row: Instance, move: Migration | None) -> set[str]:
+    names = {move.source_compute, move.dest_compute} if move else set()
+    return names | {row.host} if row.host else names
+
+
+def _holders(host_name: str) -> sa.Subquery:
+    """Select the servers that are on a host, or have a side of a move there.
+
+    Two queries that each take an index, as ``OR`` over both tables would not.
+    """
+    there = sa.or_(Migration.source_compute == host_name, Migration.dest_compute == host_name)
+    return sa.union(
+        sa.select(Instance.uuid.label('uuid')).where(Instance.host == host_name),
+        sa.select(Migration.instance_uuid.label('uuid')).where(there, Migration.status.not_in(OVER)),
+    ).subquery()
+
+
+def is_as_read(record: HostRecord) -> tuple[sa.ColumnElement[bool], ...]:
+    """Return the criteria for the row of a host that nobody changed since it was read."""
+    # The UUID too: a host of the same name may have been deleted and made again, with the same generation.
+    return ComputeNode.uuid == record.uuid, ComputeNode.generation == record.generation
+
+
+def replace_host(session: Session, record: HostRecord, values: Mapping[str, Any]) -> None:
+    """Write the row of a host only if it is as it was read: compare and swap of its generation.
+
+    :raises: :class:`~numaplace.exception.ConcurrentUpdate`
+    """
+    result = session.execute(
+        sa.update(ComputeNode).where(*is_as_read(record)).values(generation=record.generation + 1, **values),
+        execution_options=_UNSYNCED,
+    )
+    check_guard(result, f'host {record.name!r}')
+
+
+def replace_instance(
+    session: Session, before: InstanceRecord, after: InstanceRecord, hosts: Mapping[str, Host]
+) -> InstanceRecord:
+    """Write the rows of a server only if they are as they were read, by its generation.
+
+    :param hosts: by name, those that it holds something on
+    :returns: the server as it is stored now
+    :raises: :class:`~numaplace.exception.ConcurrentUpdate`
+    """
+    values = convert.changed_instance_values(after) | {'generation': before.generation + 1}
+    result = session.execute(sa.update(Instance).where(*_is_same(before)).values(values), execution_options=_UNSYNCED)
+    check_guard(result, f'server {before.uuid!r}')
+    move = after.move and _store_move(session, after.uuid, after.move, hosts)
+    extra = convert.instance_extra_values(after.uuid, after.placement, move)
+    session.execute(
+        sa.update(InstanceExtra).where(InstanceExtra.instance_uuid == after.uuid).values(extra),
+        execution_options=_UNSYNCED,
+    )
+    return replace(
+        after,
+        placement=convert.as_stored(after.placement, hosts[after.host]) if after.host else after.placement,
+        generation=before.generation + 1,
+        move=None if move is None or move.is_over else move,
+    )
+
+
+def _store_move(session: Session, instance_uuid: str, move: Move, hosts: Mapping[str, Host]) -> Move:
+    if move.number is not None:
+        changed = sa.update(Migration).where(Migration.id == move.number).values(status=move.status)
+        session.execute(changed, execution_options=_UNSYNCED)
+        return move
+    row = Migration(**convert.migration_values(instance_uuid, move))
+    insert(session, row, known=f'a migration with the UUID {move.uuid!r} exists')
+    new = replace(move.new, placement=convert.as_stored(move.new.placement, hosts[move.new.host]))
+    return replace(move, number=row.id, new=new)
+
+
+def delete_instance(session: Session, record: InstanceRecord) -> None:
+    """Delete the rows of a server only if they are as they were read.
+
+    :raises: :class:`~numaplace.exception.ConcurrentUpdate`
+    """
+    result = session.execute(sa.delete(Instance).where(*_is_same(record)), execution_options=_UNSYNCED)
+    check_guard(result, f'server {record.uuid!r}')
+
+
+def _is_same(record: InstanceRecord) -> tuple[sa.ColumnElement[bool], ...]:
+    return Instance.uuid == record.uuid, Instance.generation == record.generation
+
+
+def is_stored(session: Session, instance_uuid: str, host_name: str) -> bool:
+    """Return whether a server is there, once all transactions that change a host are over."""
+    session.execute(sa.select(ComputeNode.id).where(ComputeNode.host == host_name).with_for_update())
+    return session.scalar(sa.select(Instance.id).where(Instance.uuid == instance_uuid)) is not None
+
+
+def has_become(session: Session, before: InstanceRecord, after: InstanceRecord | None) -> bool:
+    """Return whether a change of a server was stored, once all transactions that change the server are over.
+
+    :param after: the server as it was stored, or None if it was deleted
+    :raises: :class:`~numaplace.exception.UnknownOutcome` if others changed it since, so that nobody can say
+    """
+    session.execute(sa.select(Instance.id).where(Instance.uuid == before.uuid).with_for_update())
+    found = find_instances(session, Instance.uuid == before.uuid)[0]
+    if after is None:
+        return not found
+    if found and found[0].generation == before.generation:
+        return False
+    if found == [after]:
+        return True
+    raise exception.UnknownOutcome(
+        f'the database went away while server {before.uuid!r} was stored, and others changed the server since; '
+        'whether the change was stored is not known'
+    )
+
+
+def check_guard(result: Any, what: str) -> None:
+    """Make sure that a guarded statement found its row.
+
+    :raises: :class:`~numaplace.exception.ConcurrentUpdate`
+    """
+    if result.rowcount != 1:
+        raise exception.ConcurrentUpdate(f'{what} was changed by another transaction')
