@@ -55,24 +55,39 @@ def install() -> str:
     from nova.scheduler import host_manager  # noqa: PLC0415
     from nova.virt import hardware  # noqa: PLC0415
 
-    from numaplace.nova import hooks, topologies  # noqa: PLC0415
-
-    if getattr(hardware, 'numa_fit_instance_to_host', None) is hooks.numa_fit_instance_to_host:
+    owners = {
+        'numa_fit_instance_to_host': hardware,
+        'numa_usage_from_instance_numa': hardware,
+        '_locked_consume_from_request': host_manager.HostState,
+        'obj_from_db_obj': numa.NUMATopology,
+    }
+    theirs = {name: getattr(owner, name, None) for name, owner in owners.items()}
+    if getattr(theirs['numa_fit_instance_to_host'], '__module__', '').startswith('numaplace.nova.'):
         return mode
-    replaced = [
-        (hardware, 'numa_fit_instance_to_host'),
-        (hardware, 'numa_usage_from_instance_numa'),
-        (host_manager.HostState, '_locked_consume_from_request'),
-        (numa.NUMATopology, 'obj_from_db_obj'),
-    ]
-    for owner, name in replaced:
-        check_parameters(name, getattr(owner, name, None), _PARAMETERS[name])
-    consume = host_manager.HostState._locked_consume_from_request
-    hardware.numa_fit_instance_to_host = hooks.numa_fit_instance_to_host
-    hardware.numa_usage_from_instance_numa = hooks.numa_usage_from_instance_numa
-    host_manager.HostState._locked_consume_from_request = hooks.restoring(consume)
-    numa.NUMATopology.obj_from_db_obj = topologies.deferring(numa.NUMATopology.obj_from_db_obj)
+    for name, function in theirs.items():
+        check_parameters(name, function, _PARAMETERS[name])
+    for name, make in _ours(mode).items():
+        setattr(owners[name], name, make(theirs[name]))
     return mode
+
+
+def _ours(mode: str) -> dict[str, Callable[[Any], Any]]:
+    """Return what makes the replacement out of Nova's own, by name."""
+    from numaplace.nova import hooks, shadow, topologies  # noqa: PLC0415
+
+    if mode == conf.SHADOW:
+        return {
+            'numa_fit_instance_to_host': shadow.fitting,
+            'numa_usage_from_instance_numa': shadow.counting,
+            '_locked_consume_from_request': shadow.naming,
+            # Nova reads its own objects then, as it does without numaplace.
+        }
+    return {
+        'numa_fit_instance_to_host': lambda _theirs: hooks.numa_fit_instance_to_host,
+        'numa_usage_from_instance_numa': lambda _theirs: hooks.numa_usage_from_instance_numa,
+        '_locked_consume_from_request': hooks.restoring,
+        'obj_from_db_obj': topologies.deferring,
+    }
 
 
 def _check_version(found: str) -> None:

@@ -4,16 +4,16 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Container, Iterable, Mapping
-from typing import Any, Literal
+from collections.abc import Callable, Container, Iterable, Mapping
+from typing import Any
 
 from nova import objects
 from nova.scheduler import filters
 from oslo_log import log as logging
 
-from numaplace import exception, explain, fit
-from numaplace.model import Host, Limits, Reason, Refusal
-from numaplace.nova import asked, convert, engine, topologies
+from numaplace import __version__, conf, exception, explain, fit
+from numaplace.model import Host, Limits, Placement, Reason, Refusal
+from numaplace.nova import asked, convert, engine, shadow, topologies
 from numaplace.nova.devices import PciDevices
 
 __all__ = ['NUMATopologyFilter']
@@ -23,7 +23,8 @@ LOG = logging.getLogger(__name__)
 _Mapping = frozenset[tuple[str, tuple[str, ...]]]
 
 # The consumption of the chosen host must decide as the filter did.
-engine.install()
+_MODE = engine.install()
+LOG.info('numaplace %s is in nova-scheduler, mode %s', __version__, _MODE)
 
 
 class NUMATopologyFilter(filters.BaseHostFilter, filters.CandidateFilterMixin):  # type: ignore[misc]  # Nova's are untyped
@@ -54,35 +55,28 @@ class NUMATopologyFilter(filters.BaseHostFilter, filters.CandidateFilterMixin): 
             LOG.warning('NUMA topology fits %s', explain.summary(refusals), instance_uuid=spec_obj.instance_uuid)
         return passed
 
-    def host_passes(self, host_state: Any, filter_properties: Any) -> Literal[True] | Refusal:
+    def host_passes(self, host_state: Any, filter_properties: Any) -> bool | Refusal:
         """Return True, or a refusal, which is falsy; on success the limits for the claim are set on the host.
+
+        In shadow mode Nova's own filter answers.
 
         :param host_state: Nova's HostState, whose allocation candidates are narrowed to those that fit
         :param filter_properties: Nova's RequestSpec, which is only read
         """
-        requested = filter_properties.numa_topology
-        if not requested:
+        if _MODE == conf.SHADOW:
+            return shadow.host_passes(_judge, host_state, filter_properties)
+        if not filter_properties.numa_topology:
             return True
         host = _host(host_state)
-        refusal = self._judge(host, host_state, filter_properties) if isinstance(host, Host) else host
+        refusal = self._narrow(host, host_state, filter_properties) if isinstance(host, Host) else host
         if refusal is not None:
             return _refuse(host_state, filter_properties, refusal)
         host_state.limits['numa_topology'] = _limits(host_state, filter_properties)
         return True
 
-    def _judge(self, host: Host, host_state: Any, spec_obj: Any) -> Refusal | None:
-        """Keep the candidates that fit, or return why none does; one fit, whatever their number."""
-        if not host_state.allocation_candidates:
-            return Refusal.of(Reason('candidates.none'))
-        offers = _offers(host_state, spec_obj)
-        answer = fit.place(
-            host,
-            asked.guest(spec_obj.numa_topology),
-            limits=Limits(host_state.cpu_allocation_ratio, host_state.ram_allocation_ratio),
-            networks=convert.read_networks(_networks(spec_obj)),
-            devices=offers,
-        )
-        accepts = offers.accepts if offers else lambda _candidate: bool(answer)
+    def _narrow(self, host: Host, host_state: Any, spec_obj: Any) -> Refusal | None:
+        """Keep the candidates that fit, or return why none does."""
+        answer, accepts = _place(host, host_state, spec_obj)
         kept = self.filter_candidates(host_state, accepts)
         return None if kept or not isinstance(answer, Refusal) else answer
 
@@ -118,6 +112,32 @@ class _Offers:
         return _mapping(candidate) not in self._waiting
 
 
+def _place(host: Host, host_state: Any, spec_obj: Any) -> tuple[Placement | Refusal, Callable[[Any], bool]]:
+    """Return the answer for a host, and whether a candidate is accepted; one fit, whatever their number."""
+    if not host_state.allocation_candidates:
+        return Refusal.of(Reason('candidates.none')), lambda _candidate: False
+    offers = _offers(host_state, spec_obj)
+    answer = fit.place(
+        host,
+        asked.guest(spec_obj.numa_topology),
+        limits=Limits(host_state.cpu_allocation_ratio, host_state.ram_allocation_ratio),
+        networks=convert.read_networks(_networks(spec_obj)),
+        devices=offers,
+    )
+    return answer, offers.accepts if offers else lambda _candidate: bool(answer)
+
+
+def _judge(host_state: Any, spec_obj: Any) -> shadow.Answer:
+    """Return what the filter would say of a host, for the shadow mode; nothing is changed."""
+    guest = asked.guest(spec_obj.numa_topology)
+    host = _host(host_state)
+    if isinstance(host, Refusal):
+        return shadow.Answer(Host(), guest, host)
+    answer, accepts = _place(host, host_state, spec_obj)
+    kept = [candidate for candidate in host_state.allocation_candidates if accepts(candidate)]
+    return shadow.Answer(host, guest, None if kept and isinstance(answer, Refusal) else answer, kept)
+
+
 def _mapping(candidate: Mapping[str, Any]) -> _Mapping:
     return frozenset((group, tuple(providers)) for group, providers in candidate['mappings'].items())
 
@@ -142,7 +162,8 @@ def _host(host_state: Any) -> Host | Refusal:
         # Not asked whether it is true: that would be Nova's to parse where it cannot be read here.
         host = Host() if host_state.numa_topology is None else topologies.read(host_state.numa_topology)
     except exception.InvalidObject as error:
-        _warn_once(str(host_state.host), str(host_state.nodename), str(error))
+        if _MODE == conf.ENFORCE:
+            _warn_once(str(host_state.host), str(host_state.nodename), str(error))
         return Refusal.of(Reason('host.topology.unreadable', subject=str(error)))
     return host if host.cells else Refusal.of(Reason('host.topology'))
 

@@ -15,12 +15,19 @@ from nova import conf
 from nova import exception as nova_exception
 
 from numaplace import cpuset, exception, fit
-from numaplace.model import CellPlacement, Host, HostCell
+from numaplace.model import CellPlacement, Guest, Host, HostCell, Placement, Refusal
 from numaplace.nova import convert, topologies
 from numaplace.nova.devices import PciDevices
 from numaplace.units import KIB_PER_MIB
 
-__all__ = ['numa_fit_instance_to_host', 'numa_usage_from_instance_numa', 'restoring']
+__all__ = [
+    'count',
+    'devices',
+    'numa_fit_instance_to_host',
+    'numa_usage_from_instance_numa',
+    'place',
+    'restoring',
+]
 
 
 def numa_fit_instance_to_host(  # noqa: PLR0917 - as Nova's callers give them
@@ -37,17 +44,24 @@ def numa_fit_instance_to_host(  # noqa: PLR0917 - as Nova's callers give them
     """
     if not host_topology or not instance_topology:
         return None
-    ratios, networks = convert.read_limits(limits)
-    devices = PciDevices(pci_stats, pci_requests, provider_mapping, instance_topology.cells) if pci_stats else None
-    answer = fit.place(
-        topologies.read(host_topology),
-        convert.read_guest(instance_topology),
-        limits=ratios,
-        devices=devices,
-        networks=networks,
-        strategy=fit.PACK if conf.CONF.compute.packing_host_numa_cells_allocation_strategy else fit.SPREAD,
-    )
+    offered = devices(instance_topology, provider_mapping, pci_requests, pci_stats)
+    answer = place(topologies.read(host_topology), convert.read_guest(instance_topology), limits, offered)
     return convert.write_placement(answer) if answer else None
+
+
+def devices(instance_topology: Any, provider_mapping: Any, pci_requests: Any, pci_stats: Any) -> PciDevices | None:
+    """Return the devices that a guest may have, None where the host counts none."""
+    return PciDevices(pci_stats, pci_requests, provider_mapping, instance_topology.cells) if pci_stats else None
+
+
+def place(host: Host, guest: Guest, limits: Any, offered: PciDevices | None) -> Placement | Refusal:
+    """Return the answer of the fit by the strategy of Nova's configuration.
+
+    :param limits: Nova's ``NUMATopologyLimits``, or None
+    """
+    ratios, networks = convert.read_limits(limits)
+    strategy = fit.PACK if conf.CONF.compute.packing_host_numa_cells_allocation_strategy else fit.SPREAD
+    return fit.place(host, guest, limits=ratios, devices=offered, networks=networks, strategy=strategy)
 
 
 def numa_usage_from_instance_numa(host_topology: Any, instance_topology: Any, free: bool = False) -> Any:
@@ -61,13 +75,17 @@ def numa_usage_from_instance_numa(host_topology: Any, instance_topology: Any, fr
     """
     if not host_topology or not instance_topology:
         return host_topology
-    host = topologies.read(host_topology)
+    return topologies.write(count(topologies.read(host_topology), instance_topology, free=free))
+
+
+def count(host: Host, instance_topology: Any, *, free: bool) -> Host:
+    """Return a host with a placed guest counted; errors as :func:`numa_usage_from_instance_numa`."""
     placement = convert.read_placement(instance_topology, host)
     cells = {cell.id: cell for cell in host.cells}
     for placed in placement.cells:
         if placed.host_cell in cells:
             cells[placed.host_cell] = _count(cells[placed.host_cell], placed, free=free)
-    return topologies.write(Host(tuple(cells.values())))
+    return Host(tuple(cells.values()))
 
 
 def _count(cell: HostCell, placed: CellPlacement, *, free: bool) -> HostCell:

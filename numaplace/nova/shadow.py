@@ -1,0 +1,322 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Shadow mode: Nova decides, with its own functions and its own filter, and numaplace says where it would not have.
+
+numaplace works out its answer first, from values, since Nova's functions write into what they are given. A fault of
+numaplace ends at :meth:`~numaplace.nova.tally.Tally.guard`. Importing this imports Nova's services;
+:func:`numaplace.nova.engine.install` does it when it is time.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from nova import conf
+from nova import exception as nova_exception
+from nova.scheduler.filters import numa_topology_filter
+
+from numaplace import cpuset, explain, units
+from numaplace.model import Guest, Host, HostCell, Placement, Refusal
+from numaplace.nova import convert, hooks, soundness
+from numaplace.nova.tally import Case, Tally
+
+__all__ = ['TALLY', 'Answer', 'counting', 'fitting', 'host_passes', 'naming']
+
+#: The counts of this process.
+TALLY = Tally()
+
+#: Nova's own, also where another class has taken its name.
+_FILTER = numa_topology_filter.NUMATopologyFilter
+
+
+class Answer(NamedTuple):
+    """What numaplace says of a host and a guest as they were before Nova was asked.
+
+    :param verdict: None where the guest fits, but is placed by its devices
+    :param kept: the allocation candidates that a filter keeps
+    """
+
+    host: Host
+    guest: Guest
+    verdict: Placement | Refusal | None
+    kept: list[Any] | None = None
+
+
+class _Found(NamedTuple):
+    """A placement of Nova's, and what is wrong with it."""
+
+    placement: Placement
+    faults: list[str]
+
+
+@dataclass(slots=True)
+class _Watch:
+    """A call of Nova's that fits and counts inside.
+
+    :param answer: of Nova's filter, which is compared as a whole: what numaplace says
+    :param found: the placement that the filter goes by: the first unsound one, or the first
+    """
+
+    case: Case
+    answer: Answer | None = None
+    found: _Found | None = None
+
+
+# Threads, and Nova's green threads, have a context each.
+_WATCH: ContextVar[_Watch | None] = ContextVar('numaplace_watch', default=None)
+
+
+@contextmanager
+def _watching(watch: _Watch | None) -> Iterator[None]:
+    token = _WATCH.set(watch)
+    try:
+        yield
+    finally:
+        _WATCH.reset(token)
+
+
+def _watch(place: str, host_state: Any, spec_obj: Any) -> _Watch:
+    instance = spec_obj.instance_uuid if 'instance_uuid' in spec_obj else None
+    return _Watch(Case(place, str(host_state.host), instance))
+
+
+def _case(place: str, instance_topology: Any) -> Case:
+    """Return the case of a function that is told neither the host nor, always, the instance."""
+    watch = _WATCH.get()
+    if watch is not None:
+        return Case(place if place == 'usage' else watch.case.place, watch.case.host, watch.case.instance)
+    instance = instance_topology.instance_uuid if 'instance_uuid' in instance_topology else None
+    return Case(place, str(conf.CONF.host), instance)
+
+
+# --- the fit -------------------------------------------------------------------------------
+
+
+def fitting(theirs: Callable[..., Any]) -> Callable[..., Any]:
+    """Return what stands in the place of ``numa_fit_instance_to_host``, and answers as it does.
+
+    :param theirs: Nova's own
+    """
+
+    def numa_fit_instance_to_host(  # noqa: PLR0917 - as Nova's callers give them
+        host_topology: Any,
+        instance_topology: Any,
+        provider_mapping: Any,
+        limits: Any = None,
+        pci_requests: Any = None,
+        pci_stats: Any = None,
+    ) -> Any:
+        asked = host_topology, instance_topology, provider_mapping, limits, pci_requests, pci_stats
+        if not host_topology or not instance_topology:
+            return theirs(*asked)
+        watch = _WATCH.get()
+        if watch is not None and watch.case.place == 'filter':
+            found = theirs(*asked)
+            with TALLY.guard('filter'):
+                _note(watch, found)
+            return found
+        return _beside('claim', theirs, asked)
+
+    return numa_fit_instance_to_host
+
+
+def _beside(place: str, theirs: Callable[..., Any], asked: tuple[Any, ...]) -> Any:
+    """Return Nova's answer for a fit that stands alone, and compare."""
+    ours: Answer | None = None
+    with TALLY.guard(place):
+        case = _case(place, asked[1])
+        ours = _place(*asked)
+    try:
+        found = theirs(*asked)
+    except Exception as error:
+        with TALLY.guard(place):
+            if ours is not None:
+                _compare_error(case, ours, error)
+        raise
+    with TALLY.guard(place):
+        if ours is not None:
+            _compare(case, ours, fits=bool(found), found=_audit(ours, found) if found else None)
+    return found
+
+
+def _place(  # noqa: PLR0917 - as Nova's callers give them
+    host_topology: Any, instance_topology: Any, provider_mapping: Any, limits: Any, pci_requests: Any, pci_stats: Any
+) -> Answer:
+    host, guest = convert.read_host(host_topology), convert.read_guest(instance_topology)
+    devices = hooks.devices(instance_topology, provider_mapping, pci_requests, pci_stats)
+    return Answer(host, guest, hooks.place(host, guest, limits, devices))
+
+
+def _audit(ours: Answer, found: Any) -> _Found:
+    placement = convert.read_placement(found, ours.host)
+    return _Found(placement, soundness.faults(ours.host, ours.guest, placement))
+
+
+def _note(watch: _Watch, found: Any) -> None:
+    """Audit the placement of one of the filter's candidates, at once: the fit of the next one writes into it."""
+    if watch.answer is None or found is None or (watch.found is not None and watch.found.faults):
+        return
+    audited = _audit(watch.answer, found)
+    if watch.found is None or audited.faults:
+        watch.found = audited
+
+
+def _compare(case: Case, ours: Answer, *, fits: bool, found: _Found | None, other: str = '') -> None:
+    """Count a decision.
+
+    :param found: Nova's placement, if it made one
+    :param other: in what else the two differ
+    """
+    refuses = isinstance(ours.verdict, Refusal)
+    unsound = '; '.join(found.faults) if found is not None else ''
+    if fits == refuses:
+        kind = 'nova-fits' if fits else 'nova-refuses'
+    elif unsound:
+        kind = 'nova-unsound'
+    elif other:
+        kind = 'candidates'
+    else:
+        TALLY.decided(case)
+        return
+    nova = _told(found.placement if found else None) if fits else 'refuses'
+    text = f'Nova {nova}, numaplace {_told(ours.verdict)}'
+    TALLY.decided(case, kind, '; '.join(filter(None, (text, other, unsound and f'in the placement of Nova {unsound}'))))
+
+
+def _compare_error(case: Case, ours: Answer, error: Exception) -> None:
+    TALLY.decided(case, 'nova-raises', f'Nova raises {_named(error)}, numaplace {_told(ours.verdict)}')
+
+
+def _told(verdict: Placement | Refusal | None) -> str:
+    if verdict is None:
+        return 'fits'
+    if isinstance(verdict, Refusal):
+        return f'refuses: {"; ".join(explain.lines(verdict))}'
+    cells = ', '.join(str(placed.host_cell) for placed in verdict.cells)
+    return f'fits on host cell{"s" if len(verdict.cells) > 1 else ""} {cells}'
+
+
+def _named(error: Exception) -> str:
+    return f'{type(error).__name__} ({explain.escape(str(error))})'
+
+
+# --- the filter ------------------------------------------------------------------------------
+
+
+def host_passes(judge: Callable[[Any, Any], Answer], host_state: Any, spec_obj: Any) -> bool:
+    """Return what Nova's own filter says of a host, which does to the host what it does.
+
+    :param judge: numaplace's answer for a HostState and a RequestSpec, neither of which it may change
+    """
+    theirs = _FILTER().host_passes
+    if not spec_obj.numa_topology:
+        return bool(theirs(host_state, spec_obj))
+    watch: _Watch | None = None
+    with TALLY.guard('filter'):
+        watch = _watch('filter', host_state, spec_obj)
+        watch.answer = judge(host_state, spec_obj)
+    try:
+        with _watching(watch):
+            passes = bool(theirs(host_state, spec_obj))
+    except Exception as error:
+        with TALLY.guard('filter'):
+            if watch is not None and watch.answer is not None:
+                _compare_error(watch.case, watch.answer, error)
+        raise
+    with TALLY.guard('filter'):
+        if watch is not None and watch.answer is not None:
+            kept = _candidates(watch.answer.kept, host_state.allocation_candidates) if passes else ''
+            _compare(watch.case, watch.answer, fits=passes, found=watch.found, other=kept)
+    return passes
+
+
+def _candidates(ours: list[Any] | None, theirs: list[Any]) -> str:
+    if not ours or ours == theirs:
+        return ''
+    return f'Nova keeps {len(theirs)} allocation candidates, numaplace {len(ours)}'
+
+
+def naming(consume: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
+    """Wrap ``HostState._locked_consume_from_request``, which does what it does: what it asks is known by host."""
+
+    @functools.wraps(consume)
+    def consume_by_name(self: Any, spec_obj: Any) -> Any:
+        watch: _Watch | None = None
+        with TALLY.guard('consume'):
+            watch = _watch('consume', self, spec_obj)
+        with _watching(watch):
+            return consume(self, spec_obj)
+
+    return consume_by_name
+
+
+# --- the usage -------------------------------------------------------------------------------
+
+
+def counting(theirs: Callable[..., Any]) -> Callable[..., Any]:
+    """Return what stands in the place of ``numa_usage_from_instance_numa``, and counts as it does.
+
+    :param theirs: Nova's own
+    """
+
+    def numa_usage_from_instance_numa(host_topology: Any, instance_topology: Any, free: bool = False) -> Any:
+        if not host_topology or not instance_topology:
+            return theirs(host_topology, instance_topology, free)
+        ours: Host | Exception | None = None
+        with TALLY.guard('usage'):
+            case = _case('usage', instance_topology)
+            ours = _count(host_topology, instance_topology, free)
+        try:
+            counted = theirs(host_topology, instance_topology, free)
+        except Exception as error:
+            with TALLY.guard('usage'):
+                if ours is not None:
+                    _compare_counts(case, ours, error)
+            raise
+        with TALLY.guard('usage'):
+            if ours is not None:
+                _compare_counts(case, ours, convert.read_host(counted))
+        return counted
+
+    return numa_usage_from_instance_numa
+
+
+def _count(host_topology: Any, instance_topology: Any, free: bool) -> Host | Exception:
+    """Return the host with a guest counted, or the exception of Nova's that numaplace would raise."""
+    try:
+        return hooks.count(convert.read_host(host_topology), instance_topology, free=free)
+    except nova_exception.NovaException as error:
+        found: Exception = error
+        return found
+
+
+def _compare_counts(case: Case, ours: Host | Exception, theirs: Host | Exception) -> None:
+    if isinstance(ours, Host) and isinstance(theirs, Host):
+        pairs = [pair for pair in zip(theirs.cells, ours.cells, strict=True) if _usage(pair[0]) != _usage(pair[1])]
+        differs = bool(pairs)
+        words = [', '.join(_counted(pair[side]) for pair in pairs) for side in (0, 1)]
+    else:
+        differs = type(ours) is not type(theirs)
+        words = ['' if isinstance(side, Host) else f'raises {_named(side)}' for side in (theirs, ours)]
+    if not differs:
+        TALLY.decided(case)
+        return
+    nova, numaplace = (word or 'counts it' for word in words)
+    kind = 'nova-counts' if isinstance(theirs, Host) else 'nova-raises'
+    TALLY.decided(case, kind, f'Nova {nova}, numaplace {numaplace}')
+
+
+def _usage(cell: HostCell) -> tuple[Any, ...]:
+    return cell.pinned_cpus, cell.cpu_usage, cell.memory_usage_mib, cell.pages
+
+
+def _counted(cell: HostCell) -> str:
+    pages = ''.join(f', {pages.used} of {units.size(pages.size_kib)}' for pages in cell.pages)
+    return (
+        f'counts in host cell {cell.id} CPUs {cpuset.text(cell.pinned_cpus) or "none"}, {cell.cpu_usage} shared vCPUs, '
+        f'{cell.memory_usage_mib} MiB{pages}'
+    )
