@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The devstack plugin: what its phases leave in nova.conf and of the services, and what they take back."""
 
+import configparser
 import os
 import subprocess
 
@@ -59,6 +60,12 @@ def test_the_compute_service_starts_with_the_launcher_from_the_first_time(machin
         machine.command('n-cpu')
     )
     assert ['systemctl daemon-reload', 'systemctl start devstack@n-cpu.service'] == machine.calls[-2:]
+
+
+def test_the_launcher_is_a_program_of_the_package():
+    setup = configparser.ConfigParser()
+    setup.read(devstack.SOURCE / 'setup.cfg', 'utf-8')
+    assert 'numaplace-nova-compute = ' in setup['options.entry_points']['console_scripts']
 
 
 def test_every_fake_compute_keeps_its_own_configuration(machine):

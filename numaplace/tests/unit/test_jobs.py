@@ -40,7 +40,15 @@ def _ini(name):
 
 
 def _environments(job):
-    return re.split(r',\s*', job.get('vars', {}).get('tox_envlist', ''))
+    """Return what a job lets tox run; a job without a word on it does as the one it builds on."""
+    jobs = _jobs()
+    while 'tox_envlist' not in job.get('vars', {}):
+        job = jobs[job['parent']]
+    return re.split(r',\s*', job['vars']['tox_envlist'])
+
+
+def _run_jobs():
+    return {name: job for name, job in _jobs().items() if not job.get('abstract')}
 
 
 def _playbooks(job):
@@ -58,7 +66,7 @@ def test_there_are_jobs_and_one_project_and_nothing_else():
 def test_a_job_says_what_it_does_and_builds_on_one_that_exists():
     for name, job in _jobs().items():
         assert name.startswith('numaplace-')
-        assert job['description'].endswith('.')
+        assert job['description'].rstrip().endswith('.')
         assert job['parent'] in PARENTS | _jobs().keys()
 
 
@@ -76,13 +84,19 @@ def test_a_playbook_is_a_list_of_plays_that_do_something():
 
 def test_a_job_runs_environments_that_tox_has():
     known = {section.removeprefix('testenv:') for section in _ini('tox.ini').sections()}
-    for name, job in _jobs().items():
-        if not job.get('abstract'):
-            assert set(_environments(job)) <= known, name
+    for name, job in _run_jobs().items():
+        assert set(_environments(job)) <= known, name
+
+
+def test_what_jobs_name_of_the_tree_on_their_nodes_exists():
+    texts = [path.read_text('utf-8') for path in (ZUUL, *(SOURCE / 'playbooks').rglob('*.yaml'))]
+    named = {path for text in texts for path in re.findall(r"(?:/opt/stack|}})/numaplace/([^\s'\"]+)", text)}
+    assert named
+    assert all((SOURCE / path).is_file() for path in named), named
 
 
 def test_every_environment_that_tox_runs_is_run_by_a_job():
-    run = {environment for job in _jobs().values() for environment in _environments(job)} | {'py3'}
+    run = {environment for job in _run_jobs().values() for environment in _environments(job)} | {'py3'}
     assert set(re.split(r',\s*|\s+', _ini('tox.ini')['tox']['env_list'].strip())) <= run
 
 
@@ -98,7 +112,7 @@ def test_what_is_checked_is_what_guards_the_gate_and_is_all_there_is():
     assert {'check', 'gate'} == pipelines.keys()
     assert pipelines['check'] == pipelines['gate']
     run = {job for job in pipelines['gate'] if not PYTHONS.fullmatch(job)}
-    assert run == {name for name, job in _jobs().items() if not job.get('abstract')}
+    assert run == _run_jobs().keys()
 
 
 def test_every_shell_script_is_linted():
