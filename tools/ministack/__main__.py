@@ -10,7 +10,7 @@ from pathlib import Path
 
 from ministack import hosts, processes
 from ministack.processes import StackError
-from ministack.stack import CLOUD, COMPUTE, Stack
+from ministack.stack import CLOUD, Stack
 
 
 def main() -> int:
@@ -39,10 +39,10 @@ def _parser() -> argparse.ArgumentParser:
     up.set_defaults(command=_up)
     status = commands.add_parser('status', help='tell which processes run')
     status.set_defaults(command=_status)
-    restart = commands.add_parser('restart', help='stop a service of Nova and start it again')
+    restart = commands.add_parser('restart', help='stop services of Nova and start them again')
     restart.add_argument('--config-file', type=Path, action='append', default=[], help='a further nova.conf')
-    restart.add_argument('--program', help=f'what runs on a host (default: {COMPUTE})')
-    restart.add_argument('name', metavar='SERVICE', help='nova-scheduler, nova-conductor or a host')
+    restart.add_argument('--plain', action='store_true', help='without numaplace')
+    restart.add_argument('names', nargs='+', metavar='SERVICE', help='nova-scheduler, nova-conductor or a host')
     restart.set_defaults(command=_restart)
     down = commands.add_parser('down', help='stop everything and leave nothing behind')
     down.set_defaults(command=_down)
@@ -67,7 +67,7 @@ def _status(arguments: argparse.Namespace) -> None:
 
 def _restart(arguments: argparse.Namespace) -> None:
     stack = Stack.load(arguments.state)
-    stack.restart(arguments.name, config=arguments.config_file, program=arguments.program)
+    stack.restart(*arguments.names, config=arguments.config_file, plain=arguments.plain)
 
 
 def _down(arguments: argparse.Namespace) -> None:

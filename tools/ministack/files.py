@@ -20,7 +20,7 @@ def write(etc: Path, values: Mapping[str, str], hosts: Iterable[ComputeHost]) ->
 
     :param values: what the templates have a name for: the state directory, URLs and ports
     """
-    for name in ('nova.conf', 'control.conf', 'placement.conf', 'clouds.yaml'):
+    for name in ('nova.conf', 'control.conf', 'numaplace.conf', 'placement.conf', 'clouds.yaml'):
         (etc / name).write_text(_fill(name, values), 'utf-8')
     for host in hosts:
         own = {name: str(getattr(host, name)) for name in host.__slots__}

@@ -20,12 +20,10 @@ from pathlib import Path
 from ministack import files, hosts, processes, stores
 from ministack.processes import Process, StackError
 
-__all__ = ['CLOUD', 'COMPUTE', 'Stack']
+__all__ = ['CLOUD', 'Stack']
 
 #: The name of the stack in its clouds.yaml.
 CLOUD = 'ministack'
-#: The program that runs on the hosts if no other is asked for.
-COMPUTE = 'numaplace-nova-compute'
 
 _WEB = {'neighbours': 'ministack.neighbours', 'placement': 'placement.wsgi.api', 'api': 'nova.wsgi.osapi_compute'}
 _STATE = 'stack.json'
@@ -87,18 +85,19 @@ class Stack:
         self._stop_all()
         shutil.rmtree(self.state)
 
-    def restart(self, name: str, *, config: Sequence[Path] = (), program: str | None = None) -> None:
-        """Stop a service of Nova, start it again and wait for it.
+    def restart(self, *names: str, config: Sequence[Path] = (), plain: bool = False) -> None:
+        """Stop services of Nova, start them again and wait for them.
 
-        :param name: ``nova-scheduler``, ``nova-conductor`` or a host
+        :param names: ``nova-scheduler``, ``nova-conductor`` and hosts
         :param config: further configuration files, which override what the others say
-        :param program: for a host, another program than numaplace's launcher: ``nova-compute``
+        :param plain: start them as Nova is without numaplace
         :raises: :class:`StackError`
         """
-        if name not in (*self.hosts, 'nova-conductor', 'nova-scheduler'):
-            raise StackError(f'{name!r} cannot be restarted: it is no host and no service of Nova with a queue')
-        processes.stop([self.services[name]])
-        self._wait_for_queue(name, self._start_nova(name, config, program or COMPUTE))
+        for name in names:
+            if name not in (*self.hosts, 'nova-conductor', 'nova-scheduler'):
+                raise StackError(f'{name!r} cannot be restarted: it is no host and no service of Nova with a queue')
+        processes.stop([self.services[name] for name in names])
+        self._start_queued(*names, config=config, plain=plain)
 
     def log(self, name: str) -> Path:
         """Return the log of a service, which goes on over restarts."""
@@ -161,31 +160,33 @@ class Stack:
 
     def _manage(self, *words: str) -> None:
         """Run a command of nova-manage to its end."""
-        command = _program('nova-manage', *self._config_files('control'), *words)
+        command = _program('nova-manage', *self._config_files('nova', 'control'), *words)
         with self.log('nova-manage').open('ab') as log:
             done = subprocess.run(command, stdout=log, stderr=log, env=self._environment(), check=False)
         if done.returncode:
             raise StackError(f'nova-manage {" ".join(words)} failed:\n{processes.tail(self.log("nova-manage"))}')
 
-    def _start_queued(self, *names: str) -> None:
-        started = {name: self._start_nova(name, (), COMPUTE) for name in names}
-        for name, position in started.items():
-            self._wait_for_queue(name, position)
+    def _start_queued(self, *names: str, config: Sequence[Path] = (), plain: bool = False) -> None:
+        """Start services and wait until their queues are there."""
+        more = [word for file in config for word in ('--config-file', str(file))]
+        sizes = {name: self.log(name).stat().st_size if self.log(name).exists() else 0 for name in names}
+        for name in names:
+            self._start(name, [*self._command(name, plain), *more])
+        for name, size in sizes.items():
+            self._wait_for_queue(name, size)
+
+    def _command(self, name: str, plain: bool) -> list[str]:
+        """Return the command line of a service of Nova that has a queue."""
+        if name in self.hosts:
+            program = 'nova-compute' if plain else 'numaplace-nova-compute'
+            return [sys.executable, '-m', 'ministack.compute', program, *self._config_files('nova', name)]
+        if name == 'nova-scheduler' and not plain:
+            return _program(name, *self._config_files('nova', 'control', 'numaplace'))
+        return _program(name, *self._config_files('nova', 'control'))
 
     def _start_web(self, name: str, descriptor: int) -> None:
         command = [sys.executable, '-m', 'ministack.serve', _WEB[name], str(descriptor)]
         self._start(name, command, pass_fds=[descriptor])
-
-    def _start_nova(self, name: str, config: Sequence[Path], program: str) -> int:
-        """Start a service and return the size that its log had before."""
-        more = [word for file in config for word in ('--config-file', str(file))]
-        if name in self.hosts:
-            command = [sys.executable, '-m', 'ministack.compute', program, *self._config_files(name), *more]
-        else:
-            command = _program(name, *self._config_files('control'), *more)
-        size = self.log(name).stat().st_size if self.log(name).exists() else 0
-        self._start(name, command)
-        return size
 
     def _start(self, name: str, command: Sequence[str], pass_fds: Sequence[int] = ()) -> None:
         log, env = self.log(name), self._environment()
@@ -207,8 +208,8 @@ class Stack:
         processes.stop(self.services.values())
         stores.drop(self.server, self.token)
 
-    def _config_files(self, name: str) -> list[str]:
-        return ['--config-file', str(self._etc / 'nova.conf'), '--config-file', str(self._etc / f'{name}.conf')]
+    def _config_files(self, *names: str) -> list[str]:
+        return [word for name in names for word in ('--config-file', str(self._etc / f'{name}.conf'))]
 
     def _environment(self) -> dict[str, str]:
         paths = [str(Path(__file__).parents[1]), os.environ.get('PYTHONPATH', '')]
