@@ -4,6 +4,8 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
+from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
 from numaplace import cpuset, exception, explain, units
@@ -22,6 +24,8 @@ __all__ = ['CreateServer', 'DeleteServer', 'DumpxmlServer', 'ListServer', 'ShowS
 
 #: Where the name of an image is kept among its properties.
 _IMAGE_NAME = 'image_name'
+#: Most servers of one request.
+_MOST_SERVERS = 10_000
 
 
 def _guest(conf: cfg.ConfigOpts, flavor: FlavorRecord, image_properties: dict[str, str]) -> Guest:
@@ -51,6 +55,7 @@ class CreateServer(base.ShowOf):
         'numaplace server create --flavor m1.numa cirros2',
         'numaplace server create --flavor m1.tiny --image-property hw_numa_nodes=2 cirros3',
         'numaplace server create --flavor m1.pinned --host compute1 db1',
+        'numaplace server create --flavor m1.numa --min 2 --max 5 web',
     )
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
@@ -68,10 +73,22 @@ class CreateServer(base.ShowOf):
         )
         parser.add_argument('--availability-zone', metavar='ZONE', help='Only hosts of this zone.')
         parser.add_argument('--host', metavar='HOST', help='Only this host.')
+        parser.add_argument(
+            '--min',
+            type=names.whole(1, _MOST_SERVERS),
+            metavar='NUMBER',
+            help='How many servers have to fit (default: 1); if fewer do, none of them stays.',
+        )
+        parser.add_argument(
+            '--max',
+            type=names.whole(1, _MOST_SERVERS),
+            metavar='NUMBER',
+            help='How many servers to place (default: --min); if several, they are called NAME-1, NAME-2, and so on.',
+        )
         return parser
 
     def take_action(self, parsed_args: argparse.Namespace) -> tuple[tuple[str, ...], tuple[Any, ...]]:
-        """Choose a host, claim it, and show the server.
+        """Choose a host for each server, claim it, and show the server, or all of several.
 
         :raises: :class:`~numaplace.exception.NoValidHost` where no host takes it,
             :class:`~numaplace.exception.NotFound` for an unknown flavor or host,
@@ -80,21 +97,53 @@ class CreateServer(base.ShowOf):
         from numaplace.scheduler import filters, select
 
         name = names.name('server', parsed_args.name)
+        at_least = parsed_args.min or 1
+        called = _called(name, at_least, parsed_args.max or at_least)
         image_properties = names.pairs('--image-property', parsed_args.image_property)
         if parsed_args.image is not None:
             image_properties[_IMAGE_NAME] = names.name('image', parsed_args.image)
         policy, strategy = select.Policy.of(self.conf), select.strategy(self.conf)
         with self.open_database() as database:
             flavor = _find_flavor(database, parsed_args.flavor)
-            wanted = _request(self.conf, name, flavor, image_properties, parsed_args.availability_zone)
-            request = filters.Request(wanted, strategy=strategy)
-            answer = select.select(database, request, policy, host=parsed_args.host)
+            requests = [
+                filters.Request(
+                    _request(self.conf, each, flavor, image_properties, parsed_args.availability_zone),
+                    strategy=strategy,
+                )
+                for each in called
+            ]
+            answer = select.select_many(database, requests, policy, at_least=at_least, host=parsed_args.host)
             if isinstance(answer, select.NoHost):
                 raise _refuse(name, answer)
-            # A guest whose XML cannot be written must not keep its claim.
-            with answer.claim as claim:
-                _xml(self.conf, database, claim.instance)
-            return _details(claim.instance)
+            with ExitStack() as undo:
+                # Guests whose XML cannot be written must not keep their claims.
+                servers = [undo.enter_context(selection.claim).instance for selection in answer.found]
+                for server in servers:
+                    _xml(self.conf, database, server)
+        if answer.missing is not None:
+            self.app.warn(f'{len(servers)} of {len(called)} servers were placed: no host takes one more')
+        return _details(servers[0]) if len(called) == 1 else _several(servers)
+
+
+def _called(name: str, at_least: int, at_most: int) -> list[str]:
+    """Return what all servers of a request are called.
+
+    :raises: :class:`~numaplace.exception.Invalid` if more have to fit than are asked for
+    """
+    if at_least > at_most:
+        raise exception.Invalid(f'--min {at_least}: more than --max {at_most}')
+    return [name] if at_most == 1 else [f'{name}-{number}' for number in range(1, at_most + 1)]
+
+
+def _several(servers: Sequence[InstanceRecord]) -> tuple[tuple[str, ...], tuple[Any, ...]]:
+    plain = [
+        {'id': server.uuid, 'name': server.name, 'instance_name': server.domain_name, 'host': server.host}
+        for server in servers
+    ]
+    words = [
+        f'{names.shorten(server.name)} ({server.domain_name}) on {names.shorten(server.host)}' for server in servers
+    ]
+    return ('servers',), (base.Written(plain, '\n'.join(words)),)
 
 
 def _request(

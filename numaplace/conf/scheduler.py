@@ -13,7 +13,8 @@ OPTIONS: list[cfg.Opt] = [
         type=types.Integer(1),
         default=3,
         help="""
-On how many hosts, best first, a guest is tried when others are faster at taking what it needs.
+On how many hosts, best first, a guest is tried when others are faster at taking what it needs. After that all hosts
+are looked at anew.
 
 Form: a whole number from 1 on.
 """,

@@ -39,10 +39,10 @@ def retry(attempt: Callable[[], T]) -> T:
             return attempt()
         except exception.ConcurrentUpdate as error:
             races += 1
-            _pause(error, races, _RACE_PAUSE_S)
+            _pause(error, races, 0.0, _RACE_PAUSE_S)
         except exception.LostConnection as error:
             losses += 1
-            _pause(error, losses, _LOSS_PAUSE_S)
+            _pause(error, losses, 0.5, _LOSS_PAUSE_S)
 
 
 def repeated(read: Callable[P, T]) -> Callable[P, T]:
@@ -55,7 +55,8 @@ def repeated(read: Callable[P, T]) -> Callable[P, T]:
     return again
 
 
-def _pause(error: exception.NumaplaceException, number: int, longest_s: float) -> None:
+def _pause(error: exception.NumaplaceException, number: int, least: float, longest_s: float) -> None:
+    """Wait before the next attempt, or raise the fault again if there is none."""
     if number == ATTEMPTS:
         raise type(error)(f'{error}; given up after {ATTEMPTS} attempts') from error
-    time.sleep(random.uniform(0, min(longest_s * 2 ** (number - 1), _LONGEST_PAUSE_S)))  # noqa: S311 - no secret
+    time.sleep(random.uniform(least, 1) * min(longest_s * 2 ** (number - 1), _LONGEST_PAUSE_S))  # noqa: S311 - no secret

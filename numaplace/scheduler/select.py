@@ -1,11 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Find a host for a server and claim it: filter, weigh, claim, and on a lost claim the next host."""
+"""Find a host for a server and claim it: filter, weigh, claim, and on a lost claim the next host.
+
+Any number of schedulers may do so at once on one database. What one of them saw may be taken by another before it
+claims; then it goes on with the next host, and looks at all hosts anew. It says that no host takes the guest only of
+hosts as they were when nobody came between.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from numaplace import conf as configuration
 from numaplace import exception, fit, plugins
@@ -21,10 +27,12 @@ from numaplace.scheduler.weights import Weigher, order
 if TYPE_CHECKING:
     from oslo_config import cfg
 
-__all__ = ['CLAIM', 'NoHost', 'Policy', 'Rejection', 'Selection', 'select', 'strategy']
+__all__ = ['CLAIM', 'NoHost', 'Policy', 'Rejection', 'Selection', 'Selections', 'select', 'select_many', 'strategy']
 
 #: Stands for the filter where it was the claim that failed.
 CLAIM = 'claim'
+#: How often all hosts are looked at.
+LOOKS = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,12 +67,24 @@ class Selection:
 
 
 @dataclass(frozen=True, slots=True)
+class Selections:
+    """Hosts for several servers, and the claims on them.
+
+    :param found: one for each server that fits, in the order in which they were asked for
+    :param missing: why the next one did not; None where all did
+    """
+
+    found: tuple[Selection, ...]
+    missing: NoHost | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Policy:
     """How hosts are chosen.
 
     :param filters: names and filters, in their order
     :param weighers: weighers and their multipliers
-    :param max_attempts: number of hosts on which a claim is tried
+    :param max_attempts: number of hosts on which a claim is tried before all are looked at anew
     """
 
     filters: tuple[tuple[str, Filter], ...]
@@ -103,19 +123,57 @@ def strategy(conf: cfg.ConfigOpts) -> fit.Strategy:
 def select(database: Database, request: Request, policy: Policy, *, host: str | None = None) -> Selection | NoHost:
     """Find the best host for a server and claim it there.
 
-    Time is linear in the number of hosts, times one fit each.
+    Time is linear in the number of hosts, times one fit each, and once more each time that others took what was seen.
 
     :param host: the only host to consider, or None for all
-    :raises: :class:`~numaplace.exception.NotFound` if that host is unknown
+    :raises: :class:`~numaplace.exception.NotFound` if that host is unknown,
+        :class:`~numaplace.exception.ConcurrentUpdate` if others took what was seen LOOKS times
     """
-    hosts = [database.host(host)] if host is not None else database.hosts()
-    admitted, rejections = _filter(hosts, request, policy.filters)
-    for candidate in order(admitted, policy.weighers)[: policy.max_attempts]:
-        claim = _claim(database, request, candidate)
-        if isinstance(claim, claims.Claim):
-            return Selection(candidate.name, claim, tuple(rejections))
-        rejections.append(Rejection(candidate.name, CLAIM, claim))
-    return NoHost(tuple(sorted(rejections, key=lambda rejection: rejection.host)))
+    for _ in range(LOOKS):
+        hosts = [database.host(host)] if host is not None else database.hosts()
+        admitted, rejections = _filter(hosts, request, policy.filters)
+        lost = []
+        for candidate in order(admitted, policy.weighers)[: policy.max_attempts]:
+            claim = _claim(database, request, candidate)
+            if isinstance(claim, claims.Claim):
+                return Selection(candidate.name, claim, tuple(rejections))
+            if isinstance(claim, exception.NumaplaceException):
+                claim = Refusal.of(Reason('claim.lost', subject=str(claim)))
+                lost.append(candidate.name)
+            rejections.append(Rejection(candidate.name, CLAIM, claim))
+        if not lost:
+            return NoHost(tuple(sorted(rejections, key=lambda rejection: rejection.host)))
+    raise exception.ConcurrentUpdate(
+        f'server {request.instance.name!r}: others were faster on each host that had room, {LOOKS} times; '
+        f'the last were {", ".join(map(repr, lost))}: try again'
+    )
+
+
+def select_many(
+    database: Database, requests: Sequence[Request], policy: Policy, *, at_least: int, host: str | None = None
+) -> Selections | NoHost:
+    """Find hosts for several servers, one after the other, until one fits nowhere.
+
+    Each server is a claim of its own. Whatever ends the call gives back all claims that it made; a process that is
+    killed leaves those that it made, each of them whole.
+
+    :param at_least: how many have to fit; if fewer do, none keeps its place
+    :raises: as :func:`select`
+    """
+    found: list[Selection] = []
+    with ExitStack() as undo:
+        for request in requests:
+            answer = select(database, request, policy, host=host)
+            if not isinstance(answer, NoHost):
+                undo.callback(answer.claim.abort)
+                found.append(answer)
+            elif len(found) < at_least:
+                return answer
+            else:
+                undo.pop_all()
+                return Selections(tuple(found), answer)
+        undo.pop_all()
+    return Selections(tuple(found))
 
 
 def _filter(
@@ -133,16 +191,19 @@ def _filter(
     return admitted, rejections
 
 
-def _claim(database: Database, request: Request, host: HostRecord) -> claims.Claim | Refusal:
+def _claim(
+    database: Database, request: Request, host: HostRecord
+) -> claims.Claim | Refusal | exception.ConcurrentUpdate | exception.NotFound:
+    """Return the claim, why the host does not take the guest, or by which fault it was lost to others."""
+    wanted: dict[str, Any] = {
+        'limits': limits(host),
+        'networks': request.networks,
+        'strategy': request.strategy,
+    }
     try:
-        return claims.instance_claim(
-            database,
-            request.instance,
-            host.name,
-            limits=limits(host),
-            networks=request.networks,
-            strategy=request.strategy,
-        )
+        claim = claims.instance_claim(database, request.instance, host.name, **wanted)
     except (exception.ConcurrentUpdate, exception.NotFound) as error:
-        # Others were faster, or the host is gone since it was read: another one may still do.
-        return Refusal.of(Reason('claim.lost', subject=str(error)))
+        return error
+    if isinstance(claim, Refusal) and fit.place(host.host, request.instance.guest, **wanted):
+        return exception.ConcurrentUpdate(f'host {host.name!r} had room, which another server took')
+    return claim

@@ -41,3 +41,32 @@ def test_another_fault_is_not_repeated():
     with pytest.raises(exception.NotFound):
         retry(attempt)
     assert attempt.calls == 1
+
+
+def test_lost_races_and_lost_connections_count_apart(monkeypatch):
+    monkeypatch.setattr('numaplace.db.retry._RACE_PAUSE_S', 0)
+    monkeypatch.setattr('numaplace.db.retry._LOSS_PAUSE_S', 0)
+    errors = [kind for _ in range(ATTEMPTS - 1) for kind in (exception.ConcurrentUpdate, exception.LostConnection)]
+
+    def attempt():
+        if errors:
+            raise errors.pop()('lost')
+        return 'done'
+
+    assert 'done' == retry(attempt)
+
+
+def test_the_pauses_for_a_server_that_is_away_add_up_to_a_restart(monkeypatch):
+    """Nine to eighteen seconds."""
+    pauses = []
+    monkeypatch.setattr('time.sleep', pauses.append)
+    with pytest.raises(exception.LostConnection, match=f'given up after {ATTEMPTS} attempts'):
+        retry(Lost(1000, exception.LostConnection))
+    assert 9 <= sum(pauses) <= 18
+
+
+def test_what_may_have_happened_is_not_repeated():
+    attempt = Lost(1, exception.UnknownOutcome)
+    with pytest.raises(exception.UnknownOutcome):
+        retry(attempt)
+    assert 1 == attempt.calls

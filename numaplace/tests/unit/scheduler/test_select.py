@@ -4,7 +4,9 @@
 import pytest
 
 from numaplace import conf, exception, fit
+from numaplace.compute import claims
 from numaplace.db import api
+from numaplace.model import PAGES_ANY
 from numaplace.scheduler import select
 from numaplace.scheduler.filters import Filter, Request
 from numaplace.tests import samples
@@ -105,6 +107,80 @@ def test_a_host_that_vanishes_is_followed_by_the_next(database, policy):
     answer = select.select(database, request(), select.Policy((('Deleting', Deleting()),), policy.weighers, 3))
     assert 'middle' == answer.host
     assert ['claim.lost'] == [reason.code for each in answer.rejections for reason in each.refusal.reasons]
+
+
+def test_hosts_are_looked_at_anew_after_a_lost_claim(database, tmp_path):
+    """The one host that is left is not among the best that one look tries."""
+    policy = select.Policy.of(load(tmp_path, '[scheduler]\nmax_attempts = 1'))
+    rival = Rival(database, ('big', 'middle'))
+    racing = select.Policy((('Rival', rival), *policy.filters), policy.weighers, 1)
+    assert 'small' == select.select(database, request(), racing).host
+
+
+def test_what_is_lost_again_and_again_is_no_want_of_hosts(database, policy, monkeypatch):
+    """A rival takes the host after each look, and gives it back before the next: the caller is told to try again."""
+    read, looks = database.host, []
+
+    def look(name):
+        looks.append(name)
+        for server in database.instances():
+            claims.release(database, server.uuid)
+        return read(name)
+
+    monkeypatch.setattr(database, 'host', look)
+    with pytest.raises(
+        exception.ConcurrentUpdate, match=r"'guest1': others were faster .* 'small': try again"
+    ) as caught:
+        select.select(database, request(), racing(policy, database, 'small'), host='small')
+    assert '\n' not in str(caught.value)
+    assert ['small'] * select.LOOKS == looks
+
+
+def test_several_servers_each_have_a_claim(database, policy):
+    asked = [Request(samples.instance_request(samples.guest(vcpus=8), f'guest{number}')) for number in range(5)]
+    answer = select.select_many(database, asked, policy, at_least=5)
+    assert ['guest0', 'guest1', 'guest2', 'guest3', 'guest4'] == [each.claim.instance.name for each in answer.found]
+    assert answer.missing is None
+    assert 5 == len({(server.host, server.placement.cells[0].host_cell) for server in database.instances()})
+
+
+def test_of_several_servers_as_many_are_placed_as_fit(database, policy):
+    asked = [Request(samples.instance_request(samples.guest(vcpus=8), f'guest{number}')) for number in range(8)]
+    answer = select.select_many(database, asked, policy, at_least=6)
+    assert 6 == len(answer.found) == len(database.instances())
+    assert ['big', 'middle', 'small'] == [each.host for each in answer.missing.rejections]
+
+
+def test_if_fewer_fit_than_are_needed_none_keeps_its_place(database, policy):
+    before = [record.host for record in database.hosts()]
+    asked = [Request(samples.instance_request(samples.guest(vcpus=8), f'guest{number}')) for number in range(8)]
+    answer = select.select_many(database, asked, policy, at_least=7)
+    assert not answer
+    assert ['big', 'middle', 'small'] == [each.host for each in answer.rejections]
+    assert [] == database.instances()
+    assert before == [record.host for record in database.hosts()]
+
+
+def test_what_ends_the_placing_of_several_gives_all_back(database, policy):
+    class Stopping(Filter):
+        def admit(self, host, request):
+            if request.instance.name == 'guest1':
+                raise KeyboardInterrupt
+            return True
+
+    asked = [Request(samples.instance_request(samples.guest(), f'guest{number}')) for number in range(2)]
+    stopping = select.Policy((('Stopping', Stopping()),), policy.weighers, 3)
+    with pytest.raises(KeyboardInterrupt):
+        select.select_many(database, asked, stopping, at_least=1)
+    assert [] == database.instances()
+
+
+def test_each_of_several_is_placed_by_its_own_request(database, policy):
+    """The page size that one was given binds no other: small pages follow where the large ones are used up."""
+    guest = samples.guest(memory_mib=2560, pagesize_kib=PAGES_ANY)
+    asked = [Request(samples.instance_request(guest, f'guest{number}')) for number in range(4)]
+    answer = select.select_many(database, asked, policy, at_least=4, host='big')
+    assert [2048, 2048, 4, 4] == [each.claim.instance.placement.cells[0].pagesize_kib for each in answer.found]
 
 
 def test_a_claim_whose_body_fails_gives_all_back(database, policy):
