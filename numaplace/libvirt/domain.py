@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from lxml import etree
 
 from numaplace import cpuset, exception
-from numaplace.libvirt import xmltext
+from numaplace.libvirt import pinning, xmltext
 from numaplace.libvirt.xmltext import element
-from numaplace.model import ISOLATE, SHARE, CellPlacement, CpuTopology, Host, Placement
+from numaplace.model import CellPlacement, CpuTopology, Host, Placement
 from numaplace.units import KIB_PER_MIB
 
 __all__ = ['write']
@@ -53,16 +53,10 @@ class _Domain:
         return self.placement.cells
 
     @property
-    def configured_shared_cpus(self) -> int:
-        """``cpu_shared_set``; 0 without it: then all CPUs, or those of ``vcpu_pin_set``, are in both sets."""
-        shared = self.host.shared_cpus
-        return shared if shared != self.host.dedicated_cpus else 0
-
-    @property
     def floating_cpus(self) -> int:
         """Where a guest without cells may run; 0 if that is everywhere."""
         shared, online = self.host.shared_cpus, self.host.online_cpus
-        return shared if shared != online and online else self.configured_shared_cpus
+        return shared if shared != online and online else pinning.configured_shared_cpus(self.host)
 
 
 def write(
@@ -160,43 +154,10 @@ def _vcpu(domain: _Domain) -> etree._Element:
 def _cputune(domain: _Domain) -> etree._Element | None:
     if not domain.cells:
         return None
-    pins = _pins(domain)
+    pins = pinning.vcpu_cpus(domain.placement, domain.host)
     vcpupins = (element('vcpupin', {'vcpu': str(vcpu), 'cpuset': cpuset.text(cpus)}) for vcpu, cpus in pins.items())
-    emulatorpin = element('emulatorpin', {'cpuset': cpuset.text(_emulator_cpus(domain, pins))})
+    emulatorpin = element('emulatorpin', {'cpuset': cpuset.text(pinning.emulator_cpus(domain.placement, domain.host))})
     return element('cputune', None, *vcpupins, emulatorpin)
-
-
-def _pins(domain: _Domain) -> dict[int, int]:
-    """Return the CPUs that each vCPU may run on, by vCPU."""
-    pins: dict[int, int] = {}
-    for placed in domain.cells:
-        shared_cpus = domain.host.cell(placed.host_cell).shape.shared_cpus
-        for vcpu in cpuset.ids(placed.guest_cell.shared_vcpus):
-            pins[vcpu] = shared_cpus
-        pins |= {vcpu: 1 << cpu for vcpu, cpu in placed.pins}
-        if loose := [vcpu for vcpu in cpuset.ids(placed.guest_cell.vcpus) if not pins.get(vcpu)]:
-            raise exception.InvalidConfiguration(
-                f'guest cell {placed.guest_cell.id}: there is no CPU for vCPU {loose[0]}: it is not pinned, and '
-                f'host cell {placed.host_cell} has the shared CPUs {cpuset.text(shared_cpus) or "(none)"}'
-            )
-    return dict(sorted(pins.items()))
-
-
-def _emulator_cpus(domain: _Domain, pins: dict[int, int]) -> int:
-    guest = domain.placement.guest
-    if guest.emulator_policy == ISOLATE:
-        reserved = 0
-        for placed in domain.cells:
-            reserved |= placed.emulator_cpus
-        if reserved:
-            return reserved
-    if guest.emulator_policy == SHARE and domain.configured_shared_cpus:
-        return domain.configured_shared_cpus
-    ordinary = [cpus for vcpu, cpus in pins.items() if not guest.realtime_vcpus >> vcpu & 1]
-    union = 0
-    for cpus in ordinary or pins.values():
-        union |= cpus
-    return union
 
 
 def _numatune(domain: _Domain) -> etree._Element | None:

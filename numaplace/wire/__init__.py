@@ -5,7 +5,14 @@ A source is a primitive (the dict that the JSON of a column holds) or any object
 a target makes dicts or objects of classes that are passed in. Field names, versions and JSON are Nova 34's.
 """
 
-from numaplace.wire.moves import Context, read_context, write_context
+from numaplace.wire.moves import (
+    Context,
+    LiveMigrateNumaInfo,
+    read_context,
+    read_live_migrate_numa_info,
+    write_context,
+    write_live_migrate_numa_info,
+)
 from numaplace.wire.reading import read_guest, read_host, read_limits, read_placement
 from numaplace.wire.table import SPECS, Field, Spec, dumps, loads, primitive
 from numaplace.wire.writing import JSON, Target, write_guest, write_host, write_limits, write_placement
@@ -15,6 +22,7 @@ __all__ = [
     'SPECS',
     'Context',
     'Field',
+    'LiveMigrateNumaInfo',
     'Spec',
     'Target',
     'dumps',
@@ -24,10 +32,12 @@ __all__ = [
     'read_guest',
     'read_host',
     'read_limits',
+    'read_live_migrate_numa_info',
     'read_placement',
     'write_context',
     'write_guest',
     'write_host',
     'write_limits',
+    'write_live_migrate_numa_info',
     'write_placement',
 ]

@@ -6,12 +6,20 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from numaplace import cpuset
 from numaplace.model import Host, Placement
 from numaplace.wire.reading import placement_of
 from numaplace.wire.table import open_object
 from numaplace.wire.writing import JSON, Target, write_placement
 
-__all__ = ['Context', 'read_context', 'write_context']
+__all__ = [
+    'Context',
+    'LiveMigrateNumaInfo',
+    'read_context',
+    'read_live_migrate_numa_info',
+    'write_context',
+    'write_live_migrate_numa_info',
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,3 +59,49 @@ def write_context(context: Context, target: Target = JSON) -> Any:
         data[f'{side}_numa_topology'] = write_placement(placement, target) if placement else None
         data |= {f'{side}_{name}': None for name in ('pci_devices', 'pci_requests', 'resources')}
     return target.make('MigrationContext', data)
+
+
+@dataclass(frozen=True, slots=True)
+class LiveMigrateNumaInfo:
+    """The pins of a guest at the destination of a live migration; CPU sets are masks.
+
+    :param cpu_pins: ``(vCPU, CPUs)``
+    :param cell_pins: ``(guest cell, host cells)``
+    :param sched_vcpus: the realtime vCPUs
+    :param sched_priority: their priority; None where there are none
+    """
+
+    cpu_pins: tuple[tuple[int, int], ...]
+    cell_pins: tuple[tuple[int, int], ...]
+    emulator_pins: int
+    sched_vcpus: int = 0
+    sched_priority: int | None = None
+
+
+def write_live_migrate_numa_info(info: LiveMigrateNumaInfo | None, target: Target = JSON) -> Any:
+    """Write a LibvirtLiveMigrateNUMAInfo 1.0: fields that do not apply are left out, as Nova does it.
+
+    :param info: None for a guest that floats
+    """
+    data: dict[str, Any] = {}
+    if info is not None:
+        data['cpu_pins'] = _write_sets(info.cpu_pins, target)
+        data['cell_pins'] = _write_sets(info.cell_pins, target)
+        data['emulator_pins'] = target.collect(cpuset.ids(info.emulator_pins))
+        if info.sched_priority is not None:
+            data['sched_vcpus'] = target.collect(cpuset.ids(info.sched_vcpus))
+            data['sched_priority'] = info.sched_priority
+    return target.make('LibvirtLiveMigrateNUMAInfo', data)
+
+
+def _write_sets(pairs: tuple[tuple[int, int], ...], target: Target) -> dict[str, Any]:
+    return {str(key): target.collect(cpuset.ids(cpus)) for key, cpus in pairs}
+
+
+def read_live_migrate_numa_info(source: Any) -> LiveMigrateNumaInfo | None:
+    """Read a LibvirtLiveMigrateNUMAInfo; None is that of a guest that floats.
+
+    :raises: :class:`~numaplace.exception.InvalidObject`, :class:`~numaplace.exception.IncompatibleObjectVersion`
+    """
+    data = open_object(source, 'LibvirtLiveMigrateNUMAInfo')
+    return LiveMigrateNumaInfo(**data) if data['cpu_pins'] is not None else None

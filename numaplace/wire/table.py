@@ -138,6 +138,17 @@ SPECS: Mapping[str, Spec] = {
             'old_numa_topology': _optional(_object('InstanceNUMATopology')),
         },
     ),
+    'LibvirtLiveMigrateNUMAInfo': Spec(
+        '1.0',
+        0,
+        {
+            'cpu_pins': Field(values.sets, default=None),
+            'cell_pins': Field(values.sets, default=()),
+            'emulator_pins': Field(values.cpus, default=0),
+            'sched_vcpus': Field(values.cpus, default=0),
+            'sched_priority': Field(values.integer, default=None),
+        },
+    ),
 }
 
 #: The fields of each object as plain tuples: opening an object is where bulk reads spend their time.

@@ -9,7 +9,7 @@ from typing import Any
 
 from numaplace import cpuset
 
-__all__ = ['boolean', 'cores', 'cpus', 'integer', 'items', 'names', 'number', 'one_of', 'pins', 'string']
+__all__ = ['boolean', 'cores', 'cpus', 'integer', 'items', 'names', 'number', 'one_of', 'pins', 'sets', 'string']
 
 
 def integer(value: Any) -> int:
@@ -87,6 +87,16 @@ def pins(value: Any) -> tuple[tuple[int, int], ...]:
         return tuple(sorted((int(vcpu), integer(cpu)) for vcpu, cpu in value.items()))
     except ValueError:
         raise ValueError('an object of vCPU to CPU') from None
+
+
+def sets(value: Any) -> tuple[tuple[int, int], ...]:
+    """Read an object of number to CPU numbers into pairs of number and mask, by number."""
+    if not isinstance(value, Mapping):
+        raise ValueError('an object of number to CPU numbers')
+    try:
+        return tuple(sorted((int(key), cpus(found)) for key, found in value.items()))
+    except ValueError:
+        raise ValueError('an object of number to CPU numbers') from None
 
 
 def one_of(*known: str) -> Callable[[Any], str]:
