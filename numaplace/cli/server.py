@@ -141,7 +141,8 @@ def _several(servers: Sequence[InstanceRecord]) -> tuple[tuple[str, ...], tuple[
         for server in servers
     ]
     words = [
-        f'{names.shorten(server.name)} ({server.domain_name}) on {names.shorten(server.host)}' for server in servers
+        f'{names.shorten(server.name)} ({server.domain_name}) on {names.shorten(server.host or "")}'
+        for server in servers
     ]
     return ('servers',), (base.Written(plain, '\n'.join(words)),)
 
