@@ -217,6 +217,10 @@ class InvalidPartition(Invalid):
         self.part = part
 
 
+class InvalidDomain(Invalid):
+    """A document is no libvirt domain XML with a ``<vnuma>`` that can be expanded."""
+
+
 # --- hosts -----------------------------------------------------------------------
 
 
@@ -234,6 +238,10 @@ class InvalidCapabilities(Invalid):
 
 class UnreadableTopology(NumaplaceException):
     """The kernel's files do not say which NUMA cells, CPUs and memory this machine has."""
+
+
+class LibvirtError(NumaplaceException):
+    """Libvirt does not answer, or refuses what it is told; its own words follow."""
 
 
 # --- stored objects ----------------------------------------------------------------

@@ -19,10 +19,10 @@ if TYPE_CHECKING:
     from numaplace.libvirt.topology import HostFacts, Options
     from numaplace.model import Host, HostCell
 
-__all__ = ['DeleteHost', 'DiscoverHost', 'ImportHost', 'ListHost', 'ShowHost']
+__all__ = ['DeleteHost', 'DiscoverHost', 'ImportHost', 'ListHost', 'ShowHost', 'options']
 
 
-def _options(conf: cfg.ConfigOpts) -> Options:
+def options(conf: cfg.ConfigOpts) -> Options:
     """Return the operator's options for a host."""
     from numaplace import conf as configuration
     from numaplace.model import Networks
@@ -107,9 +107,9 @@ class DiscoverHost(_AddHost):
         name = names.name('host', socket.gethostname() if parsed_args.name is None else parsed_args.name)
         xml = connection.capabilities()
         if xml is None:
-            return self._add(name, sysfs.read(**_options(self.conf)), sysfs.facts())
+            return self._add(name, sysfs.read(**options(self.conf)), sysfs.facts())
         place = "this machine's libvirt"
-        host = capabilities.read(xml, place=place, **_options(self.conf))
+        host = capabilities.read(xml, place=place, **options(self.conf))
         return self._add(name, host, capabilities.facts(xml, place=place))
 
 
@@ -139,7 +139,7 @@ class ImportHost(_AddHost):
         name = names.name('host', parsed_args.name)
         place = parsed_args.capabilities
         xml = capabilities.load(place)
-        host = capabilities.read(xml, place=place, **_options(self.conf))
+        host = capabilities.read(xml, place=place, **options(self.conf))
         return self._add(name, host, capabilities.facts(xml, place=place))
 
 

@@ -9,7 +9,7 @@ from dataclasses import replace
 from types import TracebackType
 from typing import Self, TypeAlias, TypedDict, Unpack
 
-from numaplace import exception, fit
+from numaplace import exception, fit, partition
 from numaplace import request as requests
 from numaplace.compute import migration
 from numaplace.db import api
@@ -106,7 +106,7 @@ def instance_claim(
     """
 
     def place(record: HostRecord) -> Placement | Refusal:
-        return fit.place(record.host, request.guest, **terms)
+        return partition.place(record.host, request.guest, **terms)
 
     answer = retry(lambda: database.claim(request, host_name, place))
     if isinstance(answer, Refusal):
@@ -209,7 +209,7 @@ def unshelve_claim(
     def change(instance: InstanceRecord, hosts: Mapping[str, HostRecord]) -> InstanceRecord | Refusal:
         if instance.vm_state != SHELVED_OFFLOADED:
             raise migration.invalid_state(instance, 'unshelve', SHELVED_OFFLOADED.upper())
-        placement = fit.place(hosts[host_name].host, read(instance.flavor, instance.image_properties), **terms)
+        placement = partition.place(hosts[host_name].host, read(instance.flavor, instance.image_properties), **terms)
         if isinstance(placement, Refusal):
             return placement
         return replace(instance, host=host_name, placement=placement, vm_state=ACTIVE)
@@ -270,7 +270,7 @@ def _move_claim(
             raise exception.UnableToMigrateToSelf(
                 f'server {instance.name!r} ({instance.uuid}) is on {host_name!r} already'
             )
-        placement = fit.place(hosts[host_name].host, guest, **terms)
+        placement = partition.place(hosts[host_name].host, guest, **terms)
         if isinstance(placement, Refusal):
             return placement
         return migration.begin(instance, kind, Side(host_name, flavor, placement))

@@ -193,6 +193,11 @@ CODES: Mapping[str, Code] = {
         '',
         'Nova asks placement first, and each allocation that it offers on the host was taken away by another filter.',
     ),
+    'vnuma': Code(
+        'the guest cannot be divided over the host: {subject}',
+        '',
+        'Automatic vNUMA: the vCPUs and the memory do not divide over the host cells that the wish allows.',
+    ),
     'host.topology': Code(
         'the host tells no NUMA topology',
         '',

@@ -10,7 +10,9 @@ import shutil
 import subprocess
 import threading
 
-__all__ = ['capabilities']
+from numaplace import exception, explain
+
+__all__ = ['capabilities', 'define']
 
 LOG = logging.getLogger(__name__)
 
@@ -69,3 +71,34 @@ def _ask_virsh(uri: str, timeout_s: float) -> bytes | None:
         LOG.debug('virsh, %s: %s', uri, error)
         return None
     return done.stdout.strip() or None
+
+
+def define(xml: str, uri: str, *, timeout_s: float = 60.0) -> None:
+    """Define a domain, checked against libvirt's schema.
+
+    :param uri: connection to open
+    :raises: :class:`~numaplace.exception.LibvirtError`
+    """
+    _virsh(uri, 'define', '--validate', '/dev/stdin', text=xml, timeout_s=timeout_s)
+
+
+def _virsh(uri: str, *words: str, text: str, timeout_s: float) -> str:
+    """Run a command of virsh.
+
+    :raises: :class:`~numaplace.exception.LibvirtError` with the first line that virsh prints of an error
+    """
+    try:
+        done = subprocess.run(
+            ['virsh', '--quiet', '--connect', uri, *words],
+            input=text.encode(),
+            capture_output=True,
+            timeout=timeout_s,
+            env={**os.environ, 'LC_ALL': 'C'},
+            check=False,
+        )
+    except (OSError, subprocess.SubprocessError) as error:
+        raise exception.LibvirtError(f'virsh {words[0]} at {uri}: {explain.escape(str(error))}') from error
+    if done.returncode:
+        told = ' '.join(done.stderr.decode(errors='replace').split())
+        raise exception.LibvirtError(f'virsh {words[0]} at {uri}: {explain.escape(told) or "failed without a word"}')
+    return done.stdout.decode(errors='replace')

@@ -35,23 +35,25 @@ class Document:
     """An XML document and where it came from.
 
     :param place: name of the file or of the program that the document came from
+    :param kind: class of the faults in it
     """
 
     place: str
     root: etree._Element
+    kind: type[exception.Invalid] = exception.InvalidCapabilities
 
-    def fault(self, element: etree._Element, text: str, attribute: str | None = None) -> exception.InvalidCapabilities:
+    def fault(self, element: etree._Element, text: str, attribute: str | None = None) -> exception.Invalid:
         """Return the fault that something is wrong at an element or at one of its attributes."""
         path = element.getroottree().getpath(element)
         if attribute is not None:
             path += f'/@{attribute}'
-        return exception.InvalidCapabilities(f'{self.place}: line {element.sourceline}, {path}: {text}')
+        return self.kind(f'{self.place}: line {element.sourceline}, {path}: {text}')
 
     def whole(self, element: etree._Element, attribute: str | None, what: str, maximum: int | None = None) -> int:
         """Return a whole number from an attribute, or from the text where `attribute` is None.
 
         :param what: the noun for the error, such as ``CPU number``
-        :raises: :class:`~numaplace.exception.InvalidCapabilities` if it is missing, no number or above `maximum`
+        :raises: :meth:`fault` if it is missing, no number or above `maximum`
         """
         value = element.text if attribute is None else element.get(attribute)
         expected = f'expected a whole number{"" if maximum is None else f" from 0 to {maximum}"}'
@@ -65,7 +67,7 @@ class Document:
     def octets(self, element: etree._Element, attribute: str | None, what: str) -> int:
         """Return a size in bytes; KiB where the element's ``unit`` does not say otherwise.
 
-        :raises: :class:`~numaplace.exception.InvalidCapabilities` if it is no number, or the unit is unknown
+        :raises: :meth:`fault` if it is no number, or the unit is unknown
         """
         unit = element.get('unit', 'KiB')
         if unit.lower() not in _OCTETS:
@@ -75,25 +77,30 @@ class Document:
         return self.whole(element, attribute, what) * _OCTETS[unit.lower()]
 
 
-def parse(xml: bytes, place: str, root: str, source: str) -> Document:
+def parse(
+    xml: bytes,
+    place: str,
+    root: str,
+    source: str,
+    kind: type[exception.Invalid] = exception.InvalidCapabilities,
+) -> Document:
     """Parse a document that has no DTD.
 
     :param root: name that the root element must have
     :param source: what prints such a document, for the errors
-    :raises: :class:`~numaplace.exception.InvalidCapabilities` if it is not well-formed, has a DTD or another root
+    :param kind: class of the faults
+    :raises: `kind` if it is not well-formed, has a DTD or another root
     """
     parser = etree.XMLParser(resolve_entities=False, load_dtd=False, no_network=True, huge_tree=False)
     try:
         element = etree.fromstring(xml, parser)
     except (etree.XMLSyntaxError, LookupError) as error:
         reason = ' '.join((getattr(error, 'msg', None) or str(error)).split())
-        raise exception.InvalidCapabilities(f'{place}: no XML: {reason[:200]}; expected {source}') from error
+        raise kind(f'{place}: no XML: {reason[:200]}; expected {source}') from error
     if element.getroottree().docinfo.internalDTD is not None:
-        raise exception.InvalidCapabilities(
-            f'{place}: the document has a DTD (<!DOCTYPE>), which is refused; expected {source}'
-        )
+        raise kind(f'{place}: the document has a DTD (<!DOCTYPE>), which is refused; expected {source}')
     if element.tag != root:
-        raise exception.InvalidCapabilities(
+        raise kind(
             f'{place}: line {element.sourceline}: the root is {show(str(element.tag))}: expected <{root}>, {source}'
         )
-    return Document(place, element)
+    return Document(place, element, kind)

@@ -3,7 +3,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+
+from numaplace import exception
 
 __all__ = [
     'AUTO_MODE',
@@ -52,3 +55,38 @@ class Wish:
     keep: int = 1
     tier_mib: int = 0
     pagesize_kib: int | None = None
+
+    def check(self, memory_mib: int) -> None:
+        """Check what can be told without a host.
+
+        :param memory_mib: memory of the guest
+        :raises: :class:`~numaplace.exception.InvalidPartition`
+        """
+        if self.mode not in MODES:
+            raise exception.InvalidPartition(f'mode {self.mode!r}: expected {_either(MODES)}', 'mode')
+        if self.distribution not in DISTRIBUTIONS:
+            raise exception.InvalidPartition(
+                f'distribution {self.distribution!r}: expected {_either(DISTRIBUTIONS)}', 'distribution'
+            )
+        if self.mode == NODE_MODE and self.nodes is None:
+            raise exception.InvalidPartition(
+                f'mode {NODE_MODE!r} needs to know in which host cells: '
+                "expected a nodeset beside it, such as '1' or '0-3,^2'",
+                'mode',
+            )
+        if self.mode != HOST_MODE and self.cells is not None:
+            raise exception.InvalidPartition(
+                f'cells {self.cells}: mode {self.mode!r} makes one guest cell for each host cell; '
+                f'a number of cells goes with mode {HOST_MODE!r}',
+                'cells',
+            )
+        if self.tier_mib and (self.mode != AUTO_MODE or not 0 < self.tier_mib < memory_mib):
+            raise exception.InvalidPartition(
+                f'tier {self.tier_mib} MiB: expected mode {AUTO_MODE!r} and a part of the memory of '
+                f'{memory_mib} MiB, more than none and less than all',
+                'tier_mib',
+            )
+
+
+def _either(words: Sequence[str]) -> str:
+    return f'{", ".join(words[:-1])} or {words[-1]}'

@@ -8,11 +8,11 @@ from dataclasses import dataclass, replace
 
 from numaplace import cpuset, exception
 from numaplace.model import DEDICATED, CpuTopology, Guest, GuestCell, Host, HostCell, Wish
-from numaplace.model.wish import AUTO_MODE, DISTRIBUTIONS, HOST_MODE, INTERLEAVE, MODES, NODE_MODE, PIN_TO_CORE
+from numaplace.model.wish import AUTO_MODE, INTERLEAVE, PIN_TO_CORE
 from numaplace.partition import shares
 from numaplace.partition.distribution import deal
 
-__all__ = ['Partition', 'check', 'cpus', 'divide', 'divide_over', 'usable']
+__all__ = ['Partition', 'cpus', 'divide', 'divide_over', 'usable']
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,43 +30,10 @@ def divide(host: Host, guest: Guest, wish: Wish) -> Partition:
     :param guest: its vCPUs and memory are divided; cells that it has are replaced
     :raises: :class:`~numaplace.exception.InvalidPartition` if the wish cannot be met by any host of this shape
     """
-    check(guest, wish)
+    wish.check(guest.memory_mib)
     nodes = usable(host, wish)
     per_node = _cells_per_node(len(nodes), wish)
     return divide_over([node for node, number in zip(nodes, per_node, strict=True) for _ in range(number)], guest, wish)
-
-
-def check(guest: Guest, wish: Wish) -> None:
-    """Check what can be told without a host.
-
-    :raises: :class:`~numaplace.exception.InvalidPartition`
-    """
-    if wish.mode not in MODES:
-        raise exception.InvalidPartition(f'mode {wish.mode!r}: expected {_either(MODES)}', 'mode')
-    if wish.distribution not in DISTRIBUTIONS:
-        raise exception.InvalidPartition(
-            f'distribution {wish.distribution!r}: expected {_either(DISTRIBUTIONS)}', 'distribution'
-        )
-    if wish.mode == NODE_MODE and wish.nodes is None:
-        raise exception.InvalidPartition(
-            f"mode {NODE_MODE!r} needs to know in which host cells: expected a nodeset such as '1' or '0-3,^2'", 'nodes'
-        )
-    if wish.mode != HOST_MODE and wish.cells is not None:
-        raise exception.InvalidPartition(
-            f'cells {wish.cells}: mode {wish.mode!r} makes one guest cell for each host cell; '
-            f'a number of cells goes with mode {HOST_MODE!r}',
-            'cells',
-        )
-    if wish.tier_mib and (wish.mode != AUTO_MODE or not 0 < wish.tier_mib < guest.memory_mib):
-        raise exception.InvalidPartition(
-            f'tier {wish.tier_mib} MiB: expected mode {AUTO_MODE!r} and a part of the memory of '
-            f'{guest.memory_mib} MiB, more than none and less than all',
-            'tier_mib',
-        )
-
-
-def _either(words: Sequence[str]) -> str:
-    return f'{", ".join(words[:-1])} or {words[-1]}'
 
 
 def usable(host: Host, wish: Wish) -> list[HostCell]:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Place a guest that asks to be divided: on the host cells it names, or on the fewest and nearest that it fits."""
+"""Place a guest: by its own cells, divided over the host cells it names, or over the fewest and nearest."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from contextlib import suppress
 from dataclasses import replace
 
 from numaplace import cpuset, exception, fit
-from numaplace.model import Guest, Host, HostCell, Limits, Networks, Placement, Refusal, Wish, intern_shape
+from numaplace.model import Guest, Host, HostCell, Limits, Networks, Placement, Reason, Refusal, Wish, intern_shape
 from numaplace.model.wish import AUTO_MODE, PIN_TO_CORE
 from numaplace.partition import dividing
 from numaplace.partition.dividing import Partition
@@ -23,21 +23,25 @@ _Try = Callable[[Partition], Placement | Refusal]
 def place(
     host: Host,
     guest: Guest,
-    wish: Wish,
     *,
     limits: Limits | None = None,
     devices: fit.Devices | None = None,
     networks: Networks | None = None,
+    strategy: fit.Strategy = fit.SPREAD,
 ) -> Placement | Refusal:
-    """Divide a guest over host cells and place it there.
+    """Place any guest: by its own cells, or divided over host cells where it wishes so.
 
     Host mode and node mode are one fit. Auto mode finds the smallest number of host cells, and of these sets the one
-    with the smallest sum of distances (ties go by id), in which the guest fits; its search is stated at
-    :func:`numaplace.partition.nearest.nearest`.
+    with the smallest sum of distances (ties go by id), in which the guest fits; its search is stated in
+    ``numaplace.partition.nearest``.
 
-    :returns: as :func:`numaplace.fit.place`; the guest of the placement has its cells
-    :raises: :class:`~numaplace.exception.InvalidPartition` if no host of this shape can meet the wish
+    :param strategy: the order of the host cells for a guest without a wish
+    :returns: as :func:`numaplace.fit.place`; a guest that was divided has its cells in the placement. A wish that no
+        host of this shape can meet is a refusal as well; :func:`numaplace.partition.divide` says what of it is wrong
     """
+    wish = guest.wish
+    if wish is None:
+        return fit.place(host, guest, limits=limits, devices=devices, networks=networks, strategy=strategy)
 
     def attempt(partition: Partition) -> Placement | Refusal:
         return fit.place(
@@ -49,10 +53,13 @@ def place(
             bindings=partition.bindings,
         )
 
-    if wish.mode != AUTO_MODE:
-        return attempt(dividing.divide(host, guest, wish))
-    dividing.check(guest, wish)
-    return _search(dividing.usable(host, wish), memory_nodes(host, wish), guest, wish, attempt)
+    try:
+        if wish.mode != AUTO_MODE:
+            return attempt(dividing.divide(host, guest, wish))
+        wish.check(guest.memory_mib)
+        return _search(dividing.usable(host, wish), memory_nodes(host, wish), guest, wish, attempt)
+    except exception.InvalidPartition as error:
+        return Refusal.of(Reason('vnuma', subject=str(error)))
 
 
 def _spare(host: Host, guest: Guest, wish: Wish) -> Host:

@@ -12,7 +12,7 @@ from typing import TypeVar
 
 from numaplace import exception
 from numaplace.model import DEDICATED, MIXED, Guest, GuestCell
-from numaplace.request import cpu_policies, cpu_topology, memory, topology
+from numaplace.request import cpu_policies, cpu_topology, memory, topology, vnuma
 from numaplace.request.cpu_policies import CpuPolicies
 from numaplace.request.properties import Flavor, Properties
 
@@ -60,8 +60,9 @@ def read(flavor: Flavor, image: Mapping[str, object] | None = None) -> Guest:
     locked = faults.check(memory.locked_memory, properties)
     cpu_shape = faults.check(cpu_topology.choose, properties)
     pinned = policies.cpu_policy in (DEDICATED, MIXED)
+    wish = faults.check(vnuma.wish, properties, policies, pagesize_kib)
     shares = None
-    if nodes or pagesize_kib or pinned or memory.wants_pmem(properties):
+    if wish is None and (nodes or pagesize_kib or pinned or memory.wants_pmem(properties)):
         shares = faults.check(topology.shares, properties, nodes or 1)
     faults.raise_any()
     return Guest(
@@ -72,6 +73,7 @@ def read(flavor: Flavor, image: Mapping[str, object] | None = None) -> Guest:
         cpu_topology=cpu_shape,
         realtime_vcpus=policies.realtime or 0,
         locked_memory=bool(locked or policies.realtime),
+        wish=wish,
     )
 
 

@@ -9,8 +9,8 @@ __all__ = ['single']
 
 
 def single(guest: Guest) -> Guest:
-    """Return the guest with one cell of all its vCPUs and memory; one that has cells stays as it is."""
-    if guest.cells:
+    """Return the guest with one cell of all its vCPUs and memory; others that ask for cells stay as they are."""
+    if guest.cells or guest.wish:
         return guest
     cell = GuestCell(id=0, shared_vcpus=(1 << guest.vcpus) - 1, dedicated_vcpus=0, memory_mib=guest.memory_mib)
     return replace(guest, cells=(cell,))

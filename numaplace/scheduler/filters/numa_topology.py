@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Refuse a host on whose cells the guest's cells do not fit together."""
 
-from numaplace import fit
+from numaplace import partition
 from numaplace.db.records import HostRecord
 from numaplace.scheduler.filters.base import Answer, Filter, Request
 from numaplace.scheduler.limits import limits
@@ -14,7 +14,7 @@ class NUMATopologyFilter(Filter):
 
     def admit(self, host: HostRecord, request: Request) -> Answer:
         """Return the placement, or the refusal of the fit."""
-        return fit.place(
+        return partition.place(
             host.host,
             request.instance.guest,
             limits=limits(host),

@@ -9,6 +9,11 @@ from pathlib import Path
 import pytest
 from oslo_config import generator
 
+from numaplace import partition
+from numaplace.cli import vnuma_picture
+from numaplace.libvirt import capabilities, vnuma
+from numaplace.model.wish import DISTRIBUTIONS
+
 #: The source tree: tox names it where the package is installed.
 SOURCE = Path(os.environ.get('NUMAPLACE_SOURCE', Path(__file__).parents[3]))
 
@@ -50,3 +55,12 @@ def test_the_sample_of_the_configuration_is_up_to_date(monkeypatch):
     generator.generate(conf, output_file=written)
     sample = (SOURCE / 'etc' / 'numaplace' / 'numaplace.conf.sample').read_text('utf-8')
     assert sample == written.getvalue(), 'tox -e genconfig writes it anew'
+
+
+@pytest.mark.parametrize('distribution', DISTRIBUTIONS)
+def test_the_pictures_of_the_distributions_are_up_to_date(distribution):
+    pages = SOURCE / 'doc' / 'source' / 'vnuma'
+    host = capabilities.read((pages / 'host.xml').read_bytes())
+    text = (pages / 'guest.xml').read_text('utf-8').replace('contiguous', distribution)
+    placement = partition.place(host, vnuma.read(text.encode()).guest)
+    assert (pages / f'{distribution}.svg').read_text('utf-8') == vnuma_picture.svg(host, placement)

@@ -83,7 +83,7 @@ def test_vcpus_that_are_no_whole_cores_become_cores_of_one_thread_on_demand():
         (Wish(distribution='random'), GUEST, 'distribution', 'expected contiguous, siblings, round-robin or interl'),
         (Wish(nodes=1 << 7), GUEST, 'nodes', 'host cell 7 does not exist; expected some of 0-3'),
         (Wish(nodes=0), GUEST, 'nodes', 'no host cell is left'),
-        (Wish(NODE_MODE), GUEST, 'nodes', 'needs to know in which host cells'),
+        (Wish(NODE_MODE), GUEST, 'mode', 'needs to know in which host cells'),
         (Wish(NODE_MODE, nodes=1, cells=2), GUEST, 'cells', "goes with mode 'host'"),
         (Wish(cells=3), GUEST, 'cells', 'at least one guest cell for each'),
         (Wish(cells=6), GUEST, 'cells', 'multiple of 4'),

@@ -5,13 +5,17 @@ from dataclasses import replace
 
 import pytest
 
-from numaplace import exception
 from numaplace.model import Guest, Host, Refusal, Wish
 from numaplace.model.wish import AUTO_MODE, INTERLEAVE, PIN_TO_CORE
-from numaplace.partition import place
+from numaplace.partition import place as place_guest
 from numaplace.tests.unit.partition.hosts import node, plain, talk
 
 GUEST = Guest(16, 32768)
+
+
+def place(host, guest, wish):
+    """Place a guest that wishes to be divided."""
+    return place_guest(host, replace(guest, wish=wish))
 
 
 def _pins(placement):
@@ -103,5 +107,10 @@ def test_memory_of_a_tier_comes_from_the_nearest_nodes_without_cpus(nodes, tier_
 
 
 def test_a_tier_needs_nodes_without_cpus():
-    with pytest.raises(exception.InvalidPartition, match='cells without CPUs'):
-        place(talk(), GUEST, Wish(AUTO_MODE, tier_mib=1024))
+    answer = place(talk(), GUEST, Wish(AUTO_MODE, tier_mib=1024))
+    assert ['vnuma'] == [reason.code for reason in answer.reasons]
+    assert 'cells without CPUs' in answer.reasons[0].subject
+
+
+def test_a_guest_without_a_wish_is_placed_by_its_own_cells():
+    assert place(talk(), GUEST, None)

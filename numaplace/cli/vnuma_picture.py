@@ -1,0 +1,183 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A partition in characters and as SVG: host nodes with their cores and threads, and the guest cells over them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from lxml import etree
+
+from numaplace import cpuset
+from numaplace.libvirt import xmltext
+from numaplace.libvirt.xmltext import element
+from numaplace.model import CellPlacement, Host, HostCell, Placement
+
+__all__ = ['cpus', 'draw', 'svg']
+
+#: Symbols of CPUs that are no guest cell's.
+_FREE, _TAKEN = '.', 'x'
+
+
+def cpus(host: Host, placed: CellPlacement) -> int:
+    """Return the mask of the CPUs that the vCPUs of a guest cell run on."""
+    found = cpuset.mask(cpu for _, cpu in placed.pins)
+    if placed.guest_cell.shared_vcpus:
+        found |= host.cell(placed.host_cell).shape.shared_cpus
+    return found
+
+
+def _bound(placement: Placement, node: HostCell) -> list[tuple[int, CellPlacement]]:
+    return [(index, placed) for index, placed in enumerate(placement.cells) if placed.host_cell == node.id]
+
+
+def _owners(host: Host, placement: Placement, node: HostCell) -> dict[int, list[int]]:
+    """Return the guest cells of each CPU of a node."""
+    owners: dict[int, list[int]] = {cpu: [] for cpu in cpuset.ids(_all(node))}
+    for index, placed in _bound(placement, node):
+        for cpu in cpuset.ids(cpus(host, placed)):
+            owners[cpu].append(index)
+    return owners
+
+
+def _all(node: HostCell) -> int:
+    return node.shape.shared_cpus | node.shape.dedicated_cpus
+
+
+def _cores(node: HostCell) -> list[list[int]]:
+    """Return the CPUs of each core."""
+    left, cores = _all(node), []
+    while left:
+        core = node.shape.with_siblings(left & -left) & left
+        cores.append(list(cpuset.ids(core)))
+        left &= ~core
+    return cores
+
+
+def _head(node: HostCell) -> str:
+    return f'node {node.id}: CPUs {cpuset.text(_all(node)) or "none"}, {node.shape.memory_mib} MiB'
+
+
+def _guest(index: int, placed: CellPlacement) -> str:
+    vcpus = cpuset.text(placed.guest_cell.vcpus)
+    return f'cell {index}: vCPUs {vcpus or "none"}, {placed.guest_cell.memory_mib} MiB'
+
+
+def draw(host: Host, placement: Placement, width: int = 80) -> str:
+    """Draw the nodes of a host, core by core; each CPU bears the number of its guest cell.
+
+    Each core is a column, its threads stand one below the other. Where several guest cells float over the same CPUs,
+    the first of them is shown.
+
+    :param width: number of characters in a line
+    """
+    lines: list[str] = []
+    for node in host.cells:
+        owners = _owners(host, placement, node)
+        lines.append(_head(node))
+        lines += _rows(node, owners, width)
+        lines += [f'  {_guest(index, placed)}' for index, placed in _bound(placement, node)]
+        lines.append('')
+    lines.append(f'{_FREE} is free, {_TAKEN} is held by other guests; a number is the guest cell that runs there')
+    return '\n'.join(lines) + '\n'
+
+
+def _symbol(node: HostCell, cpu: int, owners: Sequence[int]) -> str:
+    if owners:
+        return str(owners[0])
+    return _TAKEN if node.pinned_cpus >> cpu & 1 else _FREE
+
+
+def _rows(node: HostCell, owners: dict[int, list[int]], width: int) -> list[str]:
+    cores = _cores(node)
+    symbols = {cpu: _symbol(node, cpu, found) for cpu, found in owners.items()}
+    field = max([len(symbol) for symbol in symbols.values()], default=1) + 1
+    fit = max(1, (width - 2) // field)
+    rows = []
+    for start in range(0, len(cores), fit):
+        part = cores[start : start + fit]
+        for thread in range(max(map(len, part))):
+            words = (symbols[core[thread]] if thread < len(core) else '' for core in part)
+            rows.append('  ' + ''.join(word.rjust(field) for word in words).rstrip())
+    return rows
+
+
+# --- SVG; sizes in pixels
+
+_CPU, _GAP, _PAD, _LINE = 26, 3, 12, 18
+_PER_ROW = 16
+#: Fills of guest cells, told apart also by those who see few colours; after the last they begin again.
+_FILLS = ('#88ccee', '#ddcc77', '#44aa99', '#cc6677', '#aa99dd', '#99bb55', '#ee9955', '#77aadd')
+_EMPTY, _OTHERS = '#ffffff', '#bbbbbb'
+
+
+def svg(host: Host, placement: Placement) -> str:
+    """Draw the same as a document of SVG 1.1, nodes one below the other."""
+    parts: list[etree._Element] = []
+    top, width = _PAD, 0
+    for node in host.cells:
+        made, right, top = _svg_node(host, placement, node, top)
+        parts += made
+        width = max(width, right)
+    size = {'width': str(width + _PAD), 'height': str(top)}
+    root = element(
+        'svg',
+        {'xmlns': 'http://www.w3.org/2000/svg', **size, 'viewBox': f'0 0 {size["width"]} {size["height"]}'},
+        element('title', text='Guest cells over the nodes of a host'),
+        element('rect', {'width': '100%', 'height': '100%', 'fill': '#ffffff'}),
+        *parts,
+    )
+    return xmltext.write(root)
+
+
+def _svg_node(host: Host, placement: Placement, node: HostCell, top: int) -> tuple[list[etree._Element], int, int]:
+    """Return the elements of a node, its right edge, and where the next one begins."""
+    owners = _owners(host, placement, node)
+    cores = _cores(node)
+    threads = max(map(len, cores), default=0)
+    bound = _bound(placement, node)
+    pinned = {cpu: vcpu for _, placed in bound for vcpu, cpu in placed.pins}
+    rows = -(-len(cores) // _PER_ROW)
+    body = rows * (threads * _CPU + 2 * _GAP)
+    inside = [_text(_PAD * 2, top + _LINE, _head(node), bold=True)]
+    for number, core in enumerate(cores):
+        x = _PAD * 2 + number % _PER_ROW * (_CPU + _GAP)
+        y = top + _LINE + _PAD + number // _PER_ROW * (threads * _CPU + 2 * _GAP)
+        for thread, cpu in enumerate(core):
+            inside += _svg_cpu(x, y + thread * _CPU, cpu, _fill(node, cpu, owners[cpu]), pinned.get(cpu))
+    below = top + _LINE + _PAD + body + _PAD
+    for number, (index, placed) in enumerate(bound):
+        y = below + number * _LINE
+        inside.append(_rect(_PAD * 2, y - 8, 12, 12, _FILLS[index % len(_FILLS)]))
+        inside.append(_text(_PAD * 2 + 18, y + 2, _guest(index, placed)))
+    bottom = below + len(bound) * _LINE
+    longest = max([len(_head(node)), *(len(_guest(index, placed)) + 3 for index, placed in bound)])
+    across = max(min(len(cores), _PER_ROW) * (_CPU + _GAP), longest * 8) + 2 * _PAD
+    frame = _rect(_PAD, top, across, bottom - top, 'none')
+    return [frame, *inside], _PAD + across, bottom + _PAD
+
+
+def _fill(node: HostCell, cpu: int, owners: Sequence[int]) -> str:
+    if owners:
+        return _FILLS[owners[0] % len(_FILLS)]
+    return _OTHERS if node.pinned_cpus >> cpu & 1 else _EMPTY
+
+
+def _svg_cpu(x: int, y: int, cpu: int, fill: str, vcpu: int | None) -> list[etree._Element]:
+    """Return a CPU; the vCPU that has it for its own stands below its number."""
+    middle = x + _CPU // 2
+    made = [_rect(x, y, _CPU, _CPU, fill), _text(middle, y + (17 if vcpu is None else 12), str(cpu), middle=True)]
+    return made if vcpu is None else [*made, _text(middle, y + 23, f'v{vcpu}', middle=True)]
+
+
+def _rect(x: int, y: int, width: int, height: int, fill: str) -> etree._Element:
+    numbers = {'x': x, 'y': y, 'width': width, 'height': height}
+    return element('rect', {key: str(value) for key, value in numbers.items()} | {'fill': fill, 'stroke': '#444444'})
+
+
+def _text(x: int, y: int, words: str, *, bold: bool = False, middle: bool = False) -> etree._Element:
+    attributes = {'x': str(x), 'y': str(y), 'font-family': 'sans-serif', 'font-size': '10' if middle else '13'}
+    if bold:
+        attributes['font-weight'] = 'bold'
+    if middle:
+        attributes['text-anchor'] = 'middle'
+    return element('text', attributes, text=words)
