@@ -99,7 +99,8 @@ function numaplace_compute_services {
     done
 }
 
-# devstack writes the unit anew each time it starts the service; a drop-in outlasts that and holds from the first start.
+# devstack writes the unit anew each time it starts the service, and lets systemd read it; a drop-in outlasts that and
+# holds from the first start.
 function configure_numaplace_computes {
     local services service arguments directory
     mapfile -t services < <(numaplace_compute_services)
@@ -114,7 +115,6 @@ ExecStart=
 ExecStart=$NOVA_BIN_DIR/numaplace-nova-compute $arguments
 DROP_IN
     done
-    $SYSTEMCTL daemon-reload
 }
 
 # A devstack that starts nova-compute in another way than the drop-ins do must not go unnoticed.

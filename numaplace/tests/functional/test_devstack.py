@@ -8,6 +8,7 @@ import subprocess
 import pytest
 from oslo_config import cfg
 
+from numaplace.conf import numaplace
 from numaplace.tests import devstack, real
 
 pytestmark = devstack.needs_source
@@ -22,14 +23,16 @@ def machine(tmp_path):
 
 
 def _read(path):
-    """Return what Nova's options make of a file: filters to be had, filters enabled, and the mode."""
+    """Return what Nova's options make of a file: filters to be had, filters enabled, and the mode if it is there."""
     conf = cfg.ConfigOpts()
     conf.register_opts(
         [cfg.MultiStrOpt('available_filters', default=[ALL]), cfg.ListOpt('enabled_filters')], 'filter_scheduler'
     )
-    conf.register_opt(cfg.StrOpt('mode'), 'numaplace')
+    conf.register_opt(numaplace.MODE, numaplace.GROUP)
     conf([], default_config_files=[str(path)], default_config_dirs=[])
-    return conf.filter_scheduler.available_filters, conf.filter_scheduler.enabled_filters, conf.numaplace.mode
+    written = conf.get_location('mode', numaplace.GROUP).location is cfg.Locations.user
+    mode = conf.numaplace.mode if written else None
+    return conf.filter_scheduler.available_filters, conf.filter_scheduler.enabled_filters, mode
 
 
 def test_the_scheduler_gets_the_filter_behind_novas_own(machine):
@@ -44,9 +47,10 @@ def test_a_filter_that_is_enabled_stays_where_it_is(machine):
     assert ['NUMATopologyFilter', 'ComputeFilter'] == _read(machine.nova_conf)[1]
 
 
-def test_the_compute_service_reads_the_same_mode(machine):
-    machine.stack(NUMAPLACE_MODE='shadow')
-    assert ['shadow'] * 2 == [_read(machine.root / name)[2] for name in ('nova.conf', 'nova-cpu.conf')]
+@pytest.mark.parametrize('mode', numaplace.MODE.type.words)
+def test_every_mode_can_be_asked_for_and_both_services_read_it(machine, mode):
+    machine.stack(NUMAPLACE_MODE=mode)
+    assert [mode] * 2 == [_read(machine.root / name)[2] for name in ('nova.conf', 'nova-cpu.conf')]
 
 
 def test_numaplace_is_installed_into_the_environment_of_nova(machine):
@@ -147,7 +151,21 @@ def test_configuring_what_is_configured_changes_nothing(machine):
     assert once == machine.files()
 
 
-def test_filters_of_others_stay(machine):
+@pytest.mark.parametrize(
+    ('there', 'expected'),
+    [
+        ('', ['ComputeFilter', 'ImagePropertiesFilter', 'NUMATopologyFilter']),
+        ('enabled_filters = F, NUMATopologyFilter, G', ['F', 'NUMATopologyFilter', 'G']),
+    ],
+    ids=['not set', 'with spaces'],
+)
+def test_filters_that_others_enabled_are_kept(machine, there, expected):
+    machine.nova_conf.write_text(f'[filter_scheduler]\n{there}\n', 'utf-8')
+    machine.run('reconfigure')
+    assert expected == _read(machine.nova_conf)[1]
+
+
+def test_filters_that_others_brought_are_kept(machine):
     machine.nova_conf.write_text(
         f'[filter_scheduler]\navailable_filters = {OURS}\navailable_filters = {ALL}\navailable_filters = other.F\n'
         'enabled_filters = F, ComputeFilter\n',
