@@ -332,7 +332,12 @@ class Database:
             changed = change(before, hosts)
             if isinstance(changed, Refusal):
                 return changed
-            counted = holding.recount(hosts, before, changed)
+            try:
+                counted = holding.recount(hosts, before, changed)
+            except exception.NumaplaceException:
+                # The hosts were read after the server: another transaction may have given back meanwhile what it had.
+                rows.check_same(session, before)
+                raise
             for name, host in counted.items():
                 rows.replace_host(session, hosts[name], convert.usage_values(host))
             if changed is None:

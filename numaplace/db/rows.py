@@ -21,6 +21,7 @@ __all__ = [
     'FLAVORS',
     'check_guard',
     'check_name',
+    'check_same',
     'delete_instance',
     'find_flavor',
     'find_host',
@@ -228,6 +229,15 @@ def delete_instance(session: Session, record: InstanceRecord) -> None:
     """
     result = session.execute(sa.delete(Instance).where(*_is_same(record)), execution_options=_UNSYNCED)
     check_guard(result, f'server {record.uuid!r}')
+
+
+def check_same(session: Session, record: InstanceRecord) -> None:
+    """Make sure that nobody changed a server since it was read.
+
+    :raises: :class:`~numaplace.exception.ConcurrentUpdate`
+    """
+    if session.scalar(sa.select(Instance.id).where(*_is_same(record))) is None:
+        raise exception.ConcurrentUpdate(f'server {record.uuid!r} was changed by another transaction')
 
 
 def _is_same(record: InstanceRecord) -> tuple[sa.ColumnElement[bool], ...]:

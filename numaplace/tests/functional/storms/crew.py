@@ -11,7 +11,7 @@ from typing import Any
 
 __all__ = ['join', 'start']
 
-_PRELOADED = ['__main__', 'numaplace.tests.functional.storms.victims']
+_PRELOADED = ['__main__', 'numaplace.tests.functional.storms.worker']
 
 
 def _context() -> ForkServerContext:

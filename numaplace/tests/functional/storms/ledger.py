@@ -11,10 +11,12 @@ from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 
-__all__ = ['NEW', 'OLD', 'OWN', 'Cell', 'Holding', 'Ledger', 'plain', 'read']
+__all__ = ['NEW', 'OLD', 'OVER', 'OWN', 'Cell', 'Holding', 'Ledger', 'at', 'plain', 'read']
 
 #: As what a server holds something: as itself, or as one of both sides of a move.
 OWN, OLD, NEW = 'own', 'old', 'new'
+#: Status of the moves that hold nothing.
+OVER = ('confirmed', 'reverted', 'error', 'failed', 'completed', 'done', 'cancelled')
 
 
 class Cell(NamedTuple):
@@ -71,11 +73,37 @@ def read(connection: sa.Connection) -> Ledger:
     servers = {row['uuid']: row for row in _rows(connection, 'SELECT * FROM instances')}
     for row in _rows(connection, 'SELECT * FROM instance_extra'):
         servers[row['instance_uuid']] |= {
-            name: json.loads(row[name]) if row[name] else None for name in ('numa_topology', 'migration_context')
+            name: json.loads(row[name]) if row[name] else None
+            for name in ('numa_topology', 'migration_context', 'move_details')
         }
     moves = _rows(connection, 'SELECT * FROM migrations')
-    holdings = [_holding(server, OWN, server['host'], server['numa_topology'], hosts) for server in servers.values()]
+    under_way = {move['instance_uuid']: move for move in moves if move['status'] not in OVER}
+    holdings: list[Holding] = []
+    for server in servers.values():
+        holdings += _holdings(server, under_way.get(server['uuid']), hosts)
     return Ledger(hosts, servers, moves, holdings)
+
+
+def at(url: str) -> Ledger:
+    """Read all rows of a database."""
+    with plain(url) as connection:
+        return read(connection)
+
+
+def _holdings(
+    server: dict[str, Any], move: dict[str, Any] | None, hosts: dict[str, dict[str, Any]]
+) -> Iterator[Holding]:
+    """Return what a server holds: both sides of its move, or its place, or nothing."""
+    if move is not None:
+        context = server['migration_context']['nova_object.data']
+        details = server['move_details']['numaplace_object.data']
+        for role, host in ((OLD, move['source_compute']), (NEW, move['dest_compute'])):
+            side = details[role]['numaplace_object.data']
+            sizes = side['vcpus'], side['memory_mib']
+            yield _holding((server['uuid'], role, host, *sizes), context[f'{role}_numa_topology'], hosts)
+    elif server['host'] is not None:
+        sizes = server['vcpus'], server['memory_mb']
+        yield _holding((server['uuid'], OWN, server['host'], *sizes), server['numa_topology'], hosts)
 
 
 def _rows(connection: sa.Connection, query: str) -> list[dict[str, Any]]:
@@ -95,12 +123,11 @@ def _host(row: dict[str, Any]) -> dict[str, Any]:
 
 
 def _holding(
-    server: dict[str, Any], role: str, host: str, topology: dict[str, Any] | None, hosts: dict[str, dict[str, Any]]
+    begin: tuple[str, str, str, int, int], topology: dict[str, Any] | None, hosts: dict[str, dict[str, Any]]
 ) -> Holding:
     cells = topology['nova_object.data']['cells'] if topology else []
-    known = hosts.get(host, {'cells': {}})['cells']
-    held = tuple(_cell(cell['nova_object.data'], known) for cell in cells)
-    return Holding(server['uuid'], role, host, server['vcpus'], server['memory_mb'], held)
+    known = hosts.get(begin[2], {'cells': {}})['cells']
+    return Holding(*begin, tuple(_cell(cell['nova_object.data'], known) for cell in cells))
 
 
 def _cell(cell: dict[str, Any], known: dict[int, dict[str, Any]]) -> Cell:

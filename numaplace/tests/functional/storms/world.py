@@ -13,7 +13,7 @@ from numaplace.db.records import FlavorRecord, HostRecord, InstanceRequest
 from numaplace.model import MIXED, CellShape, Guest, GuestCell, Host, HostCell, Limits, Pages
 from numaplace.tests import samples
 
-__all__ = ['GUESTS', 'HOSTS', 'LIMITS', 'fill', 'request']
+__all__ = ['GUESTS', 'HOSTS', 'LIMITS', 'fill', 'flavor', 'request']
 
 #: The first two keep shared and dedicated CPUs apart; on the others every CPU is both, so that cores can be isolated.
 HOSTS = ('host0', 'host1', 'host2', 'host3')

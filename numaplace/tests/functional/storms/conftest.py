@@ -1,0 +1,16 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Databases with the hosts of the storms."""
+
+import pytest
+
+from numaplace.db import api
+from numaplace.tests.functional.storms import world
+
+
+@pytest.fixture
+def world_url(database_url: str) -> str:
+    """URL of a database with four hosts that nobody uses, of each kind in turn."""
+    api.upgrade(database_url)
+    with api.connect(database_url) as database:
+        world.fill(database)
+    return database_url

@@ -1,0 +1,77 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What each process did, line by line, in files that survive it."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+
+from numaplace.tests.functional.storms.ledger import Cell, Holding
+
+__all__ = ['BEGUN', 'DONE', 'KILLED', 'REFUSED', 'Entry', 'Journal', 'entries', 'summary']
+
+#: Outcomes; any other is the class of the fault. What was begun and has no other line was killed.
+BEGUN, DONE, REFUSED, KILLED = 'begun', 'done', 'refused', 'killed'
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A deed and how it ended.
+
+    :param server: the server, or the host, that it changes
+    :param about: the servers and hosts on which it depends
+    :param begin: when the process looked for something to do, by the clock that all processes share
+    :param commits: the generations that its transactions gave to hosts
+    :param told: what the server holds afterwards, as the process was told
+    """
+
+    worker: int
+    number: int
+    verb: str
+    server: str
+    about: tuple[str, ...]
+    begin: int
+    end: int
+    outcome: str
+    message: str = ''
+    commits: list[dict[str, int]] = field(default_factory=list)
+    told: list[Holding] = field(default_factory=list)
+
+
+class Journal:
+    """An append-only file; a line that was written survives the process."""
+
+    def __init__(self, path: Path) -> None:
+        self._file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+
+    def write(self, entry: Entry) -> None:
+        """Append a line at once."""
+        os.write(self._file, json.dumps(asdict(entry)).encode() + b'\n')
+
+
+def entries(paths: Iterable[Path]) -> list[Entry]:
+    """Read journals: one entry a deed."""
+    deeds: dict[tuple[Path, int], Entry] = {}
+    for path in paths:
+        for line in path.read_text().splitlines() if path.exists() else ():
+            entry = _entry(json.loads(line))
+            deeds[path, entry.number] = replace(entry, outcome=KILLED) if entry.outcome == BEGUN else entry
+    return list(deeds.values())
+
+
+def _entry(values: dict) -> Entry:
+    told = [
+        Holding(*row[:-1], tuple(Cell(cell[0], tuple(cell[1]), *cell[2:]) for cell in row[-1]))
+        for row in values.pop('told')
+    ]
+    return Entry(**values, told=told)
+
+
+def summary(found: Iterable[Entry]) -> str:
+    """Return how many of which verb ended how."""
+    counts = Counter((entry.verb, entry.outcome) for entry in found)
+    return ', '.join(f'{count} {verb} {outcome}' for (verb, outcome), count in sorted(counts.items()))

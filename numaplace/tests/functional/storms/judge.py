@@ -1,0 +1,101 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What must hold of all journals and the rows together.
+
+Every change of a host has a generation of its own, so the generations put all that processes were told in one order a
+host, in which nothing may be held twice.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterator
+
+from numaplace.tests.functional.storms.journal import DONE, KILLED, REFUSED, Entry
+from numaplace.tests.functional.storms.ledger import Holding, Ledger
+
+__all__ = ['faults']
+
+#: Faults that another process must have caused.
+_STATE_FAULTS = (
+    'NotFound',
+    'InstanceInvalidState',
+    'ComputeServiceInUse',
+    'ComputeServiceUnavailable',
+    'UnableToMigrateToSelf',
+)
+#: Outcomes of which nobody knows whether anything was stored.
+_UNKNOWN = (KILLED, 'UnknownOutcome')
+#: What may be repeated without harm, so that an unanswered commit is.
+_REPEATABLE = ('refresh', 'toggle')
+
+
+def faults(found: list[Entry], ledger: Ledger, *, cut_off: bool = False) -> list[str]:
+    """Return what proves that something was lost or handed out twice, or that a process failed without reason.
+
+    :param cut_off: whether processes or servers were killed, so that some outcomes are not known
+    """
+    answer = ledger.faults()
+    answer += [f'more than one transaction: {entry}' for entry in found if len(entry.commits) > 1]
+    unknown = [entry for entry in found if cut_off and (entry.outcome in _UNKNOWN or entry.verb in _REPEATABLE)]
+    for host in ledger.hosts:
+        answer += _replay(host, found, ledger, unknown)
+    allowed = (DONE, REFUSED, 'ConcurrentUpdate', *((*_UNKNOWN, 'LostConnection') if cut_off else ()))
+    unexplained = [entry for entry in found if entry.outcome not in allowed and not _is_explained(entry, found)]
+    return answer + [f'nobody explains {entry}' for entry in unexplained]
+
+
+def _replay(host: str, found: list[Entry], ledger: Ledger, unknown: list[Entry]) -> Iterator[str]:
+    """Go through all changes of a host in the order of its generations."""
+    steps = sorted(
+        ((commit[host], entry) for entry in found for commit in entry.commits if host in commit),
+        key=lambda step: step[0],
+    )
+    yield from _order_faults(host, [step[0] for step in steps], ledger.hosts[host]['generation'], len(unknown))
+    held: dict[str, list[Holding]] = {}
+    for generation, entry in steps:
+        held[entry.server] = [holding for holding in entry.told if holding.host == host]
+        for fault in _double_faults(ledger.hosts[host]['cells'], [each for row in held.values() for each in row]):
+            yield f'{host} at generation {generation}, {entry}: {fault}'
+    uncertain = {entry.server for entry in unknown}
+    expected = sorted(each for row in held.values() for each in row if each.server not in uncertain)
+    stored = sorted(each for each in ledger.holdings if each.host == host and each.server not in uncertain)
+    if expected != stored:
+        yield f'{host}: the rows say {stored}, the journals {expected}'
+
+
+def _order_faults(host: str, generations: list[int], last: int, unknown: int) -> Iterator[str]:
+    twice = [generation for generation, count in Counter(generations).items() if count > 1]
+    if twice:
+        yield f'{host}: generations {twice} have two authors'
+    nobodys = set(range(1, last + 1)) - set(generations)
+    if len(nobodys) > unknown:
+        yield f'{host}: generations {sorted(nobodys)} have no author'
+    if generations and generations[-1] > last:
+        yield f'{host}: generation {generations[-1]} was lost, the rows have {last}'
+
+
+def _double_faults(cells: dict[int, dict], held: list[Holding]) -> Iterator[str]:
+    cpus: Counter[int] = Counter()
+    pages: defaultdict[tuple[int, int], int] = defaultdict(int)
+    for part in (part for holding in held for part in holding.cells):
+        cpus.update(part.cpus)
+        pages[part.host_cell, part.pagesize_kib] += part.memory_mib * 1024 // part.pagesize_kib
+    if twice := [cpu for cpu, count in cpus.items() if count > 1]:
+        yield f'CPUs {sorted(twice)} are handed out twice'
+    for number, cell in cells.items():
+        for row in cell['mempages']:
+            is_huge = row['size_kb'] > 4
+            if is_huge and pages[number, row['size_kb']] > row['total'] - row['reserved']:
+                yield f'more pages of {row["size_kb"]} KiB than cell {number} has'
+
+
+def _is_explained(entry: Entry, found: list[Entry]) -> bool:
+    """Tell whether another process came to the same server or host since this one looked."""
+    return entry.outcome in _STATE_FAULTS and any(
+        other.worker != entry.worker
+        and other.server in entry.about
+        and other.outcome in (DONE, *_UNKNOWN)
+        and other.end >= entry.begin
+        and other.begin <= entry.end
+        for other in found
+    )

@@ -1,0 +1,245 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The verbs as a table: what may be done with a server in which state, and how it is told afterwards."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any, NamedTuple
+
+import sqlalchemy as sa
+
+from numaplace.compute import claims, migration, resource_tracker
+from numaplace.db import api
+from numaplace.db.records import DOWN, UP, FlavorRecord, InstanceRecord
+from numaplace.db.retry import retry
+from numaplace.model import Guest, Placement, Refusal
+from numaplace.tests.functional.storms import world
+from numaplace.tests.functional.storms.ledger import NEW, OLD, OVER, OWN, Cell, Holding
+
+__all__ = ['Deed', 'Seen', 'choose', 'look', 'told']
+
+
+class Seen(NamedTuple):
+    """A server as a glance at the rows shows it.
+
+    :param host: None for one that is shelved
+    :param state: a key of the table of verbs
+    """
+
+    uuid: str
+    host: str | None
+    state: str
+
+
+class Deed(NamedTuple):
+    """Something to do; `about` are the server and the hosts that others may change meanwhile."""
+
+    verb: str
+    server: str
+    about: tuple[str, ...]
+    act: Callable[[], list[Holding] | Refusal]
+
+
+def look(connection: sa.Connection) -> list[Seen]:
+    """Return all servers, the oldest first."""
+    return [Seen(uuid, host, state) for uuid, host, state in connection.execute(_LOOK)]
+
+
+_LOOK = sa.text(f"""
+    SELECT uuid, instances.host, CASE
+        WHEN vm_state = 'active' AND uuid IN (SELECT instance_uuid FROM migrations WHERE status NOT IN {OVER})
+        THEN 'moving'
+        WHEN vm_state = 'active' AND host IN (SELECT host FROM compute_nodes WHERE state = '{DOWN}')
+        THEN 'stranded'
+        ELSE vm_state END
+    FROM instances ORDER BY id
+""")
+
+
+def told(instance: InstanceRecord) -> list[Holding]:
+    """Return what a server holds, as its record says."""
+    if instance.move is not None:
+        sides = {OLD: instance.move.old, NEW: instance.move.new}
+        return [_holding(instance.uuid, role, side.host, side.placement) for role, side in sides.items()]
+    return [_holding(instance.uuid, OWN, instance.host, instance.placement)] if instance.host else []
+
+
+def _holding(server: str, role: str, host: str, placement: Placement) -> Holding:
+    cells = []
+    for cell in placement.cells:
+        cpus = tuple(cpu for cpu in range(cell.taken.bit_length()) if cell.taken >> cpu & 1)
+        asked = cell.guest_cell
+        cells.append(
+            Cell(cell.host_cell, cpus, asked.shared_vcpus.bit_count(), asked.memory_mib, cell.pagesize_kib or 4)
+        )
+    return Holding(server, role, host, placement.guest.vcpus, placement.guest.memory_mib, tuple(cells))
+
+
+# --- what makes and removes servers
+
+
+def claim(database: api.Database, dice: random.Random) -> Deed:
+    """Create a server somewhere."""
+    asked = world.request(dice, dice.choice(sorted(world.GUESTS)))
+    host = dice.choice(world.HOSTS)
+
+    return Deed(
+        'claim',
+        asked.uuid,
+        (asked.uuid,),
+        lambda: _claimed(claims.instance_claim(database, asked, host, limits=world.LIMITS)),
+    )
+
+
+def release(database: api.Database, dice: random.Random, server: Seen) -> Deed:
+    """Delete a server."""
+
+    def act() -> list[Holding]:
+        claims.release(database, server.uuid)
+        return []
+
+    return _deed('release', server, act)
+
+
+# --- what moves them
+
+
+def _elsewhere(dice: random.Random, server: Seen) -> str:
+    return dice.choice([name for name in world.HOSTS if name != server.host])
+
+
+def _claimed(answer: claims.Claim | Refusal) -> list[Holding] | Refusal:
+    return answer if isinstance(answer, Refusal) else told(answer.instance)
+
+
+def _read(flavor: FlavorRecord, _image: object) -> Guest:
+    return world.GUESTS[flavor.name]
+
+
+def resize(database: api.Database, dice: random.Random, server: Seen) -> Deed:
+    """Claim a place for another flavor, on any host."""
+    host, flavor = dice.choice(world.HOSTS), world.flavor(dice.choice(sorted(world.GUESTS)))
+    return _deed(
+        'resize',
+        server,
+        lambda: _claimed(
+            claims.resize_claim(database, server.uuid, host, flavor=flavor, read=_read, limits=world.LIMITS)
+        ),
+    )
+
+
+def migrate(database: api.Database, dice: random.Random, server: Seen) -> Deed:
+    """Claim a place for the same flavor on another host."""
+    host = _elsewhere(dice, server)
+    return _deed(
+        'migrate',
+        server,
+        lambda: _claimed(claims.resize_claim(database, server.uuid, host, read=_read, limits=world.LIMITS)),
+    )
+
+
+def live_migrate(database: api.Database, dice: random.Random, server: Seen) -> Deed:
+    """Claim a place for the running guest on another host."""
+    host = _elsewhere(dice, server)
+    return _deed(
+        'live-migrate',
+        server,
+        lambda: _claimed(claims.live_migration_claim(database, server.uuid, host, limits=world.LIMITS)),
+    )
+
+
+def evacuate(database: api.Database, dice: random.Random, server: Seen) -> Deed:
+    """Claim a place for a guest of a host that is down."""
+    host = _elsewhere(dice, server)
+    return _deed(
+        'evacuate',
+        server,
+        lambda: _claimed(claims.rebuild_claim(database, server.uuid, host, read=_read, limits=world.LIMITS)),
+    )
+
+
+def unshelve(database: api.Database, dice: random.Random, server: Seen) -> Deed:
+    """Claim a place for a guest that is on no host."""
+    host = dice.choice(world.HOSTS)
+    return _deed(
+        'unshelve',
+        server,
+        lambda: _claimed(claims.unshelve_claim(database, server.uuid, host, read=_read, limits=world.LIMITS)),
+    )
+
+
+def rebuild(database: api.Database, dice: random.Random, server: Seen) -> Deed:
+    """Give a server another image that asks for the same."""
+    image = {'os_distro': f'release{dice.randrange(9)}'}
+    return _deed('rebuild', server, lambda: told(claims.rebuild(database, server.uuid, image, read=_read)))
+
+
+def _step(function: Callable[[api.Database, str], InstanceRecord]) -> Callable[..., Deed]:
+    def step(database: api.Database, dice: random.Random, server: Seen) -> Deed:
+        return _deed(function.__name__, server, lambda: told(function(database, server.uuid)))
+
+    return step
+
+
+def _deed(verb: str, server: Seen, act: Callable[[], list[Holding] | Refusal]) -> Deed:
+    return Deed(verb, server.uuid, (server.uuid, world.HOSTS[-1]), act)
+
+
+# --- what is done to hosts
+
+
+def refresh(database: api.Database, dice: random.Random) -> Deed:
+    """Report anew what a host has, as its agent does."""
+    name = dice.choice(world.HOSTS)
+
+    def act() -> list[Holding]:
+        resource_tracker.refresh(database, name, database.host(name).host)
+        return []
+
+    return Deed('refresh', name, (), act)
+
+
+def toggle(database: api.Database, dice: random.Random) -> Deed:
+    """Let the last host fail, or come back."""
+    name, state = world.HOSTS[-1], dice.choice((UP, DOWN))
+
+    def act() -> list[Holding]:
+        retry(lambda: database.change_host(name, lambda record, _held: replace(record, state=state)))
+        return []
+
+    return Deed('toggle', name, (), act)
+
+
+_FINISH = _step(migration.finish)
+_DROP = _step(migration.drop_move_claim)
+_DROP_AT_SOURCE = _step(migration.drop_move_claim_at_source)
+_DROP_AT_DESTINATION = _step(migration.drop_move_claim_at_destination)
+_CONFIRM = _step(migration.confirm)
+_REVERT = _step(migration.revert)
+_SHELVE = _step(migration.shelve)
+
+#: Verbs by the state of the server, and how often they are chosen.
+_BY_STATE: dict[str, dict[Callable[..., Deed], int]] = {
+    'active': {release: 4, resize: 4, migrate: 3, live_migrate: 4, _SHELVE: 1, rebuild: 1},
+    'stranded': {release: 1, evacuate: 3},
+    'moving': {release: 1, _FINISH: 6, _DROP: 2, _DROP_AT_DESTINATION: 1},
+    'resized': {release: 1, _CONFIRM: 4, _REVERT: 3, _DROP_AT_SOURCE: 1, _DROP_AT_DESTINATION: 1},
+    'shelved_offloaded': {release: 1, unshelve: 4},
+}
+_WITHOUT_SERVER: dict[Callable[..., Deed], int] = {claim: 20, refresh: 1, toggle: 1}
+#: So many servers are enough.
+_CROWD = 28
+
+
+def choose(database: api.Database, dice: random.Random, seen: list[Seen]) -> Deed:
+    """Return what to do next; often it is about one of the newest servers, on which others fall as well."""
+    if not seen or dice.random() > 0.3 + 0.4 * len(seen) / _CROWD:
+        return _pick(dice, _WITHOUT_SERVER)(database, dice)
+    server = dice.choice(seen[-4:] if dice.random() < 0.4 else seen)
+    return _pick(dice, _BY_STATE[server.state])(database, dice, server)
+
+
+def _pick(dice: random.Random, table: dict[Callable[..., Deed], int]) -> Any:
+    return dice.choices(list(table), list(table.values()))[0]
