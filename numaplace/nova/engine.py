@@ -6,33 +6,36 @@ Importing this imports nothing of Nova: a launcher has to import its service fir
 
 from __future__ import annotations
 
+import functools
 import inspect
 from collections.abc import Callable, Mapping
 from typing import Any
 
 from numaplace import conf, exception
 
-__all__ = ['KNOWN_SERIES', 'REQUIRED', 'check_parameters', 'install']
+__all__ = ['KNOWN_SERIES', 'install', 'install_compute']
 
 #: The first and the last major version of Nova of which the replaced functions are known.
 KNOWN_SERIES = (31, 34)
 
-#: Stands in a table of parameters for the default of one that has none.
-REQUIRED = inspect.Parameter.empty
+_EMPTY = inspect.Parameter.empty
 
 #: The parameters of what is replaced, with their defaults.
 _PARAMETERS: dict[str, dict[str, Any]] = {
     'numa_fit_instance_to_host': {
-        'host_topology': REQUIRED,
-        'instance_topology': REQUIRED,
-        'provider_mapping': REQUIRED,
+        'host_topology': _EMPTY,
+        'instance_topology': _EMPTY,
+        'provider_mapping': _EMPTY,
         'limits': None,
         'pci_requests': None,
         'pci_stats': None,
     },
-    'numa_usage_from_instance_numa': {'host_topology': REQUIRED, 'instance_topology': REQUIRED, 'free': False},
-    '_locked_consume_from_request': {'self': REQUIRED, 'spec_obj': REQUIRED},
-    'obj_from_db_obj': {'db_obj': REQUIRED},
+    'numa_usage_from_instance_numa': {'host_topology': _EMPTY, 'instance_topology': _EMPTY, 'free': False},
+    '_locked_consume_from_request': {'self': _EMPTY, 'spec_obj': _EMPTY},
+    'obj_from_db_obj': {'db_obj': _EMPTY},
+    '_test_numa_topology': dict.fromkeys(('self', 'compute_node', 'limit'), _EMPTY),
+    '_get_usage_dict': dict.fromkeys(('self', 'object_or_dict', 'instance', 'updates'), _EMPTY),
+    '_get_traits': dict.fromkeys(('self', 'context', 'nodename', 'provider_tree'), _EMPTY),
 }
 
 
@@ -55,20 +58,43 @@ def install() -> str:
     from nova.scheduler import host_manager  # noqa: PLC0415
     from nova.virt import hardware  # noqa: PLC0415
 
-    owners = {
-        'numa_fit_instance_to_host': hardware,
-        'numa_usage_from_instance_numa': hardware,
-        '_locked_consume_from_request': host_manager.HostState,
-        'obj_from_db_obj': numa.NUMATopology,
-    }
-    theirs = {name: getattr(owner, name, None) for name, owner in owners.items()}
-    if getattr(theirs['numa_fit_instance_to_host'], '__module__', '').startswith('numaplace.nova.'):
-        return mode
-    for name, function in theirs.items():
-        check_parameters(name, function, _PARAMETERS[name])
-    for name, make in _ours(mode).items():
-        setattr(owners[name], name, make(theirs[name]))
+    fit = getattr(hardware, 'numa_fit_instance_to_host', None)
+    if not getattr(fit, '__module__', '').startswith('numaplace.nova.'):
+        owners = {
+            'numa_fit_instance_to_host': hardware,
+            'numa_usage_from_instance_numa': hardware,
+            '_locked_consume_from_request': host_manager.HostState,
+            'obj_from_db_obj': numa.NUMATopology,
+        }
+        _replace(owners, _ours(mode))
     return mode
+
+
+def install_compute(mode: str) -> None:
+    """Let nova-compute report the trait or, in shadow mode, take it back and name the instances that it is at.
+
+    :param mode: as :func:`install` returns it
+    :raises: :class:`~numaplace.exception.UnsupportedNova`; then nothing is replaced
+    """
+    from nova.compute import claims, resource_tracker  # noqa: PLC0415
+
+    from numaplace.nova import shadow, trait  # noqa: PLC0415
+
+    tracker = resource_tracker.ResourceTracker
+    owners = {'_get_traits': tracker, '_get_usage_dict': tracker, '_test_numa_topology': claims.Claim}
+    ours: dict[str, Callable[[Any], Any]] = {'_get_traits': functools.partial(trait.reporting, mode)}
+    if mode == conf.SHADOW:
+        ours |= {'_get_usage_dict': shadow.naming_usage, '_test_numa_topology': shadow.naming_claims}
+    _replace(owners, ours)
+
+
+def _replace(owners: Mapping[str, Any], ours: Mapping[str, Callable[[Any], Any]]) -> None:
+    """Put what is made of Nova's functions in their place, if all of them are known."""
+    theirs = {name: getattr(owner, name, None) for name, owner in owners.items()}
+    for name, function in theirs.items():
+        _check_parameters(name, function)
+    for name, make in ours.items():
+        setattr(owners[name], name, make(theirs[name]))
 
 
 def _ours(mode: str) -> dict[str, Callable[[Any], Any]]:
@@ -97,12 +123,8 @@ def _check_version(found: str) -> None:
         raise exception.UnsupportedNova(f'Nova {found} is not known to numaplace; known are {first} to {last}')
 
 
-def check_parameters(name: str, function: Callable[..., Any] | None, wanted: Mapping[str, Any]) -> None:
-    """Check that a function of Nova is what numaplace takes it for, before it is replaced.
-
-    :param wanted: the default by parameter, REQUIRED for one without
-    :raises: :class:`~numaplace.exception.UnsupportedNova`
-    """
+def _check_parameters(name: str, function: Callable[..., Any] | None) -> None:
+    wanted = _PARAMETERS[name]
     if function is None:
         raise exception.UnsupportedNova(f'this Nova has no {name}({", ".join(wanted)}) to replace')
     found = {key: parameter.default for key, parameter in inspect.signature(function).parameters.items()}

@@ -38,9 +38,9 @@ def main() -> None:
 def _install() -> None:
     from nova import config  # noqa: PLC0415
 
-    from numaplace.nova import engine, trait  # noqa: PLC0415
+    from numaplace.nova import engine  # noqa: PLC0415
 
     # Nova reads its files in its main, too late for the mode; there it reads them as for the first time.
     config.parse_args(sys.argv, configure_db=False, init_rpc=False)
-    trait.install(engine.install())
+    engine.install_compute(engine.install())
     config.CONF.clear()

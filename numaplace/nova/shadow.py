@@ -24,7 +24,16 @@ from numaplace.model import Guest, Host, HostCell, Placement, Refusal
 from numaplace.nova import convert, hooks, soundness
 from numaplace.nova.tally import Case, Tally
 
-__all__ = ['TALLY', 'Answer', 'counting', 'fitting', 'host_passes', 'naming']
+__all__ = [
+    'TALLY',
+    'Answer',
+    'counting',
+    'fitting',
+    'host_passes',
+    'naming',
+    'naming_claims',
+    'naming_usage',
+]
 
 #: The counts of this process.
 TALLY = Tally()
@@ -69,6 +78,9 @@ class _Watch:
 # Threads, and Nova's green threads, have a context each.
 _WATCH: ContextVar[_Watch | None] = ContextVar('numaplace_watch', default=None)
 
+#: The topology that a compute node is about to count, and its instance.
+_COUNTED: ContextVar[tuple[Any, str] | None] = ContextVar('numaplace_counted', default=None)
+
 
 @contextmanager
 def _watching(watch: _Watch | None) -> Iterator[None]:
@@ -89,7 +101,8 @@ def _case(place: str, instance_topology: Any) -> Case:
     watch = _WATCH.get()
     if watch is not None:
         return Case(place if place == 'usage' else watch.case.place, watch.case.host, watch.case.instance)
-    instance = instance_topology.instance_uuid if 'instance_uuid' in instance_topology else None
+    counted = _COUNTED.get()
+    instance = counted[1] if counted is not None and counted[0] is instance_topology else None
     return Case(place, str(conf.CONF.host), instance)
 
 
@@ -254,6 +267,20 @@ def naming(consume: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
     return consume_by_name
 
 
+def naming_claims(test: Callable[[Any, Any, Any], Any]) -> Callable[[Any, Any, Any], Any]:
+    """Wrap ``Claim._test_numa_topology``, which does what it does: what it asks is known by instance."""
+
+    @functools.wraps(test)
+    def test_by_name(self: Any, compute_node: Any, limit: Any) -> Any:
+        watch: _Watch | None = None
+        with TALLY.guard('claim'):
+            watch = _Watch(Case('claim', str(conf.CONF.host), str(self.instance.uuid)))
+        with _watching(watch):
+            return test(self, compute_node, limit)
+
+    return test_by_name
+
+
 # --- the usage -------------------------------------------------------------------------------
 
 
@@ -283,6 +310,19 @@ def counting(theirs: Callable[..., Any]) -> Callable[..., Any]:
         return counted
 
     return numa_usage_from_instance_numa
+
+
+def naming_usage(describe: Callable[..., Any]) -> Callable[..., Any]:
+    """Wrap ``ResourceTracker._get_usage_dict``, which says what an instance uses: whose it is is known afterwards."""
+
+    @functools.wraps(describe)
+    def describe_by_name(self: Any, object_or_dict: Any, instance: Any, **updates: Any) -> Any:
+        usage = describe(self, object_or_dict, instance, **updates)
+        with TALLY.guard('usage'):
+            _COUNTED.set((usage.get('numa_topology'), str(instance.uuid)))
+        return usage
+
+    return describe_by_name
 
 
 def _count(host_topology: Any, instance_topology: Any, free: bool) -> Host | Exception:

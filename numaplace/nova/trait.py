@@ -15,34 +15,20 @@ from typing import Any
 from oslo_log import log as logging
 
 from numaplace import __version__, conf
-from numaplace.nova import engine
 
-__all__ = ['TRAIT', 'install']
+__all__ = ['TRAIT', 'reporting']
 
 LOG = logging.getLogger(__name__)
 
 #: The name of the trait in placement.
 TRAIT = 'CUSTOM_NUMAPLACE'
 
-_PARAMETERS = dict.fromkeys(('self', 'context', 'nodename', 'provider_tree'), engine.REQUIRED)
 
-
-def install(mode: str) -> None:
-    """Let the resource tracker of this process report the trait, or take it back.
+def reporting(mode: str, get_traits: Callable[..., list[str]]) -> Callable[..., list[str]]:
+    """Wrap ``ResourceTracker._get_traits``, which returns all traits that the compute node shall have.
 
     :param mode: as :func:`numaplace.nova.engine.install` returns it
-    :raises: :class:`~numaplace.exception.UnsupportedNova` if this Nova's tracker is not known
     """
-    # In a launcher, Nova's command has to be the first that imports these.
-    from nova.compute import resource_tracker  # noqa: PLC0415
-
-    tracker = resource_tracker.ResourceTracker
-    engine.check_parameters('_get_traits', getattr(tracker, '_get_traits', None), _PARAMETERS)
-    tracker._get_traits = _reporting(tracker._get_traits, mode)
-
-
-def _reporting(get_traits: Callable[..., list[str]], mode: str) -> Callable[..., list[str]]:
-    """Wrap ``ResourceTracker._get_traits``, which returns all traits that the compute node shall have."""
 
     @functools.wraps(get_traits)
     def get_traits_and_ours(self: Any, context: Any, nodename: str, provider_tree: Any) -> list[str]:

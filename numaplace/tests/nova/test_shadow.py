@@ -14,7 +14,7 @@ import types
 import pytest
 
 from numaplace import conf, exception, model, wire
-from numaplace.tests import audit
+from numaplace.tests import audit, real
 from numaplace.tests.nova import made
 from numaplace.tests.property import cases
 
@@ -141,6 +141,10 @@ def _outcome(function, *args):
     except Exception as error:  # noqa: BLE001 - whatever it raises is its answer
         answer = type(error), str(error)
     return answer, [_plain(each) if hasattr(each, 'obj_to_primitive') else each for each in args]
+
+
+def _environment():
+    return {**os.environ, 'PYTHONPATH': os.pathsep.join(filter(None, sys.path))}
 
 
 # --- Nova's answers stand -------------------------------------------------------------------
@@ -505,6 +509,37 @@ def test_what_was_told_is_remembered_of_so_many_cases(nova, told):
     assert 3000 == tally.decisions == len(told('disagreement'))
 
 
+# --- in a whole Nova -------------------------------------------------------------------------
+
+
+def _whole(*names):
+    """Run tests over Nova's own fixtures in shadow mode, and return what was counted."""
+    for module in ('placement', 'oslotest', 'testtools', 'wsgi_intercept'):
+        real.require_module(module)
+    run = subprocess.run(
+        [sys.executable, '-W', 'ignore', '-m', 'numaplace.tests.nova.shadow_tests', *names],
+        env={**_environment(), 'OS_TEST_TIMEOUT': '160', 'LC_ALL': 'C.utf8', 'PYTHONDONTWRITEBYTECODE': '1'},
+        capture_output=True,
+        text=True,
+        timeout=900,
+        check=False,
+    )
+    assert 0 == run.returncode, run.stderr[-20000:]
+    return json.loads(run.stdout.splitlines()[-1])
+
+
+def test_in_a_whole_nova_the_guests_go_where_nova_says_and_each_step_is_told():
+    found = _whole()
+    assert (2, {}) == (found['run'], found['faults'])
+
+
+def test_novas_own_tests_of_servers_with_numa_all_pass():
+    """Also the one that looks for a line which Nova's own fit writes."""
+    found = _whole('nova.tests.functional.libvirt.test_numa_servers.NUMAServersTest')
+    assert (23, {}, {}) == (found['run'], found['disagreements'], found['faults'])
+    assert found['decisions'] > 100
+
+
 # --- at start --------------------------------------------------------------------------------
 
 #: As nova-scheduler: read the files, then load the filter that they name.
@@ -547,7 +582,7 @@ def test_the_mode_is_that_of_novas_configuration(tmp_path, text, found):
         text=True,
         timeout=120,
         check=False,
-        env={**os.environ, 'PYTHONPATH': os.pathsep.join(filter(None, sys.path))},
+        env=_environment(),
     )
     assert 0 == run.returncode, run.stderr
     expected = [each.replace('{}', str(path)) if isinstance(each, str) else each for each in found]

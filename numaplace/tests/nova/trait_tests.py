@@ -4,29 +4,34 @@
 Run by ``python -m numaplace.tests.nova.trait_tests``.
 """
 
-import importlib.metadata
 import sys
 import unittest
 
 import nova.tests.functional  # noqa: F401 - sets up threads as Nova's tests want them, before all else
-from nova.compute import resource_tracker
-from nova.conf import paths
+from nova.compute import claims, resource_tracker
 from nova.tests.functional.libvirt import base
 
-from numaplace.nova import trait
+from numaplace.nova import engine, trait
+from numaplace.tests.nova import configuration
 
 
 class TraitTests(base.ServersTestBase):
     def setUp(self):
         super().setUp()
-        self._get_traits = resource_tracker.ResourceTracker._get_traits
-        self.addCleanup(setattr, resource_tracker.ResourceTracker, '_get_traits', self._get_traits)
+        tracker = resource_tracker.ResourceTracker
+        replaced = [(tracker, '_get_traits'), (tracker, '_get_usage_dict'), (claims.Claim, '_test_numa_topology')]
+        self._originals = [(owner, name, getattr(owner, name)) for owner, name in replaced]
+        self.addCleanup(self._restore)
+
+    def _restore(self):
+        for original in self._originals:
+            setattr(*original)
 
     def _start(self, mode):
         """Start the compute node, or start it again, as the launcher does in a mode; None: without numaplace."""
-        resource_tracker.ResourceTracker._get_traits = self._get_traits
+        self._restore()
         if mode is not None:
-            trait.install(mode)
+            engine.install_compute(mode)
         if self.computes:
             self.restart_compute_service('compute1')
         else:
@@ -53,13 +58,6 @@ class TraitTests(base.ServersTestBase):
         assert trait.TRAIT in self._traits()
 
 
-def _find_configuration():
-    """Let Nova's fixtures find the files that the wheel has put elsewhere than a source tree has them."""
-    paste = next(path for path in importlib.metadata.files('nova') if path.name == 'api-paste.ini').locate().resolve()
-    (base,) = (option for option in paths.ALL_OPTS if option.name == 'pybasedir')
-    base.default = str(paste.parents[2])
-
-
 if __name__ == '__main__':
-    _find_configuration()
+    configuration.find()
     sys.exit(not unittest.main(verbosity=2, exit=False).result.wasSuccessful())
