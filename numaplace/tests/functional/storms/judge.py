@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Iterator
+from math import inf
 
 from numaplace.tests.functional.storms.journal import DONE, KILLED, REFUSED, Entry
 from numaplace.tests.functional.storms.ledger import Holding, Ledger
@@ -51,16 +52,23 @@ def _replay(host: str, found: list[Entry], ledger: Ledger, unknown: list[Entry])
         key=lambda step: step[0],
     )
     yield from _order_faults(host, [step[0] for step in steps], ledger.hosts[host]['generation'], len(unknown))
+    latest_first = sorted(unknown, key=lambda entry: entry.begin, reverse=True)
+    uncertain_since = {entry.server: entry.begin for entry in latest_first}
     held: dict[str, list[Holding]] = {}
     for generation, entry in steps:
         held[entry.server] = [holding for holding in entry.told if holding.host == host]
-        for fault in _double_faults(ledger.hosts[host]['cells'], [each for row in held.values() for each in row]):
+        certain = _certain(held, uncertain_since, entry.end)
+        for fault in _double_faults(ledger.hosts[host]['cells'], certain):
             yield f'{host} at generation {generation}, {entry}: {fault}'
-    uncertain = {entry.server for entry in unknown}
-    expected = sorted(each for row in held.values() for each in row if each.server not in uncertain)
-    stored = sorted(each for each in ledger.holdings if each.host == host and each.server not in uncertain)
+    expected = sorted(_certain(held, uncertain_since))
+    stored = sorted(each for each in ledger.holdings if each.host == host and each.server not in uncertain_since)
     if expected != stored:
         yield f'{host}: the rows say {stored}, the journals {expected}'
+
+
+def _certain(held: dict[str, list[Holding]], uncertain_since: dict[str, int], until: float = inf) -> list[Holding]:
+    """Return what was held then, without the servers of which somebody may have done what nobody was told."""
+    return [each for server, row in held.items() if uncertain_since.get(server, inf) >= until for each in row]
 
 
 def _order_faults(host: str, generations: list[int], last: int, unknown: int) -> Iterator[str]:

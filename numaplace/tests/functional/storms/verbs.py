@@ -18,7 +18,7 @@ from numaplace.model import Guest, Placement, Refusal
 from numaplace.tests.functional.storms import world
 from numaplace.tests.functional.storms.ledger import NEW, OLD, OVER, OWN, Cell, Holding
 
-__all__ = ['Deed', 'Seen', 'choose', 'look', 'told']
+__all__ = ['Deed', 'Seen', 'choose', 'choose_move', 'claim', 'look', 'told']
 
 
 class Seen(NamedTuple):
@@ -237,7 +237,18 @@ def choose(database: api.Database, dice: random.Random, seen: list[Seen]) -> Dee
     """Return what to do next; often it is about one of the newest servers, on which others fall as well."""
     if not seen or dice.random() > 0.3 + 0.4 * len(seen) / _CROWD:
         return _pick(dice, _WITHOUT_SERVER)(database, dice)
-    server = dice.choice(seen[-4:] if dice.random() < 0.4 else seen)
+    return _do(database, dice, dice.choice(seen[-4:] if dice.random() < 0.4 else seen))
+
+
+def choose_move(database: api.Database, dice: random.Random, seen: list[Seen]) -> Deed:
+    """Return what to do next where most of it shall be moves: servers that are in one come first."""
+    under_way = [server for server in seen if server.state != 'active']
+    if len(seen) < _CROWD // 2 or dice.random() < 0.2:
+        return claim(database, dice)
+    return _do(database, dice, dice.choice(under_way if under_way and dice.random() < 0.6 else seen))
+
+
+def _do(database: api.Database, dice: random.Random, server: Seen) -> Deed:
     return _pick(dice, _BY_STATE[server.state])(database, dice, server)
 
 

@@ -54,7 +54,7 @@ def run_until(worker: Worker, stop: Path) -> None:
 
 def run_until_killed(worker: Worker, moments: int | None) -> None:
     """Do one deed after the other, and die after so many moments of that, or by somebody else's hand."""
-    _run(worker, itertools.count(), moments=moments)
+    _run(worker, itertools.count(), verbs.choose_move, moments=moments)
 
 
 def claim(worker: Worker) -> None:

@@ -1,0 +1,154 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Database servers of the tests' own, which may be killed."""
+
+from __future__ import annotations
+
+import os
+import pwd
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from numaplace.tests import real
+
+__all__ = ['Server', 'mariadb', 'postgresql']
+
+#: Seconds until a server that does not come up is a failure.
+_PATIENCE_S = 60
+
+
+class Server:
+    """A server on a port of its own.
+
+    :param command: stays in the foreground
+    :param user: runs it where the tests run as root, as which neither server starts
+    :param url: of an empty database, or of one to be
+    """
+
+    def __init__(self, command: Sequence[str], user: str | None, port: int, log: Path, url: str) -> None:
+        self.url = url
+        self._command, self._user, self._port, self._log = command, user, port, log
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        """Start it, again and again until it answers: what a killed one left may be in the way for a moment."""
+        deadline = time.monotonic() + _PATIENCE_S
+        while not self._answers():
+            assert time.monotonic() < deadline, self._log.read_text()
+            if self._process is None or self._process.poll() is not None:
+                with self._log.open('ab') as log:
+                    self._process = subprocess.Popen(
+                        self._command, user=self._user, stdin=subprocess.DEVNULL, stdout=log, stderr=log
+                    )
+            time.sleep(0.05)
+
+    def kill(self) -> None:
+        """End it and all processes that it started by SIGKILL, as a power cut would."""
+        if self._process is None:
+            return
+        for pid in (*_children(self._process.pid), self._process.pid):
+            _kill(pid)
+        self._process.wait()
+        self._process = None
+
+    def _answers(self) -> bool:
+        with socket.socket() as client:
+            client.settimeout(1)
+            return client.connect_ex(('127.0.0.1', self._port)) == 0
+
+
+def _children(parent: int) -> list[int]:
+    """Return the processes that a process started."""
+    found = []
+    for status in Path('/proc').glob('[0-9]*/stat'):
+        try:
+            fields = status.read_text().rpartition(')')[2].split()
+        except OSError:  # gone meanwhile
+            continue
+        if int(fields[1]) == parent:
+            found.append(int(status.parent.name))
+    return found
+
+
+def _kill(pid: int) -> None:
+    with suppress(ProcessLookupError):
+        os.kill(pid, signal.SIGKILL)
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(('127.0.0.1', 0))
+        return int(probe.getsockname()[1])
+
+
+def _user(name: str) -> str | None:
+    """Return the user that runs a server: that of its package for root, nobody else for others."""
+    if os.getuid() != 0:
+        return None
+    try:
+        return pwd.getpwnam(name).pw_name
+    except KeyError:
+        real.missing(f'the user {name}')
+
+
+@contextmanager
+def _directory(user: str | None) -> Iterator[Path]:
+    path = Path(tempfile.mkdtemp(prefix='numaplace-'))
+    try:
+        if user is not None:
+            shutil.chown(path, user)
+        yield path
+    finally:
+        shutil.rmtree(path)
+
+
+@contextmanager
+def _running(server: Server) -> Iterator[Server]:
+    server.start()
+    try:
+        yield server
+    finally:
+        server.kill()
+
+
+def _run(command: Sequence[str], user: str | None) -> None:
+    done = subprocess.run(command, user=user, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@contextmanager
+def mariadb() -> Iterator[Server]:
+    """Yield a MariaDB that runs."""
+    install, daemon = real.require_program('mariadb-install-db'), real.require_program('mariadbd')
+    user, port = _user('mysql'), _free_port()
+    with _directory(user) as path:
+        data = f'--datadir={path / "data"}'
+        _run([install, '--no-defaults', '--auth-root-authentication-method=normal', '--skip-test-db', data], user)
+        options = ['--bind-address=127.0.0.1', f'--port={port}', f'--socket={path / "socket"}']
+        command = [daemon, '--no-defaults', data, *options, '--innodb-buffer-pool-size=32M', '--skip-name-resolve']
+        url = f'mysql+pymysql://root@127.0.0.1:{port}/numaplace'
+        with _running(Server(command, user, port, path / 'log', url)) as server:
+            yield server
+
+
+@contextmanager
+def postgresql() -> Iterator[Server]:
+    """Yield a PostgreSQL that runs."""
+    programs = sorted(Path('/usr/lib/postgresql').glob('*/bin'))
+    if not programs:
+        real.missing('the programs of PostgreSQL in /usr/lib/postgresql')
+    user, port = _user('postgres'), _free_port()
+    with _directory(user) as path:
+        _run([str(programs[-1] / 'initdb'), '-A', 'trust', '-U', 'postgres', '-D', str(path / 'data')], user)
+        settings = {'listen_addresses': '127.0.0.1', 'port': port, 'unix_socket_directories': path}
+        options = [part for name, value in settings.items() for part in ('-c', f'{name}={value}')]
+        command = [str(programs[-1] / 'postgres'), '-D', str(path / 'data'), *options]
+        url = f'postgresql+psycopg2://postgres@127.0.0.1:{port}/numaplace'
+        with _running(Server(command, user, port, path / 'log', url)) as server:
+            yield server
