@@ -28,6 +28,10 @@ class NotFound(NumaplaceException):
     """Something named does not exist."""
 
 
+class InstanceNotFound(NotFound):
+    """There is no such server."""
+
+
 class AlreadyExists(NumaplaceException):
     """Something of that name exists already."""
 

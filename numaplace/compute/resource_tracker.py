@@ -12,7 +12,7 @@ from numaplace.db.records import HostRecord
 from numaplace.db.retry import retry
 from numaplace.model import Host, Placement
 
-__all__ = ['empty', 'refresh', 'register', 'unregister', 'usage']
+__all__ = ['empty', 'refresh', 'register', 'switch', 'unregister', 'usage']
 
 
 def empty(host: Host) -> Host:
@@ -67,6 +67,20 @@ def refresh(database: api.Database, name: str, host: Host) -> HostRecord:
 def _read_anew(placement: Placement, host: Host) -> Placement:
     # What thread policy isolate takes follows from the siblings of the CPUs, which may be others now.
     return wire.read_placement(wire.write_placement(placement), host) if placement.cells else placement
+
+
+def switch(database: api.Database, name: str, *, status: str | None = None, state: str | None = None) -> HostRecord:
+    """Let guests come to a host or not, and say whether it answers.
+
+    :param status: ENABLED or DISABLED; None leaves it as it is
+    :param state: UP or DOWN; None leaves it as it is
+    :raises: :class:`~numaplace.exception.NotFound`, :class:`~numaplace.exception.ConcurrentUpdate`
+    """
+
+    def change(record: HostRecord, _held: Sequence[Placement]) -> HostRecord:
+        return replace(record, status=status or record.status, state=state or record.state)
+
+    return retry(lambda: database.change_host(name, change))
 
 
 def unregister(database: api.Database, name: str) -> None:

@@ -62,6 +62,17 @@ Form: a number above 0, up to 1000000.
         default=INITIAL_RAM_RATIO,
         help='Used where ``ram_allocation_ratio`` is unset. Form: a number above 0, up to 1000000.',
     ),
+    cfg.Opt(
+        'allow_resize_to_same_host',
+        type=types.Switch(),
+        default=False,
+        help="""
+Whether a resize may stay on the host that the server is on. There it holds both sizes until it is confirmed or
+reverted.
+
+Form: true or false.
+""",
+    ),
     cfg.StrOpt(
         'default_availability_zone',
         default='nova',

@@ -265,7 +265,7 @@ class Database:
             found, _ = rows.find_instances(session, either)
         found = [record for record in found if record.uuid == name_or_uuid] or found
         if not found:
-            raise exception.NotFound(f'there is no server {name_or_uuid!r}')
+            raise exception.InstanceNotFound(f'there is no server {name_or_uuid!r}')
         if len(found) > 1:
             uuids = ', '.join(record.uuid for record in found[:5])
             raise exception.Conflict(f'{len(found)} servers have the name {name_or_uuid!r}: name one by UUID: {uuids}')

@@ -139,11 +139,11 @@ def find_instance(
 ) -> tuple[InstanceRecord, dict[str, HostRecord]]:
     """Return a server, and in the order of their names the hosts that it holds something on, and more.
 
-    :raises: :class:`~numaplace.exception.NotFound` if there is no such server or host
+    :raises: :class:`~numaplace.exception.InstanceNotFound`, :class:`~numaplace.exception.NotFound` for a host
     """
     found, hosts = find_instances(session, Instance.uuid == instance_uuid, more_hosts=more_hosts)
     if not found:
-        raise exception.NotFound(f'there is no server {instance_uuid!r}')
+        raise exception.InstanceNotFound(f'there is no server {instance_uuid!r}')
     for name in more_hosts:
         if name not in hosts:
             raise exception.NotFound(f'there is no host {name!r}')

@@ -210,6 +210,11 @@ CODES: Mapping[str, Code] = {
     ),
     'host.down': Code('the host is down', '', 'The host has not been heard of, or was set down.'),
     'host.disabled': Code('the host is disabled', '', 'The operator has taken the host out of service.'),
+    'host.same': Code(
+        'the server is on this host',
+        '',
+        'A move leads to another host; [DEFAULT] allow_resize_to_same_host lets a resize stay.',
+    ),
     'zone': Code('the host is in another availability zone: {subject}', '', 'The guest asks for another zone.'),
     'capability': Code(
         'the host lacks a capability: {subject}',

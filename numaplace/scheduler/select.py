@@ -11,7 +11,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from functools import partial
+from typing import TYPE_CHECKING, Literal, Protocol, Unpack
 
 from numaplace import conf as configuration
 from numaplace import exception, fit, plugins
@@ -20,19 +21,40 @@ from numaplace.conf import filter_scheduler
 from numaplace.db.api import Database
 from numaplace.db.records import HostRecord
 from numaplace.model import Reason, Refusal
-from numaplace.scheduler.filters import Filter, Request
+from numaplace.scheduler.filters import Answer, Filter, Request
 from numaplace.scheduler.limits import limits
 from numaplace.scheduler.weights import Weigher, order
 
 if TYPE_CHECKING:
     from oslo_config import cfg
 
-__all__ = ['CLAIM', 'NoHost', 'Policy', 'Rejection', 'Selection', 'Selections', 'select', 'select_many', 'strategy']
+__all__ = [
+    'CLAIM',
+    'MOVE',
+    'Claiming',
+    'NoHost',
+    'Policy',
+    'Rejection',
+    'Selection',
+    'Selections',
+    'select',
+    'select_many',
+    'strategy',
+]
 
 #: Stands for the filter where it was the claim that failed.
 CLAIM = 'claim'
+#: Stands for the filter where the server is to leave the host.
+MOVE = 'move'
 #: How often all hosts are looked at.
 LOOKS = 10
+
+
+class Claiming(Protocol):
+    """Claims a host that was found; see :mod:`numaplace.compute.claims`."""
+
+    def __call__(self, host_name: str, **terms: Unpack[claims.Terms]) -> claims.Claim | Refusal:
+        """Return the claim, or why the host does not take the guest."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,27 +142,40 @@ def strategy(conf: cfg.ConfigOpts) -> fit.Strategy:
     return found
 
 
-def select(database: Database, request: Request, policy: Policy, *, host: str | None = None) -> Selection | NoHost:
+def select(
+    database: Database,
+    request: Request,
+    policy: Policy,
+    *,
+    host: str | None = None,
+    leaves: str | None = None,
+    claim: Claiming | None = None,
+) -> Selection | NoHost:
     """Find the best host for a server and claim it there.
 
     Time is linear in the number of hosts, times one fit each, and once more each time that others took what was seen.
 
     :param host: the only host to consider, or None for all
+    :param leaves: the host that the server may not stay on, or None
+    :param claim: claims the host that it is given by name, on terms; None creates the server there
     :raises: :class:`~numaplace.exception.NotFound` if that host is unknown,
-        :class:`~numaplace.exception.ConcurrentUpdate` if others took what was seen LOOKS times
+        :class:`~numaplace.exception.ConcurrentUpdate` if others took what was seen LOOKS times,
+        and what `claim` raises but ConcurrentUpdate and, for the host, NotFound
     """
+    claiming = claim or partial(claims.instance_claim, database, request.instance)
+    filters = policy.filters if leaves is None else ((MOVE, _Elsewhere(leaves)), *policy.filters)
     for _ in range(LOOKS):
         hosts = [database.host(host)] if host is not None else database.hosts()
-        admitted, rejections = _filter(hosts, request, policy.filters)
+        admitted, rejections = _filter(hosts, request, filters)
         lost = []
         for candidate in order(admitted, policy.weighers)[: policy.max_attempts]:
-            claim = _claim(database, request, candidate)
-            if isinstance(claim, claims.Claim):
-                return Selection(candidate.name, claim, tuple(rejections))
-            if isinstance(claim, exception.NumaplaceException):
-                claim = Refusal.of(Reason('claim.lost', subject=str(claim)))
+            answer = _claim(claiming, request, candidate)
+            if isinstance(answer, claims.Claim):
+                return Selection(candidate.name, answer, tuple(rejections))
+            if isinstance(answer, exception.NumaplaceException):
+                answer = Refusal.of(Reason('claim.lost', subject=str(answer)))
                 lost.append(candidate.name)
-            rejections.append(Rejection(candidate.name, CLAIM, claim))
+            rejections.append(Rejection(candidate.name, CLAIM, answer))
         if not lost:
             return NoHost(tuple(sorted(rejections, key=lambda rejection: rejection.host)))
     raise exception.ConcurrentUpdate(
@@ -191,19 +226,32 @@ def _filter(
     return admitted, rejections
 
 
+class _Elsewhere(Filter):
+    """Lets pass all hosts but one."""
+
+    def __init__(self, leaves: str) -> None:
+        self._leaves = leaves
+
+    def admit(self, host: HostRecord, request: Request) -> Answer:  # noqa: ARG002
+        """Refuse with ``host.same``."""
+        return Refusal.of(Reason('host.same')) if host.name == self._leaves else True
+
+
 def _claim(
-    database: Database, request: Request, host: HostRecord
+    claiming: Claiming, request: Request, host: HostRecord
 ) -> claims.Claim | Refusal | exception.ConcurrentUpdate | exception.NotFound:
     """Return the claim, why the host does not take the guest, or by which fault it was lost to others."""
-    wanted: dict[str, Any] = {
+    terms: claims.Terms = {
         'limits': limits(host),
         'networks': request.networks,
         'strategy': request.strategy,
     }
     try:
-        claim = claims.instance_claim(database, request.instance, host.name, **wanted)
+        claim = claiming(host.name, **terms)
+    except exception.InstanceNotFound:
+        raise
     except (exception.ConcurrentUpdate, exception.NotFound) as error:
         return error
-    if isinstance(claim, Refusal) and fit.place(host.host, request.instance.guest, **wanted):
+    if isinstance(claim, Refusal) and fit.place(host.host, request.instance.guest, **terms):
         return exception.ConcurrentUpdate(f'host {host.name!r} had room, which another server took')
     return claim
