@@ -30,9 +30,15 @@ def theirs():
 
 
 @pytest.fixture(scope='session')
-def stack(request):
-    """A Nova of real processes that decides by numaplace, from the directory of tools beside the package."""
-    sys.path.append(str(SOURCE / 'tools'))
+def tools():
+    """The directory of tools beside the package."""
+    return SOURCE / 'tools'
+
+
+@pytest.fixture(scope='session')
+def stack(request, tools):
+    """A Nova of real processes that decides by numaplace."""
+    sys.path.append(str(tools))
     for name in ('ministack', 'nova', 'placement', 'waitress', 'pymysql'):
         if importlib.util.find_spec(name) is None:
             real.missing(f'the module {name}')

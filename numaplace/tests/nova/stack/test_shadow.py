@@ -28,7 +28,7 @@ def disagreements(cloud, stack):
     def disagreements(server):
         request = cloud.request_id(server)
         lines = {
-            name: [line for line in log.lines(TALLY, 'disagreement') if request in line.text]
+            name: [line for line in log.lines(TALLY, 'disagreement (') if request in line.text]
             for name, log in logs.items()
         }
         assert {'WARNING'} >= {line.level for found in lines.values() for line in found}

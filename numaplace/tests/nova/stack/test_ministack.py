@@ -1,0 +1,100 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The command that brings the stack up and takes it down."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import sqlalchemy
+
+from numaplace.tests.nova.stack import reading
+
+
+@pytest.fixture
+def ministack(stack, tools):
+    """Return a function that runs the command and returns its status, stdout and stderr."""
+
+    def run(*words):
+        command = [sys.executable, '-m', 'ministack', *map(str, words)]
+        env = os.environ | {'PYTHONPATH': str(tools)}
+        done = subprocess.run(command, env=env, capture_output=True, text=True, check=False, timeout=300)
+        return done.returncode, done.stdout, done.stderr
+
+    return run
+
+
+def left_of(state, server):
+    """Return the databases and the virtual host that a stack has left."""
+    token = json.loads((state / 'stack.json').read_text())['token']
+    engine = sqlalchemy.create_engine(server, poolclass=sqlalchemy.NullPool)
+    with engine.connect() as connection:
+        databases = connection.execute(sqlalchemy.text('SHOW DATABASES')).scalars().all()
+    listed = subprocess.run(['rabbitmqctl', '--quiet', 'list_vhosts'], capture_output=True, text=True, check=True)
+    return [name for name in (*databases, *listed.stdout.split()) if token in name]
+
+
+def running_in(directory):
+    """Return the command lines of the processes that a directory is named in."""
+    found = []
+    for file in Path('/proc').glob('[0-9]*/cmdline'):
+        try:
+            words = file.read_text('utf-8', 'replace')
+        except OSError:
+            continue
+        if str(directory) in words:
+            found.append(words.split('\0'))
+    return found
+
+
+def test_status_tells_every_process(ministack, stack):
+    status, out, _ = ministack('status', '--state', stack.state)
+    assert 0 == status
+    told = {line.split()[0]: line.split()[1:] for line in out.splitlines()}
+    assert {name: [str(service.pid), 'up'] for name, service in stack.services.items()} == told
+
+
+def test_a_restarted_service_is_another_process_and_goes_on_in_its_log(ministack, stack):
+    log = reading.Log(stack.log('nova-conductor'))
+    status, _, err = ministack('restart', '--state', stack.state, 'nova-conductor')
+    assert (0, '') == (status, err)
+    found = json.loads((stack.state / 'stack.json').read_text())['services']['nova-conductor']
+    assert stack.services['nova-conductor'].pid != found['pid']
+    (line,) = log.lines('nova.service', 'Starting conductor')
+    assert found['pid'] == reading.leader(line.pid)
+    stack.services = type(stack).load(stack.state).services
+
+
+def test_what_is_no_service_is_refused_in_one_line(ministack, stack):
+    refusal = "ministack: 'cmp9' cannot be restarted: it is no host and no service of Nova with a queue\n"
+    assert (1, '', refusal) == ministack('restart', '--state', stack.state, 'cmp9')
+
+
+def test_where_there_is_no_stack_is_told_in_one_line(ministack, tmp_path):
+    assert (1, '', f'ministack: there is no stack in {tmp_path}\n') == ministack('down', '--state', tmp_path)
+
+
+def test_a_file_that_is_no_host_is_refused_in_one_line(ministack, tmp_path):
+    file = tmp_path / 'odd.json'
+    file.write_text('{}')
+    status, out, err = ministack('up', '--state', tmp_path / 'state', file)
+    assert (1, '') == (status, out)
+    assert err.startswith(
+        f"ministack: host file {file}: KeyError('nova_object.data'); expected the JSON of a NUMATopology"
+    )
+    assert 1 == err.count('\n')
+
+
+def test_a_stack_that_does_not_come_up_shows_why_and_leaves_only_its_logs(ministack, stack, tmp_path):
+    file = tmp_path / 'broken.json'
+    file.write_text('{"cpu_shared_set": "0", "cpu_dedicated_set": "1", "machine": {"no_such_keyword": 1}}')
+    status, out, err = ministack('up', '--state', tmp_path / 'state', file)
+    assert (1, '') == (status, out)
+    assert err.startswith('ministack: broken ended before its queue:\n')
+    assert "unexpected keyword argument 'no_such_keyword'" in err
+    assert (tmp_path / 'state' / 'log' / 'broken.log').stat().st_size
+    assert [] == running_in(tmp_path / 'state')
+    assert [] == left_of(tmp_path / 'state', stack.server)
+    assert 5 == len(left_of(stack.state, stack.server))
