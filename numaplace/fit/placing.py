@@ -12,10 +12,10 @@ from numaplace.fit.binding import place_bound
 from numaplace.fit.demand import Demand, demands
 from numaplace.fit.devices import Devices, Supported
 from numaplace.fit.networks import Affinity, affinities
-from numaplace.fit.strategies import SPREAD, Strategy
+from numaplace.fit.strategies import LINEAR, SPREAD, Strategy
 from numaplace.model import Guest, Host, Limits, Networks, Placement, Reason, Refusal
 
-__all__ = ['place']
+__all__ = ['place', 'refusal']
 
 
 def place(
@@ -53,6 +53,29 @@ def place(
         return Refusal(problem.reasons)
     chosen = zip(guest.cells, columns, problem.demands, strict=True)
     return Placement(guest, tuple(cells.place(problem.order[column], cell, demand) for cell, column, demand in chosen))
+
+
+def refusal(
+    host: Host,
+    guest: Guest,
+    *,
+    limits: Limits | None = None,
+    devices: Devices | None = None,
+    networks: Networks | None = None,
+) -> Refusal | None:
+    """Return why a guest does not go on a host, or None where :func:`place` finds a place for it.
+
+    It chooses no CPUs and depends on no strategy, so many hosts are asked faster; the search is that of :func:`place`.
+
+    :param limits: overcommit of shared CPUs and memory; None sets no limit
+    :param devices: the devices that the guest wants, if any
+    :param networks: the networks that it attaches to, if any
+    """
+    if not guest.cells:
+        answer = _place_floating(host, guest, limits)
+        return answer if isinstance(answer, Refusal) else None
+    problem = _Problem(host, guest, limits=limits, devices=devices, networks=networks, strategy=LINEAR)
+    return Refusal(problem.reasons) if problem.solve() is None else None
 
 
 def _place_floating(host: Host, guest: Guest, limits: Limits | None) -> Placement | Refusal:

@@ -1,52 +1,69 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The guest of a request as a value, read once for all the hosts that one call asks about it."""
+"""What a request asks for, read once for all the hosts that one call asks about it."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from functools import cached_property
 from typing import Any
 
-from numaplace.model import Guest
+from numaplace.model import Guest, Networks
 from numaplace.nova import convert
 
-__all__ = ['guest', 'once']
+__all__ = ['Asked', 'of', 'once']
 
 
-class _Asked:
-    """A topology that is asked for, and its guest from the first question on."""
+class Asked:
+    """What a ``nova.objects.RequestSpec`` asks for; each part is read when it is needed, and once.
 
-    __slots__ = ('_guest', 'topology')
+    :param spec_obj: which nobody may change meanwhile
+    """
 
-    def __init__(self, topology: Any) -> None:
-        self.topology = topology
-        self._guest: Guest | None = None
+    def __init__(self, spec_obj: Any) -> None:
+        self.spec_obj = spec_obj
+        self.topology = spec_obj.numa_topology
 
+    @cached_property
     def guest(self) -> Guest:
-        if self._guest is None:
-            self._guest = convert.read_guest(self.topology)
-        return self._guest
+        """The guest.
+
+        :raises: as :func:`numaplace.nova.convert.read_guest`
+        """
+        return convert.read_guest(self.topology)
+
+    @cached_property
+    def network_metadata(self) -> Any:
+        """The networks in Nova's class, or None."""
+        return self.spec_obj.network_metadata if 'network_metadata' in self.spec_obj else None
+
+    @cached_property
+    def networks(self) -> Networks | None:
+        """The networks, or None."""
+        return convert.read_networks(self.network_metadata)
+
+    @cached_property
+    def devices(self) -> list[Any]:
+        """The objects of ``nova.objects.InstancePCIRequest``, or none."""
+        return list(self.spec_obj.pci_requests.requests) if self.spec_obj.pci_requests else []
 
 
 # Threads, and Nova's green threads, have a context each; neither the filter nor the request has to hold anything.
-_CURRENT: ContextVar[_Asked | None] = ContextVar('numaplace_asked', default=None)
+_CURRENT: ContextVar[Asked | None] = ContextVar('numaplace_asked', default=None)
 
 
 @contextmanager
-def once(topology: Any) -> Iterator[None]:
-    """Let :func:`guest` read a topology once while the block runs, in which nobody may change it."""
-    token = _CURRENT.set(_Asked(topology))
+def once(spec_obj: Any) -> Iterator[None]:
+    """Let :func:`of` read a request once while the block runs, in which nobody may change it."""
+    token = _CURRENT.set(Asked(spec_obj))
     try:
         yield
     finally:
         _CURRENT.reset(token)
 
 
-def guest(topology: Any) -> Guest:
-    """Return the guest of a ``nova.objects.InstanceNUMATopology``.
-
-    :raises: as :func:`numaplace.nova.convert.read_guest`
-    """
+def of(spec_obj: Any) -> Asked:
+    """Return what a request asks for."""
     asked = _CURRENT.get()
-    return asked.guest() if asked is not None and asked.topology is topology else convert.read_guest(topology)
+    return asked if asked is not None and asked.spec_obj is spec_obj else Asked(spec_obj)

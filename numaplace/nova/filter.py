@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Container, Iterable, Mapping
-from typing import Any
+from typing import Any, TypeVar
 
 from nova import objects
 from nova.scheduler import filters
@@ -13,7 +13,7 @@ from oslo_log import log as logging
 
 from numaplace import __version__, conf, exception, explain, fit
 from numaplace.model import Host, Limits, Placement, Reason, Refusal
-from numaplace.nova import asked, convert, engine, shadow, topologies
+from numaplace.nova import asked, engine, shadow, topologies
 from numaplace.nova.devices import PciDevices
 
 __all__ = ['NUMATopologyFilter']
@@ -21,6 +21,9 @@ __all__ = ['NUMATopologyFilter']
 LOG = logging.getLogger(__name__)
 
 _Mapping = frozenset[tuple[str, tuple[str, ...]]]
+
+#: What a question to the fit is answered with.
+_Answer = TypeVar('_Answer', bound=Placement | Refusal | None)
 
 # The consumption of the chosen host must decide as the filter did.
 _MODE = engine.install()
@@ -44,7 +47,7 @@ class NUMATopologyFilter(filters.BaseHostFilter, filters.CandidateFilterMixin): 
         """
         passed: list[Any] = []
         refusals: dict[str, Refusal] = {}
-        with asked.once(spec_obj.numa_topology):
+        with asked.once(spec_obj):
             for host_state in filter_obj_list:
                 answer = self._filter_one(host_state, spec_obj)
                 if answer:
@@ -65,20 +68,21 @@ class NUMATopologyFilter(filters.BaseHostFilter, filters.CandidateFilterMixin): 
         """
         if _MODE == conf.SHADOW:
             return shadow.host_passes(_judge, host_state, filter_properties)
-        if not filter_properties.numa_topology:
+        request = asked.of(filter_properties)
+        if not request.topology:
             return True
         host = _host(host_state)
-        refusal = self._narrow(host, host_state, filter_properties) if isinstance(host, Host) else host
+        refusal = self._narrow(host, host_state, request) if isinstance(host, Host) else host
         if refusal is not None:
             return _refuse(host_state, filter_properties, refusal)
-        host_state.limits['numa_topology'] = _limits(host_state, filter_properties)
+        host_state.limits['numa_topology'] = _limits(host_state, request)
         return True
 
-    def _narrow(self, host: Host, host_state: Any, spec_obj: Any) -> Refusal | None:
+    def _narrow(self, host: Host, host_state: Any, request: asked.Asked) -> Refusal | None:
         """Keep the candidates that fit, or return why none does."""
-        answer, accepts = _place(host, host_state, spec_obj)
+        refusal, accepts = _ask(fit.refusal, host, host_state, request)
         kept = self.filter_candidates(host_state, accepts)
-        return None if kept or not isinstance(answer, Refusal) else answer
+        return None if kept else refusal
 
 
 class _Offers:
@@ -112,45 +116,49 @@ class _Offers:
         return _mapping(candidate) not in self._waiting
 
 
-def _place(host: Host, host_state: Any, spec_obj: Any) -> tuple[Placement | Refusal, Callable[[Any], bool]]:
-    """Return the answer for a host, and whether a candidate is accepted; one fit, whatever their number."""
+def _ask(
+    question: Callable[..., _Answer], host: Host, host_state: Any, request: asked.Asked
+) -> tuple[_Answer | Refusal, Callable[[Any], bool]]:
+    """Return the answer for a host, and whether a candidate is accepted; one fit, whatever their number.
+
+    :param question: ``fit.place``, or ``fit.refusal`` for that alone
+    """
     if not host_state.allocation_candidates:
         return Refusal.of(Reason('candidates.none')), lambda _candidate: False
-    offers = _offers(host_state, spec_obj)
-    answer = fit.place(
+    offers = _offers(host_state, request)
+    answer = question(
         host,
-        asked.guest(spec_obj.numa_topology),
+        request.guest,
         limits=Limits(host_state.cpu_allocation_ratio, host_state.ram_allocation_ratio),
-        networks=convert.read_networks(_networks(spec_obj)),
+        networks=request.networks,
         devices=offers,
     )
-    return answer, offers.accepts if offers else lambda _candidate: bool(answer)
+    return answer, offers.accepts if offers else lambda _candidate: not isinstance(answer, Refusal)
 
 
 def _judge(host_state: Any, spec_obj: Any) -> shadow.Answer:
     """Return what the filter would say of a host, for the shadow mode; nothing is changed."""
-    guest = asked.guest(spec_obj.numa_topology)
+    request = asked.of(spec_obj)
     host = _host(host_state)
     if isinstance(host, Refusal):
-        return shadow.Answer(Host(), guest, host)
-    answer, accepts = _place(host, host_state, spec_obj)
+        return shadow.Answer(Host(), request.guest, host)
+    answer, accepts = _ask(fit.place, host, host_state, request)
     kept = [candidate for candidate in host_state.allocation_candidates if accepts(candidate)]
-    return shadow.Answer(host, guest, None if kept and isinstance(answer, Refusal) else answer, kept)
+    return shadow.Answer(host, request.guest, None if kept and isinstance(answer, Refusal) else answer, kept)
 
 
 def _mapping(candidate: Mapping[str, Any]) -> _Mapping:
     return frozenset((group, tuple(providers)) for group, providers in candidate['mappings'].items())
 
 
-def _offers(host_state: Any, spec_obj: Any) -> _Offers | None:
+def _offers(host_state: Any, request: asked.Asked) -> _Offers | None:
     """Return the devices of the candidates, None if the guest wants none."""
-    requests = spec_obj.pci_requests.requests if spec_obj.pci_requests else []
-    if not requests or not host_state.pci_stats:
+    if not request.devices or not host_state.pci_stats:
         return None
-    cells = spec_obj.numa_topology.cells
+    cells = request.topology.cells
     return _Offers(
         {
-            _mapping(candidate): PciDevices(host_state.pci_stats, requests, candidate['mappings'], cells)
+            _mapping(candidate): PciDevices(host_state.pci_stats, request.devices, candidate['mappings'], cells)
             for candidate in host_state.allocation_candidates
         }
     )
@@ -168,19 +176,14 @@ def _host(host_state: Any) -> Host | Refusal:
     return host if host.cells else Refusal.of(Reason('host.topology'))
 
 
-def _limits(host_state: Any, spec_obj: Any) -> Any:
+def _limits(host_state: Any, request: asked.Asked) -> Any:
     """Return what the claim on the chosen host is held to, in Nova's class."""
     limits = objects.NUMATopologyLimits(
         cpu_allocation_ratio=host_state.cpu_allocation_ratio, ram_allocation_ratio=host_state.ram_allocation_ratio
     )
-    if networks := _networks(spec_obj):
-        limits.network_metadata = networks
+    if request.network_metadata:
+        limits.network_metadata = request.network_metadata
     return limits
-
-
-def _networks(spec_obj: Any) -> Any:
-    """Return the networks of the guest in Nova's class, or None."""
-    return spec_obj.network_metadata if 'network_metadata' in spec_obj else None
 
 
 @functools.lru_cache(maxsize=1024)  # once for each fault: every request meets it again

@@ -151,9 +151,19 @@ SPECS: Mapping[str, Spec] = {
     ),
 }
 
+_AS_THEY_ARE: Mapping[Callable[[Any], Any], type] = {
+    values.boolean: bool,
+    values.integer: int,
+    values.string: str,
+}
+
 #: The fields of each object as plain tuples: opening an object is where bulk reads spend their time.
+#: Last in each: the type whose values their reader would return as they are, if there is one.
 _ROWS = {
-    name: tuple((key, field.read, field.default, field.nullable) for key, field in spec.fields.items())
+    name: tuple(
+        (key, field.read, field.default, field.nullable, _AS_THEY_ARE.get(field.read))
+        for key, field in spec.fields.items()
+    )
     for name, spec in SPECS.items()
 }
 
@@ -239,9 +249,11 @@ def open_object(source: Any, name: str) -> dict[str, Any]:
     data = _data_of(source, name) if isinstance(source, dict) else _attributes_of(source, name)
     opened, key, value = {}, '', None
     try:
-        for key, read, default, nullable in _ROWS[name]:
+        for key, read, default, nullable, as_it_is in _ROWS[name]:
             value = data.get(key, _MISSING)
-            if value is _MISSING:
+            if type(value) is as_it_is:
+                opened[key] = value
+            elif value is _MISSING:
                 if default is _MISSING:
                     raise exception.InvalidObject(f'{name}: the field {key!r} is missing')
                 opened[key] = default

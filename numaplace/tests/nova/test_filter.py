@@ -216,11 +216,11 @@ def test_a_host_without_candidates_is_refused(make, run):
 def test_a_host_is_fitted_once_whatever_the_number_of_candidates(nova, make, run, monkeypatch):
     calls = []
 
-    def place(*args, **kwargs):
+    def refusal(*args, **kwargs):
         calls.append(args)
-        return fit.place(*args, **kwargs)
+        return fit.refusal(*args, **kwargs)
 
-    monkeypatch.setattr(nova.ours, 'fit', types.SimpleNamespace(place=place))
+    monkeypatch.setattr(nova.ours, 'fit', types.SimpleNamespace(refusal=refusal))
     candidates = [{'mappings': {'wish-0': [f'card-{number}']}} for number in range(8)]
     pools = make.objects.PciDevicePoolList(objects=[make.device(number % 2, f'card-{number}') for number in range(8)])
     host = make.host('cn-1', make.free(4, 4), candidates, pools)
