@@ -158,7 +158,10 @@ class Fleet:
             disabled=False,
             rxtx_factor=1.0,
             description=None,
-            extra_specs={'hw:numa_nodes': str(len(guest.cells)), 'hw:cpu_policy': guest.cells[0].cpu_policy or 'shared'},
+            extra_specs={
+                'hw:numa_nodes': str(len(guest.cells)),
+                'hw:cpu_policy': guest.cells[0].cpu_policy or 'shared',
+            },
         )
         return objects.RequestSpec(
             instance_uuid=str(uuid.uuid4()),

@@ -246,8 +246,8 @@ class Drawn:
 @pytest.mark.parametrize('seed', range(100))
 def test_one_search_finds_for_each_candidate_what_a_search_of_its_own_would(nova, make, seed):
     draw = random.Random(seed)
-    host = nova.ours.convert.read_host(make.free(*(draw.randrange(5) for _cell in range(4))))
-    guest = nova.ours.convert.read_guest(make.request(1, 2).numa_topology)
+    host = nova.ours.asked.convert.read_host(make.free(*(draw.randrange(5) for _cell in range(4))))
+    guest = nova.ours.asked.convert.read_guest(make.request(1, 2).numa_topology)
     pairs = [frozenset(pair) for pair in itertools.combinations(range(4), 2)]
     devices = {
         frozenset({('wish', (str(number),))}): Drawn(draw.sample(pairs, draw.randrange(3))) for number in range(4)

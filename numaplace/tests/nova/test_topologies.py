@@ -82,7 +82,7 @@ def test_each_read_gives_what_it_gives_of_novas_own(nova, make, topologies, read
     text = _text(make)
     host = wire.read_host(json.loads(text))
     parse = nova.objects.NUMATopology.obj_from_db_obj.__wrapped__
-    pairs = [(make.read(text), parse(text)), (topologies.write(host), nova.ours.convert.write_host(host))]
+    pairs = [(make.read(text), parse(text)), (topologies.write(host), nova.ours.asked.convert.write_host(host))]
     for deferred, made_at_once in pairs:
         assert isinstance(deferred, nova.objects.NUMATopology)
         assert read(deferred) == read(made_at_once)
