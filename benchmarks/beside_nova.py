@@ -26,7 +26,7 @@ from numaplace import fit, wire
 from numaplace.model import Placement, Refusal
 from numaplace.tests.audit import audit
 
-__all__ = ['main']
+__all__ = ['machine', 'main']
 
 _COLUMNS = ('json', 'fresh', 'repeated')
 _FORMAT = '{:<46} {:>9} {:>9}  {:>8} {:>8} {:>8}  {:>6} {:>11} {:>11}  {}'
@@ -200,7 +200,8 @@ def _summary(rows: list[Row]) -> Iterator[str]:
                 yield f'{group:<26} {column:<9} at least {ratio:10,.1f} times  ({name})'
 
 
-def _machine() -> str:
+def machine() -> str:
+    """Return what the figures were taken with."""
     versions = ', '.join(f'{name} {metadata.version(name)}' for name in ('nova', 'SQLAlchemy'))
     load = ' '.join(f'{value:.1f}' for value in os.getloadavg())
     return f'Python {platform.python_version()}, {versions}; {os.cpu_count()} CPUs, load {load}'
@@ -223,7 +224,7 @@ def main() -> None:
     start = time.monotonic()
     table = _Table(Nova(), options.limit)
     gc.freeze()
-    _print([_machine(), '', _FORMAT.format('', '', '', 'ours', '', '', 'times', 'faster', '', '').rstrip()])
+    _print([machine(), '', _FORMAT.format('', '', '', 'ours', '', '', 'times', 'faster', '', '').rstrip()])
     _print([_FORMAT.format('guest cells on host cells', *_HEADINGS)])
     rows: list[Row] = []
     pending = [partial(table.json_row, cells) for cells in (2, 8)] if options.only in 'JSON to model' else []

@@ -28,38 +28,44 @@ class Side:
     call: Callable[..., object]
 
 
-def _seconds(side: Side, calls: int) -> float:
+def _seconds(side: Side, calls: int, clock: Callable[[], float]) -> float:
     """Return the processor seconds of one call, over some calls with arguments of their own."""
     arguments = [side.prepare() for _ in range(calls)]
     call = side.call
     collecting = gc.isenabled()
     gc.disable()
     try:
-        start = time.thread_time()
+        start = clock()
         for values in arguments:
             call(*values)
-        return (time.thread_time() - start) / calls
+        return (clock() - start) / calls
     finally:
         if collecting:
             gc.enable()
 
 
 def medians(
-    sides: Mapping[str, Side], *, rounds: int = 15, batch_s: float = 0.001, budget_s: float = 2.0
+    sides: Mapping[str, Side],
+    *,
+    rounds: int = 15,
+    batch_s: float = 0.001,
+    budget_s: float = 2.0,
+    clock: Callable[[], float] = time.thread_time,
 ) -> dict[str, float]:
     """Return the median seconds of a call for each side.
 
     :param rounds: how often each side has its turn, fewer (3 at least) where a round takes long
     :param batch_s: a turn is as many calls as take about this long, 200 at most
     :param budget_s: about how long all rounds together may take
+    :param clock: ``time.process_time`` for what works in threads
     """
-    warm = {name: min(_seconds(side, 1), _seconds(side, 1)) for name, side in sides.items()}
+    warm = {name: min(_seconds(side, 1, clock), _seconds(side, 1, clock)) for name, side in sides.items()}
     calls = {name: max(1, min(200, int(batch_s / seconds))) for name, seconds in warm.items()}
     round_s = sum(warm[name] * calls[name] for name in sides)
     turns: dict[str, list[float]] = {name: [] for name in sides}
     for _ in range(max(3, min(rounds, int(budget_s / round_s)))):
         for name, side in sides.items():
-            turns[name].append(_seconds(side, calls[name]))
+            turns[name].append(_seconds(side, calls[name], clock))
     return {name: statistics.median(seconds) for name, seconds in turns.items()}
 
 

@@ -6,21 +6,18 @@ from __future__ import annotations
 import datetime
 import importlib
 import logging
-import os
 import uuid
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks import inputs
 from numaplace import wire
 from numaplace.model import Guest
 
-__all__ = ['NOVA', 'OURS', 'Fleet', 'Processes']
+__all__ = ['NOVA', 'OURS', 'Fleet', 'Scheduler']
 
 NOVA, OURS = 'Nova', 'numaplace'
 
-_ENGINE = 'numaplace.nova.engine'
 _FILTERS = {NOVA: 'nova.scheduler.filters.numa_topology_filter', OURS: 'numaplace.nova.filter'}
 
 _NOVA_CONF = """
@@ -29,8 +26,10 @@ transport_url = fake:/
 service_down_time = 1000000
 [database]
 connection = sqlite:///{directory}/main.sqlite
+sqlite_synchronous = false
 [api_database]
 connection = sqlite:///{directory}/api.sqlite
+sqlite_synchronous = false
 [filter_scheduler]
 available_filters = nova.scheduler.filters.all_filters
 available_filters = numaplace.nova.filter.NUMATopologyFilter
@@ -47,7 +46,7 @@ def _module(name: str) -> Any:
     return importlib.import_module(name)
 
 
-class Processes:
+class Scheduler:
     """One process that is nova-scheduler without the engine or with it, in turns.
 
     :param directory: where its configuration and its SQLite databases go
@@ -90,9 +89,9 @@ class Processes:
 class Fleet:
     """Compute nodes with their topologies, and the requests that they are asked."""
 
-    def __init__(self, processes: Processes, texts: Sequence[Callable[[], str]]) -> None:
-        self._objects = processes.objects
-        self._processes = processes
+    def __init__(self, process: Scheduler, texts: Sequence[Callable[[], str]]) -> None:
+        self._objects = process.objects
+        self._process = process
         self._texts = texts
         self._state = _module('nova.scheduler.host_manager').HostState
         self._handler = _module('nova.scheduler.filters').HostFilterHandler()
@@ -133,7 +132,8 @@ class Fleet:
 
     def texts(self, *, changed: bool) -> list[str]:
         """Return the texts of all rows as a query gives them: strings of their own, equal to the last ones or not."""
-        return [read() if changed else ''.join(list(node.numa_topology)) for node, read in zip(self.nodes, self._texts)]
+        pairs = zip(self.nodes, self._texts, strict=True)
+        return [read() if changed else ''.join(list(node.numa_topology)) for node, read in pairs]
 
     def renew(self, *, changed: bool) -> None:
         """Read the rows anew."""
@@ -240,7 +240,7 @@ class Fleet:
         hosts = made.host_manager
         for number, enabled in enumerate(hosts.enabled_filters):
             if type(enabled).__name__ == 'NUMATopologyFilter':
-                hosts.enabled_filters[number] = self._processes.numa_filter(side)
+                hosts.enabled_filters[number] = self._process.numa_filter(side)
         context = _module('nova.context').get_admin_context()
         for node in self.nodes * 2:  # what compute nodes tell every two minutes; the first makes them known
             hosts.sync_instance_info(context, node.host, [])

@@ -8,10 +8,11 @@ import logging
 import multiprocessing
 import resource
 import time
+from collections.abc import Callable
 from multiprocessing.connection import Connection
 from typing import Any
 
-__all__ = ['Nova']
+__all__ = ['Nova', 'seconds_within']
 
 Primitive = dict[str, Any]
 
@@ -52,27 +53,33 @@ class Nova:
         return None if placed is None else dict(placed.obj_to_primitive())
 
     def seconds_within(self, limit_s: float, host: Any, guest: Any, limits: Any) -> tuple[float, bool]:
-        """Return the processor time of one fit in a process of its own, and whether it came to its end.
+        """Return what :func:`seconds_within` says of one fit."""
+        return seconds_within(limit_s, lambda: self.fit(host, guest, limits))
 
-        :param limit_s: by the clock on the wall; a process that is ended there may have had less of the processor
-        """
-        context = multiprocessing.get_context('fork')
-        receiver, sender = context.Pipe(duplex=False)
-        child = context.Process(target=self._report, args=(sender, host, guest, limits), daemon=True)
-        before = _children_seconds()
-        child.start()
-        try:
-            if receiver.poll(limit_s):
-                return float(receiver.recv()), True
-        finally:
-            child.kill()
-            child.join()
-        return _children_seconds() - before, False
 
-    def _report(self, sender: Connection, host: Any, guest: Any, limits: Any) -> None:
-        start = time.thread_time()
-        self.fit(host, guest, limits)
-        sender.send(time.thread_time() - start)
+def seconds_within(limit_s: float, call: Callable[[], object]) -> tuple[float, bool]:
+    """Return the processor time of a call in a process of its own, and whether it came to its end.
+
+    :param limit_s: by the clock on the wall; a process that is ended there may have had less of the processor
+    """
+    context = multiprocessing.get_context('fork')
+    receiver, sender = context.Pipe(duplex=False)
+    child = context.Process(target=_report, args=(sender, call), daemon=True)
+    before = _children_seconds()
+    child.start()
+    try:
+        if receiver.poll(limit_s):
+            return float(receiver.recv()), True
+    finally:
+        child.kill()
+        child.join()
+    return _children_seconds() - before, False
+
+
+def _report(sender: Connection, call: Callable[[], object]) -> None:
+    start = time.thread_time()
+    call()
+    sender.send(time.thread_time() - start)
 
 
 def _children_seconds() -> float:

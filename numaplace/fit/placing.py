@@ -12,8 +12,8 @@ from numaplace.fit.binding import place_bound
 from numaplace.fit.demand import Demand, demands
 from numaplace.fit.devices import Devices, Supported
 from numaplace.fit.networks import Affinity, affinities
-from numaplace.fit.strategies import LINEAR, SPREAD, Strategy
-from numaplace.model import Guest, Host, Limits, Networks, Placement, Reason, Refusal
+from numaplace.fit.strategies import SPREAD, Strategy
+from numaplace.model import Guest, Host, HostCell, Limits, Networks, Placement, Reason, Refusal
 
 __all__ = ['place', 'refusal']
 
@@ -47,7 +47,8 @@ def place(
         return _place_floating(host, guest, limits)
     if bindings is not None:
         return place_bound(host, guest, bindings, limits=limits, devices=devices, networks=networks)
-    problem = _Problem(host, guest, limits=limits, devices=devices, networks=networks, strategy=strategy)
+    order = strategy.order(host, guest)
+    problem = _Problem(order, guest, limits=limits, devices=devices, networks=networks)
     columns = problem.solve()
     if columns is None:
         return Refusal(problem.reasons)
@@ -74,7 +75,7 @@ def refusal(
     if not guest.cells:
         answer = _place_floating(host, guest, limits)
         return answer if isinstance(answer, Refusal) else None
-    problem = _Problem(host, guest, limits=limits, devices=devices, networks=networks, strategy=LINEAR)
+    problem = _Problem(host.cells, guest, limits=limits, devices=devices, networks=networks)
     return Refusal(problem.reasons) if problem.solve() is None else None
 
 
@@ -95,19 +96,21 @@ def _place_floating(host: Host, guest: Guest, limits: Limits | None) -> Placemen
 
 
 class _Problem:
-    """One guest on one host: the host cells in order, and which guest cell fits which of them."""
+    """One guest on one host: which guest cell fits which host cell.
+
+    :param order: the host cells, the one to try first in front
+    """
 
     def __init__(
         self,
-        host: Host,
+        order: tuple[HostCell, ...],
         guest: Guest,
         *,
         limits: Limits | None,
         devices: Devices | None,
         networks: Networks | None,
-        strategy: Strategy,
     ) -> None:
-        self.order = strategy.order(host, guest)
+        self.order = order
         if devices is not None and len(self.order) > len(guest.cells):
             self.order = tuple(sorted(self.order, key=lambda cell: devices.preference(cell.id)))
         self.demands = demands(guest, limits)

@@ -81,6 +81,8 @@ class NUMATopologyFilter(filters.BaseHostFilter, filters.CandidateFilterMixin): 
     def _narrow(self, host: Host, host_state: Any, request: asked.Asked) -> Refusal | None:
         """Keep the candidates that fit, or return why none does."""
         refusal, accepts = _ask(fit.refusal, host, host_state, request)
+        if refusal is None:
+            return None  # each candidate has found its host cells
         kept = self.filter_candidates(host_state, accepts)
         return None if kept else refusal
 

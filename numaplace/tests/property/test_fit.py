@@ -161,14 +161,21 @@ def test_the_sweep_finds_a_wrong_order(monkeypatch, strategy):
     assert len(case['host']) <= 3
 
 
+class _AsListed:
+    name = 'as listed'
+
+    def order(self, host, guest):
+        return host.cells
+
+
 def test_the_question_without_a_placement_is_answered_as_the_one_with_it():
     fitting = 0
-    for seed in range(2000):
+    for seed in range(1000):
         host, guest, limits, networks = cases.build(cases.draw(seed))
-        answer = fit.place(host, guest, limits=limits, networks=networks, strategy=fit.LINEAR)
+        answer = fit.place(host, guest, limits=limits, networks=networks, strategy=_AsListed())
         refusal = fit.refusal(host, guest, limits=limits, networks=networks)
         assert bool(answer) == (refusal is None), seed
         if refusal is not None:
             assert answer.reasons == refusal.reasons, seed
         fitting += refusal is None
-    assert 200 < fitting < 1800
+    assert 100 < fitting < 900
