@@ -112,12 +112,15 @@ class Action(_Command):
     def for_each(self, words: Iterable[str], act: Callable[[str], object], parsed_args: argparse.Namespace) -> int:
         """Do something for each word, whatever became of the others; each fault is a line on stderr.
 
-        :returns: the exit status, FAULT if any of them could not be done
+        :returns: the exit status, that of the last one that could not be done
         """
         status = DONE
         for word in words:
             try:
                 act(word)
+            except exception.NoValidHost as error:
+                self.app.stderr.write(f'{error}\n')
+                status = NO_VALID_HOST
             except exception.NumaplaceException as error:
                 if self.app.options.debug:
                     raise

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from numaplace.libvirt.topology import HostFacts, Options
     from numaplace.model import Host, HostCell
 
-__all__ = ['DeleteHost', 'DiscoverHost', 'ImportHost', 'ListHost', 'ShowHost', 'options']
+__all__ = ['DeleteHost', 'DiscoverHost', 'ImportHost', 'ListHost', 'SetHost', 'ShowHost', 'options']
 
 
 def options(conf: cfg.ConfigOpts) -> Options:
@@ -302,6 +302,41 @@ def _owners(cell_id: int, servers: Sequence[InstanceRecord]) -> list[dict[str, A
         if taken:
             owners.append({'server': server.name, 'uuid': server.uuid, 'cpus': list(cpuset.ids(taken))})
     return owners
+
+
+class SetHost(base.Action):
+    """Let guests come to a host or not, and say whether it answers.
+
+    Servers are evacuated from hosts that are down.
+    """
+
+    examples = ('numaplace host set --disable compute1', 'numaplace host set --down compute1')
+
+    def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
+        """Add the name and the switches."""
+        parser = super().get_parser(prog_name)
+        status = parser.add_mutually_exclusive_group()
+        status.add_argument(
+            '--enable', dest='status', action='store_const', const='enabled', help='Guests may come to the host.'
+        )
+        status.add_argument(
+            '--disable', dest='status', action='store_const', const='disabled', help='No more guests come to the host.'
+        )
+        state = parser.add_mutually_exclusive_group()
+        state.add_argument('--up', dest='state', action='store_const', const='up', help='The host answers.')
+        state.add_argument('--down', dest='state', action='store_const', const='down', help='The host does not answer.')
+        parser.add_argument('name', metavar='NAME', help='Name of the host.')
+        return parser
+
+    def take_action(self, parsed_args: argparse.Namespace) -> None:
+        """Change the host.
+
+        :raises: :class:`~numaplace.exception.NotFound`
+        """
+        from numaplace.compute import resource_tracker
+
+        with self.open_database() as database:
+            resource_tracker.switch(database, parsed_args.name, status=parsed_args.status, state=parsed_args.state)
 
 
 class DeleteHost(base.Action):

@@ -8,44 +8,16 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
-from numaplace import cpuset, exception, explain, units
-from numaplace.cli import base, names
-from numaplace.cli.flavor import properties
+from numaplace import exception
+from numaplace.cli import asking, base, names, showing
 
 if TYPE_CHECKING:
-    from oslo_config import cfg
-
-    from numaplace.db.api import Database
-    from numaplace.db.records import FlavorRecord, InstanceRecord
-    from numaplace.model import CellPlacement, Guest
-    from numaplace.scheduler.select import NoHost
+    from numaplace.db.records import InstanceRecord
 
 __all__ = ['CreateServer', 'DeleteServer', 'DumpxmlServer', 'ListServer', 'ShowServer']
 
-#: Where the name of an image is kept among its properties.
-_IMAGE_NAME = 'image_name'
 #: Most servers of one request.
 _MOST_SERVERS = 10_000
-
-
-def _guest(conf: cfg.ConfigOpts, flavor: FlavorRecord, image_properties: dict[str, str]) -> Guest:
-    """Return what a flavor and an image ask for, with the default that the configuration gives."""
-    from numaplace import request
-    from numaplace.scheduler import default_numa
-
-    guest = request.read(flavor, image_properties)
-    return default_numa.single(guest) if conf.numaplace.default_guest_numa == 'single' else guest
-
-
-def _refuse(name: str, answer: NoHost) -> exception.NoValidHost:
-    """Return the error that shows for each host what was missing."""
-    lines = [f"numaplace: no valid host for server '{names.shorten(name)}'" + (':' if answer.rejections else '')]
-    if not answer.rejections:
-        lines[0] += ': there are no hosts; take one in with `numaplace host discover` or `numaplace host import`'
-    for rejection in answer.rejections:
-        lines.append(f'  {names.shorten(rejection.host)} ({rejection.filter}):')
-        lines += [f'    {explain.escape(line)}' for line in explain.lines(rejection.refusal)]
-    return exception.NoValidHost('\n'.join(lines))
 
 
 class CreateServer(base.ShowOf):
@@ -63,14 +35,7 @@ class CreateServer(base.ShowOf):
         parser = super().get_parser(prog_name)
         parser.add_argument('name', metavar='NAME', help='Name of the server; several servers may have the same.')
         parser.add_argument('--flavor', required=True, metavar='FLAVOR', help='Name or id of the flavor.')
-        parser.add_argument('--image', metavar='IMAGE', help='Name of the image; it is kept with the server.')
-        parser.add_argument(
-            '--image-property',
-            action='append',
-            default=[],
-            metavar='KEY=VALUE',
-            help='Property of the image, such as hw_numa_nodes=2; may be repeated.',
-        )
+        asking.add_image(parser)
         parser.add_argument('--availability-zone', metavar='ZONE', help='Only hosts of this zone.')
         parser.add_argument('--host', metavar='HOST', help='Only this host.')
         parser.add_argument(
@@ -99,30 +64,28 @@ class CreateServer(base.ShowOf):
         name = names.name('server', parsed_args.name)
         at_least = parsed_args.min or 1
         called = _called(name, at_least, parsed_args.max or at_least)
-        image_properties = names.pairs('--image-property', parsed_args.image_property)
-        if parsed_args.image is not None:
-            image_properties[_IMAGE_NAME] = names.name('image', parsed_args.image)
+        image_properties = asking.image(parsed_args)
         policy, strategy = select.Policy.of(self.conf), select.strategy(self.conf)
         with self.open_database() as database:
-            flavor = _find_flavor(database, parsed_args.flavor)
+            flavor = asking.find_flavor(database, parsed_args.flavor)
             requests = [
                 filters.Request(
-                    _request(self.conf, each, flavor, image_properties, parsed_args.availability_zone),
+                    asking.new_server(self.conf, each, flavor, image_properties, parsed_args.availability_zone),
                     strategy=strategy,
                 )
                 for each in called
             ]
             answer = select.select_many(database, requests, policy, at_least=at_least, host=parsed_args.host)
             if isinstance(answer, select.NoHost):
-                raise _refuse(name, answer)
+                raise asking.refuse(name, answer)
             with ExitStack() as undo:
                 # Guests whose XML cannot be written must not keep their claims.
                 servers = [undo.enter_context(selection.claim).instance for selection in answer.found]
                 for server in servers:
-                    _xml(self.conf, database, server)
+                    showing.write_xml(self.conf, database, server)
         if answer.missing is not None:
             self.app.warn(f'{len(servers)} of {len(called)} servers were placed: no host takes one more')
-        return _details(servers[0]) if len(called) == 1 else _several(servers)
+        return showing.details(servers[0]) if len(called) == 1 else _several(servers)
 
 
 def _called(name: str, at_least: int, at_most: int) -> list[str]:
@@ -147,95 +110,6 @@ def _several(servers: Sequence[InstanceRecord]) -> tuple[tuple[str, ...], tuple[
     return ('servers',), (base.Written(plain, '\n'.join(words)),)
 
 
-def _request(
-    conf: cfg.ConfigOpts, name: str, flavor: FlavorRecord, image_properties: dict[str, str], zone: str | None
-) -> Any:
-    from numaplace.db.records import InstanceRequest
-
-    return InstanceRequest(
-        name=name,
-        flavor=flavor,
-        guest=_guest(conf, flavor, image_properties),
-        image_properties=image_properties,
-        availability_zone=zone,
-    )
-
-
-def _find_flavor(database: Database, name: str) -> FlavorRecord:
-    try:
-        return database.flavor(name)
-    except exception.NotFound as error:
-        known = ', '.join(names.shorten(flavor.name) for flavor in database.flavors()[:8])
-        raise exception.NotFound(
-            f"--flavor '{names.shorten(name)}': there is no such flavor; known are {known or 'none'}; "
-            'see `numaplace flavor create --help`'
-        ) from error
-
-
-def _xml(conf: cfg.ConfigOpts, database: Database, server: InstanceRecord) -> str:
-    from numaplace.libvirt import domain
-    from numaplace.scheduler.filters.image_properties import canonical
-
-    if server.host is None:
-        raise exception.Conflict(f'server {server.name!r} is on no host: it is {server.status}')
-    host = database.host(server.host)
-    arch = server.image_properties.get('hw_architecture') or host.facts.get('architecture') or 'x86_64'
-    return domain.write(
-        server.domain_name,
-        server.uuid,
-        server.name,
-        server.placement,
-        host.host,
-        domain_type=conf.libvirt.virt_type,
-        arch=canonical(arch),
-        machine=server.image_properties.get('hw_machine_type'),
-    )
-
-
-def _details(server: InstanceRecord) -> tuple[tuple[str, ...], tuple[Any, ...]]:
-    guest = server.placement.guest
-    topology = guest.cpu_topology
-    image_properties = dict(server.image_properties)
-    image = image_properties.pop(_IMAGE_NAME, None)
-    values = {
-        'id': server.uuid,
-        'name': base.Text(server.name),
-        'instance_name': server.domain_name,
-        'status': server.status,
-        'host': None if server.host is None else base.Text(server.host),
-        'flavor': base.Text(server.flavor.name),
-        'image': None if image is None else base.Text(image),
-        'image_properties': properties(image_properties),
-        'vcpus': guest.vcpus,
-        'memory_mib': guest.memory_mib,
-        'cpu_topology': topology and f'{topology.sockets}:{topology.cores}:{topology.threads}',
-        'cells': _cells(server.placement.cells),
-    }
-    return tuple(values), tuple(values.values())
-
-
-def _cells(cells: tuple[CellPlacement, ...]) -> base.Written:
-    plain = [
-        {
-            'id': index,
-            'host_cell': placed.host_cell,
-            'vcpus': list(cpuset.ids(placed.guest_cell.vcpus)),
-            'memory_mib': placed.guest_cell.memory_mib,
-            'pagesize_kib': placed.pagesize_kib,
-            'pins': {str(vcpu): cpu for vcpu, cpu in placed.pins},
-            'emulator_cpus': list(cpuset.ids(placed.emulator_cpus)),
-        }
-        for index, placed in enumerate(cells)
-    ]
-    words = [
-        f'{index}: vCPUs {cpuset.text(placed.guest_cell.vcpus)} on host cell {placed.host_cell}'
-        + (f', pinned to {cpuset.text(cpuset.mask(cpu for _, cpu in placed.pins))}' if placed.pins else '')
-        + (f', {units.size(placed.pagesize_kib)} pages' if placed.pagesize_kib else '')
-        for index, placed in enumerate(cells)
-    ]
-    return base.Written(plain, '\n'.join(words) or 'none: floats over the whole host')
-
-
 class ShowServer(base.ShowOf):
     """Show a server: its host, and where its cells are."""
 
@@ -250,7 +124,7 @@ class ShowServer(base.ShowOf):
     def take_action(self, parsed_args: argparse.Namespace) -> tuple[tuple[str, ...], tuple[Any, ...]]:
         """Return the server."""
         with self.open_database() as database:
-            return _details(database.instance(parsed_args.server))
+            return showing.details(database.instance(parsed_args.server))
 
 
 class ListServer(base.ListOf):
@@ -288,7 +162,7 @@ class DumpxmlServer(base.Action):
     def take_action(self, parsed_args: argparse.Namespace) -> None:
         """Write the XML."""
         with self.open_database() as database:
-            xml = _xml(self.conf, database, database.instance(parsed_args.server))
+            xml = showing.write_xml(self.conf, database, database.instance(parsed_args.server))
         self.app.stdout.write(xml if xml.endswith('\n') else xml + '\n')
 
 

@@ -7,12 +7,12 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import replace
 from types import TracebackType
-from typing import Self, TypeAlias, TypedDict, Unpack
+from typing import Any, Self, TypeAlias, TypedDict, Unpack
 
 from numaplace import exception, fit, partition
 from numaplace import request as requests
 from numaplace.compute import migration
-from numaplace.db import api
+from numaplace.db import api, holding
 from numaplace.db.records import (
     ACTIVE,
     DOWN,
@@ -34,6 +34,9 @@ __all__ = [
     'Claim',
     'Read',
     'Terms',
+    'check_down',
+    'check_shelved',
+    'check_up',
     'instance_claim',
     'live_migration_claim',
     'rebuild',
@@ -71,6 +74,11 @@ class Claim:
         self.instance = instance
         self._undo = undo
         self._settled = False
+
+    @property
+    def side(self) -> Side:
+        """The place that was claimed."""
+        return holding.holds(self.instance)[-1]
 
     def abort(self) -> None:
         """Give back what was claimed; does nothing when that, or a ``with`` block, is over.
@@ -151,7 +159,7 @@ def resize_claim(
     """
 
     def ask(instance: InstanceRecord, source: HostRecord) -> tuple[str, FlavorRecord, Guest]:
-        _check_up(source)
+        check_up(source)
         wanted = flavor or instance.flavor
         return RESIZE if flavor else MIGRATION, wanted, read(wanted, instance.image_properties)
 
@@ -168,11 +176,7 @@ def rebuild_claim(
     """
 
     def ask(instance: InstanceRecord, source: HostRecord) -> tuple[str, FlavorRecord, Guest]:
-        if source.state != DOWN:
-            raise exception.ComputeServiceInUse(
-                f'host {source.name!r} is up: servers are evacuated from hosts that are down; see '
-                '`numaplace host set --down`'
-            )
+        check_down(source)
         return EVACUATION, instance.flavor, read(instance.flavor, instance.image_properties)
 
     return _move_claim(database, instance_uuid, host_name, ask, terms)
@@ -191,7 +195,7 @@ def live_migration_claim(
     """
 
     def ask(instance: InstanceRecord, source: HostRecord) -> tuple[str, FlavorRecord, Guest]:
-        _check_up(source)
+        check_up(source)
         return LIVE_MIGRATION, instance.flavor, instance.placement.guest
 
     return _move_claim(database, instance_uuid, host_name, ask, terms)
@@ -207,8 +211,7 @@ def unshelve_claim(
     """
 
     def change(instance: InstanceRecord, hosts: Mapping[str, HostRecord]) -> InstanceRecord | Refusal:
-        if instance.vm_state != SHELVED_OFFLOADED:
-            raise migration.invalid_state(instance, 'unshelve', SHELVED_OFFLOADED.upper())
+        check_shelved(instance)
         placement = partition.place(hosts[host_name].host, read(instance.flavor, instance.image_properties), **terms)
         if isinstance(placement, Refusal):
             return placement
@@ -234,18 +237,16 @@ def rebuild(
     def change(instance: InstanceRecord, _hosts: object) -> InstanceRecord:
         migration.on_host(instance, 'rebuild')
         before, after = (read(instance.flavor, image) for image in (instance.image_properties, image_properties))
-        if (before.cells, before.emulator_policy) != (after.cells, after.emulator_policy):
+        if any(getattr(before, part) != getattr(after, part) for part in ('cells', 'emulator_policy', 'wish')):
             raise exception.ImageNUMATopologyRebuildConflict(
                 f'server {instance.name!r} ({instance.uuid}): the image changes its NUMA topology, which a rebuild '
                 'cannot do; expected an image that asks for the same cells, CPU policies and page sizes'
             )
-        guest = replace(
-            instance.placement.guest,
-            cpu_topology=after.cpu_topology,
-            realtime_vcpus=after.realtime_vcpus,
-            locked_memory=after.locked_memory,
-        )
-        placement = replace(instance.placement, guest=guest)
+        parts = ('cpu_topology', 'realtime_vcpus', 'locked_memory')
+        changed: dict[str, Any] = {
+            part: getattr(after, part) for part in parts if getattr(before, part) != getattr(after, part)
+        }
+        placement = replace(instance.placement, guest=replace(instance.placement.guest, **changed))
         return replace(instance, image_properties=image_properties, placement=placement)
 
     return retry(lambda: database.change_instance(instance_uuid, change))
@@ -282,8 +283,33 @@ def _move_claim(
     return Claim(answer, lambda: migration.drop_move_claim(database, instance_uuid, move_uuid))
 
 
-def _check_up(source: HostRecord) -> None:
+def check_up(source: HostRecord) -> None:
+    """Make sure that what runs on a host can be moved.
+
+    :raises: :class:`~numaplace.exception.ComputeServiceUnavailable` if the host is down
+    """
     if source.state == DOWN:
         raise exception.ComputeServiceUnavailable(
             f'host {source.name!r} is down: what runs there cannot be moved; see `numaplace server evacuate`'
         )
+
+
+def check_down(source: HostRecord) -> None:
+    """Make sure that a host may be evacuated.
+
+    :raises: :class:`~numaplace.exception.ComputeServiceInUse` if it is up
+    """
+    if source.state != DOWN:
+        raise exception.ComputeServiceInUse(
+            f'host {source.name!r} is up: servers are evacuated from hosts that are down; see '
+            '`numaplace host set --down`'
+        )
+
+
+def check_shelved(instance: InstanceRecord) -> None:
+    """Make sure that a server is on no host.
+
+    :raises: :class:`~numaplace.exception.InstanceInvalidState`
+    """
+    if instance.vm_state != SHELVED_OFFLOADED:
+        raise migration.invalid_state(instance, 'unshelve', SHELVED_OFFLOADED.upper())

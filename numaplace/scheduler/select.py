@@ -15,7 +15,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Literal, Protocol, Unpack
 
 from numaplace import conf as configuration
-from numaplace import exception, fit, plugins
+from numaplace import exception, fit, partition, plugins
 from numaplace.compute import claims
 from numaplace.conf import filter_scheduler
 from numaplace.db.api import Database
@@ -252,6 +252,6 @@ def _claim(
         raise
     except (exception.ConcurrentUpdate, exception.NotFound) as error:
         return error
-    if isinstance(claim, Refusal) and fit.place(host.host, request.instance.guest, **terms):
+    if isinstance(claim, Refusal) and partition.place(host.host, request.instance.guest, **terms):
         return exception.ConcurrentUpdate(f'host {host.name!r} had room, which another server took')
     return claim

@@ -1,0 +1,246 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``numaplace server resize``, ``migrate`` and ``evacuate``: other places for servers that have one."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from numaplace import cpuset, exception
+from numaplace.cli import asking, base, showing
+
+if TYPE_CHECKING:
+    from numaplace.db.api import Database
+    from numaplace.db.records import FlavorRecord, InstanceRecord, Side
+    from numaplace.model import Guest
+    from numaplace.scheduler.select import Claiming
+
+__all__ = ['ConfirmResize', 'EvacuateServer', 'MigrateServer', 'ResizeServer', 'RevertResize']
+
+
+class _Move(base.ShowOf):
+    """Finds another place for a server, and lets it go there."""
+
+    def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
+        """Add the name."""
+        parser = super().get_parser(prog_name)
+        parser.add_argument('server', metavar='SERVER', help='Name or UUID of the server.')
+        return parser
+
+    def _read(self, flavor: FlavorRecord, server: InstanceRecord) -> Guest:
+        return asking.read(self.conf, flavor, server.image_properties)
+
+    def _go(
+        self,
+        database: Database,
+        server: InstanceRecord,
+        guest: Guest,
+        claim: Claiming,
+        *,
+        host: str | None = None,
+        leaves: str | None = None,
+    ) -> tuple[InstanceRecord, Side]:
+        """Choose a host, claim it and go there.
+
+        :returns: the server as it is then, and where it went
+        """
+        from numaplace.compute import migration
+        from numaplace.scheduler import filters, select
+
+        if host is not None and host == leaves:
+            raise exception.UnableToMigrateToSelf(f'server {server.name!r} is on host {host!r} already')
+        request = filters.Request(asking.again(server, guest), strategy=select.strategy(self.conf))
+        policy = select.Policy.of(self.conf)
+        answer = select.select(database, request, policy, host=host, leaves=leaves, claim=claim)
+        if isinstance(answer, select.NoHost):
+            raise asking.refuse(server.name, answer)
+        # A guest whose XML cannot be written must not keep its claim.
+        with answer.claim as claimed:
+            new = claimed.side
+            there = replace(claimed.instance, host=new.host, placement=new.placement)
+            showing.write_xml(self.conf, database, there)
+            return migration.finish(database, server.uuid), new
+
+
+class ResizeServer(_Move):
+    """Give a server another flavor, on another host unless [DEFAULT] allow_resize_to_same_host lets it stay.
+
+    It holds both places until the resize is confirmed or reverted.
+    """
+
+    examples = ('numaplace server resize --flavor m1.large db1', 'numaplace server resize --confirm db1')
+
+    def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
+        """Add the flavor, and the older spellings of the ends."""
+        parser = super().get_parser(prog_name)
+        phase = parser.add_mutually_exclusive_group(required=True)
+        phase.add_argument('--flavor', metavar='FLAVOR', help='Name or id of the new flavor.')
+        phase.add_argument('--confirm', action='store_true', help='The same as `numaplace server resize confirm`.')
+        phase.add_argument('--revert', action='store_true', help='The same as `numaplace server resize revert`.')
+        return parser
+
+    def take_action(self, parsed_args: argparse.Namespace) -> tuple[tuple[str, ...], tuple[Any, ...]]:
+        """Choose a host, claim it beside the present place, and show the server.
+
+        :raises: :class:`~numaplace.exception.NoValidHost` where no host takes it,
+            :class:`~numaplace.exception.NotFound` for an unknown server or flavor,
+            :class:`~numaplace.exception.Conflict` if its state does not allow it, or it has the flavor already
+        """
+        from numaplace.compute import claims, migration
+
+        with self.open_database() as database:
+            server = database.instance(parsed_args.server)
+            if parsed_args.confirm:
+                return showing.details(migration.confirm(database, server.uuid))
+            if parsed_args.revert:
+                return showing.details(migration.revert(database, server.uuid))
+            flavor = asking.find_flavor(database, parsed_args.flavor)
+            side = migration.on_host(server, 'resize')
+            claims.check_up(database.host(side.host))
+            if flavor == server.flavor:
+                raise exception.Conflict(f'server {server.name!r} has the flavor {flavor.name!r} already')
+            read = partial(asking.read, self.conf)
+            claim = partial(claims.resize_claim, database, server.uuid, flavor=flavor, read=read)
+            leaves = None if self.conf.allow_resize_to_same_host else side.host
+            wanted = replace(server, flavor=flavor)
+            moved, _ = self._go(database, wanted, self._read(flavor, server), claim, leaves=leaves)
+            return showing.details(moved)
+
+
+class _EndOfResize(base.Action):
+    """Ends resizes, one way or the other."""
+
+    def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
+        """Add the names."""
+        parser = super().get_parser(prog_name)
+        parser.add_argument('servers', metavar='SERVER', nargs='+', help='Name or UUID of a server.')
+        return parser
+
+
+class ConfirmResize(_EndOfResize):
+    """Let servers stay where a resize or a cold migration took them, and free what they held before."""
+
+    examples = ('numaplace server resize confirm db1',)
+
+    def take_action(self, parsed_args: argparse.Namespace) -> int:
+        """Confirm one after the other; return the exit status."""
+        from numaplace.compute import migration
+
+        with self.open_database() as database:
+            return self.for_each(
+                parsed_args.servers,
+                lambda server: migration.confirm(database, database.instance(server).uuid),
+                parsed_args,
+            )
+
+
+class RevertResize(_EndOfResize):
+    """Put servers back where a resize or a cold migration took them from, with the flavor that they had."""
+
+    examples = ('numaplace server resize revert db1',)
+
+    def take_action(self, parsed_args: argparse.Namespace) -> int:
+        """Revert one after the other; return the exit status."""
+        from numaplace.compute import migration
+
+        with self.open_database() as database:
+            return self.for_each(
+                parsed_args.servers,
+                lambda server: migration.revert(database, database.instance(server).uuid),
+                parsed_args,
+            )
+
+
+class MigrateServer(_Move):
+    """Move a server to another host, off or running.
+
+    Moved while it is off it holds both places until `server resize confirm` or `server resize revert`. A running guest
+    keeps its cells, vCPUs, policies and page sizes; `numa_info` holds its new pins as Nova's libvirt driver takes them.
+    """
+
+    examples = (
+        'numaplace server migrate db1',
+        'numaplace server migrate --live-migration --host compute2 db1',
+    )
+
+    def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
+        """Add how, and where to."""
+        parser = super().get_parser(prog_name)
+        parser.add_argument('--live-migration', action='store_true', help='Move it while it runs.')
+        parser.add_argument('--host', metavar='HOST', help='Only to this host.')
+        return parser
+
+    def take_action(self, parsed_args: argparse.Namespace) -> tuple[tuple[str, ...], tuple[Any, ...]]:
+        """Choose a host, claim it, and show the server there.
+
+        :raises: as :meth:`ResizeServer.take_action`
+        """
+        from numaplace.compute import claims, migration
+
+        with self.open_database() as database:
+            server = database.instance(parsed_args.server)
+            side = migration.on_host(server, 'migrate')
+            claims.check_up(database.host(side.host))
+            if parsed_args.live_migration:
+                return self._live(database, server, parsed_args.host)
+            read = partial(asking.read, self.conf)
+            claim = partial(claims.resize_claim, database, server.uuid, read=read)
+            guest = self._read(server.flavor, server)
+            moved, _ = self._go(database, server, guest, claim, host=parsed_args.host, leaves=side.host)
+            return showing.details(moved)
+
+    def _live(
+        self, database: Database, server: InstanceRecord, host: str | None
+    ) -> tuple[tuple[str, ...], tuple[Any, ...]]:
+        from numaplace.compute import claims
+        from numaplace.libvirt import live_migration
+
+        claim = partial(claims.live_migration_claim, database, server.uuid)
+        guest = server.placement.guest
+        moved, new = self._go(database, server, guest, claim, host=host, leaves=server.host)
+        info = live_migration.numa_info(new.placement, database.host(new.host).host)
+        columns, values = showing.details(moved)
+        return (*columns, 'numa_info'), (*values, base.Written(info, _words(info['nova_object.data'])))
+
+
+def _words(info: dict[str, Any]) -> str:
+    """Return the pins of a guest for people."""
+    pins = [f'vCPU {vcpu} to {_text(cpus)}' for vcpu, cpus in info.get('cpu_pins', {}).items()]
+    return '\n'.join([*pins, f'emulator to {_text(info["emulator_pins"])}'] if pins else ['none: floats'])
+
+
+def _text(cpus: Sequence[int]) -> str:
+    return cpuset.text(cpuset.mask(cpus))
+
+
+class EvacuateServer(_Move):
+    """Bring a server up on another host, because its own is down."""
+
+    examples = ('numaplace host set --down compute1', 'numaplace server evacuate db1')
+
+    def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
+        """Add where to."""
+        parser = super().get_parser(prog_name)
+        parser.add_argument('--host', metavar='HOST', help='Only to this host.')
+        return parser
+
+    def take_action(self, parsed_args: argparse.Namespace) -> tuple[tuple[str, ...], tuple[Any, ...]]:
+        """Choose a host, claim it, and show the server there.
+
+        :raises: as :meth:`ResizeServer.take_action`, :class:`~numaplace.exception.ComputeServiceInUse` if its host is
+            up
+        """
+        from numaplace.compute import claims, migration
+
+        with self.open_database() as database:
+            server = database.instance(parsed_args.server)
+            side = migration.on_host(server, 'evacuate')
+            claims.check_down(database.host(side.host))
+            read = partial(asking.read, self.conf)
+            claim = partial(claims.rebuild_claim, database, server.uuid, read=read)
+            guest = self._read(server.flavor, server)
+            moved, _ = self._go(database, server, guest, claim, host=parsed_args.host, leaves=side.host)
+            return showing.details(moved)

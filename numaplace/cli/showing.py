@@ -1,0 +1,113 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A server as it is shown, and its XML."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from numaplace import cpuset, exception, units
+from numaplace.cli import base, names
+from numaplace.cli.asking import IMAGE_NAME
+from numaplace.cli.flavor import properties
+
+if TYPE_CHECKING:
+    from oslo_config import cfg
+
+    from numaplace.db.api import Database
+    from numaplace.db.records import InstanceRecord, Move
+    from numaplace.model import CellPlacement
+
+__all__ = ['details', 'write_xml']
+
+
+def write_xml(conf: cfg.ConfigOpts, database: Database, server: InstanceRecord) -> str:
+    """Write the XML of a server where it is.
+
+    :raises: :class:`~numaplace.exception.Conflict` if it is on no host, and as :func:`numaplace.libvirt.domain.write`
+    """
+    from numaplace.libvirt import domain
+    from numaplace.scheduler.filters.image_properties import canonical
+
+    if server.host is None:
+        raise exception.Conflict(f'server {server.name!r} is on no host: it is {server.status}')
+    host = database.host(server.host)
+    arch = server.image_properties.get('hw_architecture') or host.facts.get('architecture') or 'x86_64'
+    return domain.write(
+        server.domain_name,
+        server.uuid,
+        server.name,
+        server.placement,
+        host.host,
+        domain_type=conf.libvirt.virt_type,
+        arch=canonical(arch),
+        machine=server.image_properties.get('hw_machine_type'),
+    )
+
+
+def details(server: InstanceRecord) -> tuple[tuple[str, ...], tuple[Any, ...]]:
+    """Return the columns of a server and their values."""
+    guest = server.placement.guest
+    topology = guest.cpu_topology
+    image_properties = dict(server.image_properties)
+    image = image_properties.pop(IMAGE_NAME, None)
+    values = {
+        'id': server.uuid,
+        'name': base.Text(server.name),
+        'instance_name': server.domain_name,
+        'status': server.status,
+        'host': None if server.host is None else base.Text(server.host),
+        'flavor': base.Text(server.flavor.name),
+        'image': None if image is None else base.Text(image),
+        'image_properties': properties(image_properties),
+        'vcpus': guest.vcpus,
+        'memory_mib': guest.memory_mib,
+        'cpu_topology': topology and f'{topology.sockets}:{topology.cores}:{topology.threads}',
+        'cells': _cells(server),
+        'migration': server.move and _move(server.move),
+    }
+    return tuple(values), tuple(values.values())
+
+
+def _cells(server: InstanceRecord) -> base.Written:
+    cells = server.placement.cells
+    nowhere = 'none: on no host' if server.host is None else 'none: floats over the whole host'
+    words = [
+        f'{index}: vCPUs {cpuset.text(placed.guest_cell.vcpus)} on host cell {placed.host_cell}'
+        + (f', pinned to {cpuset.text(cpuset.mask(cpu for _, cpu in placed.pins))}' if placed.pins else '')
+        + (f', {units.size(placed.pagesize_kib)} pages' if placed.pagesize_kib else '')
+        for index, placed in enumerate(cells)
+    ]
+    return base.Written(_plain(cells), '\n'.join(words) or nowhere)
+
+
+def _plain(cells: tuple[CellPlacement, ...]) -> list[dict[str, Any]]:
+    return [
+        {
+            'id': index,
+            'host_cell': placed.host_cell,
+            'vcpus': list(cpuset.ids(placed.guest_cell.vcpus)),
+            'memory_mib': placed.guest_cell.memory_mib,
+            'pagesize_kib': placed.pagesize_kib,
+            'pins': {str(vcpu): cpu for vcpu, cpu in placed.pins},
+            'emulator_cpus': list(cpuset.ids(placed.emulator_cpus)),
+        }
+        for index, placed in enumerate(cells)
+    ]
+
+
+def _move(move: Move) -> base.Written:
+    """Return a move in progress, of which both sides are held."""
+    plain = {
+        'id': move.number,
+        'type': move.kind,
+        'status': move.status,
+        **{
+            side: {'host': place.host, 'flavor': place.flavor.name, 'cells': _plain(place.placement.cells)}
+            for side, place in (('old', move.old), ('new', move.new))
+        },
+    }
+    words = (
+        f'{move.number}: {move.kind} from {names.shorten(move.old.host)} to {names.shorten(move.new.host)}, '
+        f'{move.status}; both places are held'
+    )
+    return base.Written(plain, words)
