@@ -10,6 +10,7 @@ import re
 import subprocess
 import sys
 import types
+from pathlib import Path
 
 import pytest
 
@@ -507,6 +508,28 @@ def test_what_was_told_is_remembered_of_so_many_cases(nova, told):
         tally.decided(nova.tally.Case('usage', 'cn-1'), 'nova-raises', str(number))
     assert len(tally._told) <= 1024
     assert 3000 == tally.decisions == len(told('disagreement'))
+
+
+# --- the operator's guide --------------------------------------------------------------------
+
+GUIDE = Path(os.environ.get('NUMAPLACE_SOURCE', Path(__file__).parents[3])) / 'doc' / 'source' / 'nova.rst'
+
+
+def test_the_guide_names_every_kind_and_every_place(nova):
+    text, source = GUIDE.read_text('utf-8'), Path(nova.shadow.__file__).read_text('utf-8')
+    kinds = set(re.findall(r"'(nova-[a-z]+|candidates)'", source))
+    places = set(re.findall(r"(?:guard|Case|_watch|_case|_beside)\('([a-z]+)'", source))
+    assert 6 == len(kinds)
+    assert {'filter', 'consume', 'claim', 'usage'} == places
+    assert [] == [name for name in sorted(kinds | places) if f'``{name}``' not in text]
+
+
+def test_the_lines_of_the_guide_are_what_is_logged(nova, make, counts, told):
+    for name, free, vcpus in (('cn-1', (4, 4, 4), (1, 1, 6)), ('cn-2', (0, 2, 1), (1, 2))):
+        _left(nova.ours.NUMATopologyFilter, nova, [make.host(name, make.free(*free))], make.request(*vcpus))
+    text = GUIDE.read_text('utf-8')
+    lines = told('disagreement')
+    assert [True, True] == [f'\n   {line}\n' in text for line in lines]
 
 
 # --- in a whole Nova -------------------------------------------------------------------------
