@@ -44,6 +44,8 @@ def numa_fit_instance_to_host(  # noqa: PLR0917 - as Nova's callers give them
     """
     if not host_topology or not instance_topology:
         return None
+    if len(instance_topology) > len(host_topology):
+        return None  # as Nova, before anything of the cells is read
     offered = devices(instance_topology, provider_mapping, pci_requests, pci_stats)
     answer = place(topologies.read(host_topology), convert.read_guest(instance_topology), limits, offered)
     return convert.write_placement(answer) if answer else None
