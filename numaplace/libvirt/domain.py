@@ -10,9 +10,11 @@ from dataclasses import dataclass
 from lxml import etree
 
 from numaplace import cpuset, exception
-from numaplace.libvirt import pinning, xmltext
+from numaplace.libvirt import cputune, numa, pinning, xmltext
+from numaplace.libvirt.profile import NEWEST, PROFILES, Profile
 from numaplace.libvirt.xmltext import element
 from numaplace.model import CellPlacement, CpuTopology, Host, Placement
+from numaplace.request import Tuning
 from numaplace.units import KIB_PER_MIB
 
 __all__ = ['write']
@@ -47,6 +49,8 @@ class _Domain:
     domain_type: str
     arch: str
     machine: str
+    profile: Profile
+    tuning: Tuning
 
     @property
     def cells(self) -> tuple[CellPlacement, ...]:
@@ -69,10 +73,10 @@ def write(
     domain_type: str = 'qemu',
     arch: str = 'x86_64',
     machine: str | None = None,
+    profile: Profile = PROFILES[NEWEST],
+    tuning: Tuning = Tuning(),  # noqa: B008 - frozen
 ) -> str:
     """Write the complete XML of a guest for ``virsh define``.
-
-    The rules of the pinning are those of Nova 34's libvirt driver; the order inside ``<cputune>`` is libvirt's.
 
     :param name: libvirt's name of the guest; slashes, which libvirt refuses, become underscores
     :param title: what people call the guest; any text, or empty
@@ -80,6 +84,8 @@ def write(
     :param host: with the CPU sets of today; usage does not matter
     :param domain_type: ``kvm`` (with the host's CPU model), ``qemu``, or libvirt's ``test``
     :param machine: machine type, or None for the usual one of the architecture
+    :param profile: the form of the document
+    :param tuning: weights and limits of the flavor
     :returns: the text, as ``virsh dumpxml`` prints it
     :raises: :class:`~numaplace.exception.InvalidConfiguration` if the host has no CPUs any more for a vCPU,
         :class:`~numaplace.exception.UsageInvalid` for a host cell that does not exist,
@@ -92,7 +98,7 @@ def write(
         raise exception.Invalid(
             f"machine type {machine!r}: expected letters, digits, '.', '_' and '-' as in {_MACHINES[arch]!r}"
         )
-    domain = _Domain(name, uuid, title, placement, host, domain_type, arch, machine)
+    domain = _Domain(name, uuid, title, placement, host, domain_type, arch, machine, profile, tuning)
     return xmltext.write(element('domain', {'type': domain_type}, *(build(domain) for build in _ELEMENTS)))
 
 
@@ -115,11 +121,13 @@ def _memory(domain: _Domain) -> etree._Element:
 
 
 def _memory_backing(domain: _Domain) -> etree._Element | None:
-    hugepages = _hugepages(domain)
-    locked = element('locked') if domain.placement.guest.locked_memory else None
-    if hugepages is None and locked is None:
-        return None
-    return element('memoryBacking', None, hugepages, locked)
+    guest = domain.placement.guest
+    children = [
+        _hugepages(domain),
+        element('nosharepages') if guest.realtime_vcpus else None,  # merging pages would stop a vCPU
+        element('locked') if guest.locked_memory else None,
+    ]
+    return element('memoryBacking', None, *children) if any(child is not None for child in children) else None
 
 
 def _hugepages(domain: _Domain) -> etree._Element | None:
@@ -151,24 +159,33 @@ def _vcpu(domain: _Domain) -> etree._Element:
     return element('vcpu', attributes, text=str(domain.placement.guest.vcpus))
 
 
+def _iothreads(domain: _Domain) -> etree._Element | None:
+    return element('iothreads', text='1') if domain.profile.iothreads else None
+
+
 def _cputune(domain: _Domain) -> etree._Element | None:
-    if not domain.cells:
-        return None
-    pins = pinning.vcpu_cpus(domain.placement, domain.host)
-    vcpupins = (element('vcpupin', {'vcpu': str(vcpu), 'cpuset': cpuset.text(cpus)}) for vcpu, cpus in pins.items())
-    emulatorpin = element('emulatorpin', {'cpuset': cpuset.text(pinning.emulator_cpus(domain.placement, domain.host))})
-    return element('cputune', None, *vcpupins, emulatorpin)
+    return cputune.build(
+        domain.placement,
+        domain.host,
+        domain.tuning,
+        iothreads=domain.profile.iothreads,
+        reached=_reached(domain),
+    )
+
+
+def _reached(domain: _Domain) -> list[CellPlacement]:
+    """Return the guest cells whose memory is preallocated, on which the emulator's threads have to run."""
+    if not domain.profile.reaches_all_nodes or not any(_huge_kib(domain, placed) for placed in domain.cells):
+        return []
+    return list(domain.cells)
 
 
 def _numatune(domain: _Domain) -> etree._Element | None:
     if not domain.cells:
         return None
     nodes = cpuset.mask(placed.host_cell for placed in domain.cells)
-    memnodes = (
-        element('memnode', {'cellid': str(index), 'mode': 'strict', 'nodeset': str(placed.host_cell)})
-        for index, placed in enumerate(domain.cells)
-    )
-    return element('numatune', None, element('memory', {'mode': 'strict', 'nodeset': cpuset.text(nodes)}), *memnodes)
+    memory = element('memory', {'mode': 'strict', 'nodeset': cpuset.text(nodes)})
+    return element('numatune', None, memory, *numa.memnodes(domain.placement))
 
 
 def _os(domain: _Domain) -> etree._Element:
@@ -186,28 +203,15 @@ def _cpu(domain: _Domain) -> etree._Element:
 
 
 def _topology(domain: _Domain) -> etree._Element:
-    topology = domain.placement.guest.cpu_topology or CpuTopology(sockets=domain.placement.guest.vcpus)
-    numbers = {'sockets': topology.sockets, 'cores': topology.cores, 'threads': topology.threads}
-    return element('topology', {name: str(number) for name, number in numbers.items()})
+    return numa.topology(domain.placement.guest.cpu_topology or CpuTopology(sockets=domain.placement.guest.vcpus))
 
 
 def _numa(domain: _Domain) -> etree._Element | None:
     if not domain.cells:
         return None
-    return element('numa', None, *(_numa_cell(domain, index, placed) for index, placed in enumerate(domain.cells)))
-
-
-def _numa_cell(domain: _Domain, index: int, placed: CellPlacement) -> etree._Element:
-    attributes = {
-        'id': str(index),
-        'cpus': cpuset.text(placed.guest_cell.vcpus),
-        'memory': str(placed.guest_cell.memory_mib * KIB_PER_MIB),
-        'unit': 'KiB',
-    }
-    if _huge_kib(domain, placed):
-        # A vhost-user network interface, even one attached later, reads the guest's memory from outside.
-        attributes['memAccess'] = 'shared'
-    return element('cell', attributes)
+    # A vhost-user network interface, even one attached later, reads the guest's memory from outside.
+    shared = [index for index, placed in enumerate(domain.cells) if _huge_kib(domain, placed)]
+    return numa.cells(domain.placement, domain.host, shared=shared, with_distances=domain.profile.distances)
 
 
 def _clock(_: _Domain) -> etree._Element:
@@ -226,6 +230,7 @@ _ELEMENTS: tuple[Callable[[_Domain], etree._Element | None], ...] = (
     _memory,
     _memory_backing,
     _vcpu,
+    _iothreads,
     _cputune,
     _numatune,
     _os,

@@ -7,8 +7,7 @@ from collections.abc import Sequence
 
 from lxml import etree
 
-from numaplace import cpuset
-from numaplace.libvirt import editing, expander, numa
+from numaplace.libvirt import cputune, editing, expander, numa
 from numaplace.libvirt.vnuma import Domain
 from numaplace.libvirt.xmltext import element
 from numaplace.model import CpuTopology, Host, Placement
@@ -37,7 +36,7 @@ def expand(domain: Domain, placement: Placement, host: Host, *, uuid: str | None
     vcpu = root.find('vcpu')
     assert vcpu is not None  # noqa: S101 - the reader has seen it
     editing.insert_after(vcpu, _vcpus(placement, domain.enabled_vcpus))
-    tuned = _merge(root, _find(root, 'vcpus'), 'cputune', _vcpupins(placement, host))
+    tuned = _merge(root, _find(root, 'vcpus'), 'cputune', cputune.vcpupins(placement, host))
     editing.insert_after(tuned, element('numatune', None, *numa.memnodes(placement)))
     if root.find('cpu') is None:
         mode = {'mode': 'host-passthrough'} if root.get('type') == 'kvm' else None
@@ -81,15 +80,6 @@ def _vcpus(placement: Placement, number: int) -> etree._Element:
         for vcpu in range(placement.guest.vcpus)
     )
     return element('vcpus', None, *lines)
-
-
-def _vcpupins(placement: Placement, host: Host) -> list[etree._Element]:
-    pins: dict[int, int] = {}
-    for placed in placement.cells:
-        cpus = host.cell(placed.host_cell).shape.shared_cpus
-        pins |= dict.fromkeys(cpuset.ids(placed.guest_cell.shared_vcpus), cpus)
-        pins |= {vcpu: 1 << cpu for vcpu, cpu in placed.pins}
-    return [element('vcpupin', {'vcpu': str(vcpu), 'cpuset': cpuset.text(cpus)}) for vcpu, cpus in sorted(pins.items())]
 
 
 def _topology(placement: Placement) -> etree._Element:

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
 from lxml import etree
 
@@ -30,17 +30,28 @@ def memnodes(placement: Placement) -> Iterator[etree._Element]:
         yield element('memnode', {'cellid': str(index), 'mode': 'strict', 'nodeset': str(placed.host_cell)})
 
 
-def cells(placement: Placement, host: Host) -> etree._Element:
-    """Return ``<numa>``: the guest cells with their distances."""
-    table = distances(placement, host)
-    return element('numa', None, *(_cell(index, placed, table) for index, placed in enumerate(placement.cells)))
+def cells(
+    placement: Placement, host: Host, *, shared: Collection[int] = (), with_distances: bool = True
+) -> etree._Element:
+    """Return ``<numa>``: the guest cells and their distances.
+
+    :param shared: numbers of the cells whose memory others may map
+    """
+    table = distances(placement, host) if with_distances else []
+    return element(
+        'numa',
+        None,
+        *(_cell(index, placed, table, index in shared) for index, placed in enumerate(placement.cells)),
+    )
 
 
-def _cell(index: int, placed: CellPlacement, table: list[list[int]]) -> etree._Element:
+def _cell(index: int, placed: CellPlacement, table: list[list[int]], shared: bool) -> etree._Element:
     attributes = {'id': str(index)}
     if placed.guest_cell.vcpus:
         attributes['cpus'] = cpuset.text(placed.guest_cell.vcpus)
     attributes |= {'memory': str(placed.guest_cell.memory_mib * KIB_PER_MIB), 'unit': 'KiB'}
+    if shared:
+        attributes['memAccess'] = 'shared'
     if not table:
         return element('cell', attributes)
     siblings = (element('sibling', {'id': str(other), 'value': str(value)}) for other, value in enumerate(table[index]))

@@ -3,5 +3,6 @@
 
 from numaplace.request.constraints import read
 from numaplace.request.properties import Flavor
+from numaplace.request.tuning import Tuning, tuning
 
-__all__ = ['Flavor', 'read']
+__all__ = ['Flavor', 'Tuning', 'read', 'tuning']

@@ -5,7 +5,9 @@ import pytest
 from lxml import etree
 
 from numaplace import cpuset, exception
+from numaplace.libvirt.profile import PROFILES
 from numaplace.model import Guest, Placement
+from numaplace.request import Tuning
 from numaplace.tests import recordings
 from numaplace.tests.unit.libvirt import samples
 from numaplace.tests.unit.libvirt.samples import SAMPLES, Sample, cell, placed
@@ -49,7 +51,7 @@ def test_only_a_floating_guest_is_held_to_a_configured_shared_set(name, expected
 
 def test_the_whole_document_is_printed_as_virsh_prints_it():
     assert (
-        SAMPLES['two cells'].xml()
+        SAMPLES['two cells'].xml(profile=PROFILES['nova-12'])
         == """\
 <domain type='qemu'>
   <name>instance-00000001</name>
@@ -266,7 +268,7 @@ _LIVE = {
     'seed1cell': (
         samples.host('seed3'),
         placed(cell(0, '0-3', 1024)),
-        ('cputune', 'numatune', 'cpu/topology', 'cpu/numa', 'memoryBacking'),
+        ('cputune', 'numatune', 'cpu/topology', 'cpu/numa', 'memoryBacking/hugepages'),
     ),
     'seed2cell': (
         samples.host('seed3'),
@@ -276,17 +278,17 @@ _LIVE = {
     'huge2cell': (
         samples.host('seed3'),
         placed(cell(0, '0-1', 128, {0: 0, 1: 1}, 2048), cell(1, '2-3', 128, {2: 4, 3: 5}, 2048), realtime_vcpus=0b1010),
-        ('cputune', 'numatune', 'cpu/topology', 'cpu/numa', 'memoryBacking'),
+        ('cputune', 'numatune', 'cpu/topology', 'cpu/numa', 'memoryBacking/hugepages'),
     ),
     'emuoff': (
         samples.host('seed3', '0', '4-5'),
         placed(cell(1, '0-1', 128, {0: 4, 1: 5}, 2048), emulator_policy='share'),
-        ('cputune', 'numatune', 'cpu/topology', 'cpu/numa', 'memoryBacking'),
+        ('cputune', 'numatune', 'cpu/topology', 'cpu/numa', 'memoryBacking/hugepages'),
     ),
     'emuoff4k': (
         samples.host('seed3', '0', '4-5'),
         placed(cell(1, '0-1', 128, {0: 4, 1: 5}, 4), emulator_policy='share'),
-        ('cputune', 'numatune', 'cpu/topology', 'cpu/numa', 'memoryBacking'),
+        ('cputune', 'numatune', 'cpu/topology', 'cpu/numa', 'memoryBacking/hugepages'),
     ),
 }
 
@@ -295,6 +297,8 @@ def _canonical(root: etree._Element, path: str) -> bytes | None:
     part = root.find(path)
     if part is None:
         return None
+    for scheduling in part.findall('vcpusched'):  # nor with realtime vCPUs
+        part.remove(scheduling)
     for one in part.iter():
         one.text = one.text and one.text.strip()
         one.tail = None
@@ -306,7 +310,7 @@ def _canonical(root: etree._Element, path: str) -> bytes | None:
 @pytest.mark.parametrize(('name', 'path'), [(name, path) for name, (_, _, paths) in _LIVE.items() for path in paths])
 def test_what_is_written_is_what_virsh_printed_of_a_guest_that_ran(name, path):
     host, placement, _ = _LIVE[name]
-    root = etree.fromstring(Sample(host, placement).xml())
+    root = etree.fromstring(Sample(host, placement).xml(profile=PROFILES['nova-12']))
     assert _canonical(root, path) == _canonical(etree.fromstring(recordings.live(name)), path)
 
 
@@ -317,3 +321,50 @@ def test_every_vcpu_of_every_sample_is_in_one_cell_and_has_one_pin():
         if cells:
             assert sum(cells) == (1 << sample.placement.guest.vcpus) - 1, name
             assert sorted(_pins(name)) == list(range(sample.placement.guest.vcpus)), name
+
+
+def test_the_newest_form_has_an_io_thread_beside_the_emulator_and_distances():
+    root = etree.fromstring(SAMPLES['four cells'].xml())
+    assert '1' == root.findtext('iothreads')
+    pin = root.find('cputune/iothreadpin')
+    assert ('1', root.find('cputune/emulatorpin').get('cpuset')) == (pin.get('iothread'), pin.get('cpuset'))
+    rows = [
+        [int(sibling.get('value')) for sibling in cell.iterfind('distances/sibling')]
+        for cell in root.iterfind('cpu/numa/cell')
+    ]
+    assert [[10 if row == column else 21 for column in range(4)] for row in range(4)] == rows
+
+
+def test_novas_form_has_no_distances():
+    root = etree.fromstring(SAMPLES['four cells'].xml(profile=PROFILES['nova-33']))
+    assert root.find('.//distances') is None
+    assert root.find('cputune/iothreadpin') is not None
+
+
+def test_realtime_vcpus_are_scheduled_so_and_their_pages_are_not_merged():
+    root = _parse('realtime')
+    scheduled = [(one.get('vcpus'), one.get('scheduler'), one.get('priority')) for one in root.iter('vcpusched')]
+    assert [('2', 'fifo', '1'), ('3', 'fifo', '1')] == scheduled
+    assert root.find('memoryBacking/nosharepages') is not None
+
+
+@pytest.mark.parametrize(('profile', 'expected'), [('nova-33', '2'), ('newest', '2,4-5')])
+def test_the_emulator_reaches_every_node_whose_memory_it_has_to_touch(profile, expected):
+    placement = placed(
+        cell(0, '0-1', 128, {0: 0, 1: 1}, 2048, emulator_cpus=1 << 2),
+        cell(1, '2-3', 128, {2: 4, 3: 5}, 2048),
+        emulator_policy='isolate',
+    )
+    root = etree.fromstring(Sample(samples.host('seed3'), placement).xml(profile=PROFILES[profile]))
+    assert expected == root.find('cputune/emulatorpin').get('cpuset')
+
+
+def test_without_huge_pages_the_emulator_stays_where_its_policy_puts_it():
+    assert '2' == _parse('emulator isolate').find('cputune/emulatorpin').get('cpuset')
+
+
+def test_a_flavor_gives_weights_and_limits():
+    root = etree.fromstring(SAMPLES['floating'].xml(tuning=Tuning(shares=2048, period=100000, quota=-1)))
+    assert {'shares': '2048', 'period': '100000', 'quota': '-1'} == {
+        child.tag: child.text for child in root.find('cputune')
+    }
