@@ -9,12 +9,12 @@ from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
 from numaplace import exception
-from numaplace.cli import asking, base, names, showing
+from numaplace.cli import asking, base, names, server_xml, showing
 
 if TYPE_CHECKING:
     from numaplace.db.records import InstanceRecord
 
-__all__ = ['CreateServer', 'DeleteServer', 'DumpxmlServer', 'ListServer', 'ShowServer']
+__all__ = ['CreateServer', 'DeleteServer', 'ListServer', 'ShowServer']
 
 #: Most servers of one request.
 _MOST_SERVERS = 10_000
@@ -82,7 +82,7 @@ class CreateServer(base.ShowOf):
                 # Guests whose XML cannot be written must not keep their claims.
                 servers = [undo.enter_context(selection.claim).instance for selection in answer.found]
                 for server in servers:
-                    showing.write_xml(self.conf, database, server)
+                    server_xml.write(self.conf, database, server)
         if answer.missing is not None:
             self.app.warn(f'{len(servers)} of {len(called)} servers were placed: no host takes one more')
         return showing.details(servers[0]) if len(called) == 1 else _several(servers)
@@ -146,24 +146,6 @@ class ListServer(base.ListOf):
                 )
                 for server in database.instances()
             ]
-
-
-class DumpxmlServer(base.Action):
-    """Print the libvirt XML of a server, for `virsh define`."""
-
-    examples = ('numaplace server dumpxml cirros2', 'numaplace server dumpxml cirros2 | virsh define /dev/stdin')
-
-    def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
-        """Add the name."""
-        parser = super().get_parser(prog_name)
-        parser.add_argument('server', metavar='SERVER', help='Name or UUID of the server.')
-        return parser
-
-    def take_action(self, parsed_args: argparse.Namespace) -> None:
-        """Write the XML."""
-        with self.open_database() as database:
-            xml = showing.write_xml(self.conf, database, database.instance(parsed_args.server))
-        self.app.stdout.write(xml if xml.endswith('\n') else xml + '\n')
 
 
 class DeleteServer(base.Action):

@@ -10,7 +10,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from numaplace import cpuset, exception
-from numaplace.cli import asking, base, showing
+from numaplace.cli import asking, base, server_xml, showing
 
 if TYPE_CHECKING:
     from numaplace.db.api import Database
@@ -61,7 +61,7 @@ class _Move(base.ShowOf):
         with answer.claim as claimed:
             new = claimed.side
             there = replace(claimed.instance, host=new.host, placement=new.placement)
-            showing.write_xml(self.conf, database, there)
+            server_xml.write(self.conf, database, there)
             return migration.finish(database, server.uuid), new
 
 

@@ -7,7 +7,7 @@ import argparse
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from numaplace.cli import asking, base, showing
+from numaplace.cli import asking, base, server_xml, showing
 
 if TYPE_CHECKING:
     from numaplace.db.api import Database
@@ -71,7 +71,7 @@ class UnshelveServer(base.Action):
             raise asking.refuse(server.name, answer)
         # A guest whose XML cannot be written must not keep its claim.
         with answer.claim as claimed:
-            showing.write_xml(self.conf, database, claimed.instance)
+            server_xml.write(self.conf, database, claimed.instance)
 
 
 class RebuildServer(base.ShowOf):

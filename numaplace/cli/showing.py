@@ -5,43 +5,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from numaplace import cpuset, exception, units
+from numaplace import cpuset, units
 from numaplace.cli import base, names
 from numaplace.cli.asking import IMAGE_NAME
 from numaplace.cli.flavor import properties
 
 if TYPE_CHECKING:
-    from oslo_config import cfg
 
-    from numaplace.db.api import Database
     from numaplace.db.records import InstanceRecord, Move
     from numaplace.model import CellPlacement
 
-__all__ = ['details', 'write_xml']
-
-
-def write_xml(conf: cfg.ConfigOpts, database: Database, server: InstanceRecord) -> str:
-    """Write the XML of a server where it is.
-
-    :raises: :class:`~numaplace.exception.Conflict` if it is on no host, and as :func:`numaplace.libvirt.domain.write`
-    """
-    from numaplace.libvirt import domain
-    from numaplace.scheduler.filters.image_properties import canonical
-
-    if server.host is None:
-        raise exception.Conflict(f'server {server.name!r} is on no host: it is {server.status}')
-    host = database.host(server.host)
-    arch = server.image_properties.get('hw_architecture') or host.facts.get('architecture') or 'x86_64'
-    return domain.write(
-        server.domain_name,
-        server.uuid,
-        server.name,
-        server.placement,
-        host.host,
-        domain_type=conf.libvirt.virt_type,
-        arch=canonical(arch),
-        machine=server.image_properties.get('hw_machine_type'),
-    )
+__all__ = ['details']
 
 
 def details(server: InstanceRecord) -> tuple[tuple[str, ...], tuple[Any, ...]]:

@@ -12,7 +12,7 @@ import threading
 
 from numaplace import exception, explain
 
-__all__ = ['capabilities', 'define']
+__all__ = ['capabilities', 'define', 'undefine']
 
 LOG = logging.getLogger(__name__)
 
@@ -82,7 +82,15 @@ def define(xml: str, uri: str, *, timeout_s: float = 60.0) -> None:
     _virsh(uri, 'define', '--validate', '/dev/stdin', text=xml, timeout_s=timeout_s)
 
 
-def _virsh(uri: str, *words: str, text: str, timeout_s: float) -> str:
+def undefine(uuid: str, uri: str, *, timeout_s: float = 60.0) -> None:
+    """Let libvirt forget a domain that is not running.
+
+    :raises: :class:`~numaplace.exception.LibvirtError`
+    """
+    _virsh(uri, 'undefine', uuid, timeout_s=timeout_s)
+
+
+def _virsh(uri: str, *words: str, timeout_s: float, text: str = '') -> str:
     """Run a command of virsh.
 
     :raises: :class:`~numaplace.exception.LibvirtError` with the first line that virsh prints of an error

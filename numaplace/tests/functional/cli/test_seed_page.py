@@ -54,7 +54,7 @@ def select(program: Any, query: str) -> list[str]:
 
 def xml_of(program: Any, server: str) -> etree._Element:
     """Return the XML of a server, which libvirt's schema accepts."""
-    text = program(f'server dumpxml {server}')
+    text = program(f'server dumpxml --profile nova-12 {server}')
     file = program.directory / f'{server}.xml'
     file.write_text(text)
     validate = real.require_program('virt-xml-validate')

@@ -1,0 +1,48 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Servers in a real libvirt, and the forms of their XML."""
+
+import pytest
+from lxml import etree
+
+from numaplace.tests import real
+
+
+def test_libvirts_own_words_are_told_in_one_line(prepared):
+    real.require_program('virsh')
+    prepared('server create --flavor m1.numa one')
+    for verb in ('define', 'undefine'):
+        result = prepared.run('server', verb, 'one', '--connect', 'nowhere:///')
+        assert (1, '') == (result.returncode, result.stdout)
+        assert result.stderr.startswith(f'numaplace: virsh {verb} at nowhere:///: ')
+        assert 1 == result.stderr.count('\n')
+
+
+def test_a_server_that_libvirt_does_not_know_is_not_undefined(prepared):
+    real.require_program('virsh')
+    prepared('server create --flavor m1.numa one')
+    result = prepared.run('server', 'undefine', 'one', '--connect', 'test:///default')
+    assert 1 == result.returncode
+    assert prepared.json('server show one')['id'] in result.stderr
+
+
+@pytest.mark.parametrize(('form', 'iothreads', 'distances'), [('nova-12', 0, 0), ('nova-33', 1, 0), ('newest', 1, 2)])
+def test_the_form_is_that_of_a_release(prepared, form, iothreads, distances):
+    prepared('flavor set --property hw:numa_nodes=2 m1.numa')
+    prepared('server create --flavor m1.numa two')
+    root = etree.fromstring(prepared(f'server dumpxml two --profile {form}'))
+    assert iothreads == len(root.findall('iothreads'))
+    assert distances == len(root.findall('cpu/numa/cell/distances'))
+
+
+def test_a_quota_that_libvirt_would_refuse_leaves_no_server(prepared):
+    prepared('flavor create --ram 64 --disk 1 --vcpus 1 q --property quota:cpu_shares=1')
+    result = prepared.run('server', 'create', '--flavor', 'q', 'x')
+    assert 1 == result.returncode
+    assert "quota:cpu_shares='1': expected an integer from 2 to 262144" in result.stderr
+    assert [] == prepared.json('server list')
+
+
+def test_a_quota_is_written(prepared):
+    prepared('flavor create --ram 64 --disk 1 --vcpus 1 q --property quota:cpu_shares=512')
+    prepared('server create --flavor q x')
+    assert '512' == etree.fromstring(prepared('server dumpxml x')).findtext('cputune/shares')
