@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A server as it is shown, and its XML."""
+"""A server as it is shown."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ from numaplace.cli.asking import IMAGE_NAME
 from numaplace.cli.flavor import properties
 
 if TYPE_CHECKING:
-
     from numaplace.db.records import InstanceRecord, Move
     from numaplace.model import CellPlacement
 
