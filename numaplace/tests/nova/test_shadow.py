@@ -10,6 +10,8 @@ import re
 import subprocess
 import sys
 import types
+import uuid
+from concurrent import futures
 from pathlib import Path
 
 import pytest
@@ -332,6 +334,39 @@ def test_an_exception_of_novas_reaches_nova_and_is_told(nova, make, counts, told
         'numaplace fits on host cell 0',
         line,
     )
+
+
+def test_threads_share_the_filter_and_keep_their_hosts_apart(nova, make, counts, told):
+    """Each request has an instance of its own, and hosts that only Nova refuses."""
+
+    def work(number):
+        request = make.request(1, 2)
+        request.instance_uuid = str(uuid.UUID(int=number))
+        hosts = [make.host(f'cn-{number}-{host}', make.free(0, 2, 1)) for host in range(3)]
+        return shared.filter_all(hosts, request)
+
+    shared = nova.ours.NUMATopologyFilter()
+    with futures.ThreadPoolExecutor(8) as pool:
+        assert [[]] * 32 == list(pool.map(work, range(32)))
+    assert (96, 96, 0) == (counts.decisions, counts.disagreements.total(), counts.faults.total())
+    named = [re.search(r' on (cn-\d+-\d): ', line)[1] for line in told('disagreement')]
+    assert sorted(f'cn-{number}-{host}' for number in range(32) for host in range(3)) == sorted(named)
+
+
+def test_the_devices_of_a_host_are_left_as_they_are(nova, make, counts, alone):
+    def left(filter_class):
+        pools = make.objects.PciDevicePoolList(objects=[make.device(0, 'far'), make.device(1, 'near')])
+        candidates = [{'mappings': {'wish-0': [name]}} for name in ('near', 'far')]
+        host = make.host('cn-1', make.free(1, 4), candidates, pools)
+        before = json.dumps(host.pci_stats.pools, default=str)
+        found = _left(filter_class, nova, [host], make.request(2, requests=[make.wish('wish')]))
+        assert before == json.dumps(host.pci_stats.pools, default=str)
+        return found
+
+    with alone():
+        expected = left(nova.theirs['filter'])
+    assert expected == left(nova.ours.NUMATopologyFilter)
+    assert (1, 0) == (counts.decisions, counts.disagreements.total())
 
 
 # --- what the scheduler consumes, and what a compute node counts -----------------------------
