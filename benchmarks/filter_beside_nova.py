@@ -25,7 +25,7 @@ from numaplace.model import DEDICATED, Host
 
 __all__ = ['main']
 
-_FORMAT = '{:<58} {:>9} {:>9}  {:>9}  {}'
+_FORMAT = '{:<60} {:>9} {:>9}  {:>9}  {}'
 COLD, REPEATED = 'cold', 'repeated'
 
 
