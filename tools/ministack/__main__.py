@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import argparse
+import signal
 import sys
 import tempfile
 from pathlib import Path
@@ -16,14 +17,18 @@ from ministack.stack import CLOUD, Stack
 def main() -> int:
     """Run a command.
 
-    :returns: 0 if it did what it was asked to; 1 otherwise, with the reason on stderr
+    :returns: 0 if it did what it was asked to; 1 otherwise, with the reason on stderr; 130 if it was interrupted
     """
     arguments = _parser().parse_args()
+    # Both ways to be stopped clean up what is half done.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         arguments.command(arguments)
     except StackError as error:
         sys.stderr.write(f'ministack: {error}\n')
         return 1
+    except KeyboardInterrupt:
+        return 130
     return 0
 
 

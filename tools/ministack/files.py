@@ -25,7 +25,7 @@ def write(etc: Path, values: Mapping[str, str], hosts: Iterable[ComputeHost]) ->
     for host in hosts:
         own = {name: str(getattr(host, name)) for name in host.__slots__}
         text = _fill('compute.conf', {**values, **own, 'host': host.name})
-        (etc / f'{host.name}.conf').write_text(text, 'utf-8')
+        (etc / f'{host.name}.compute.conf').write_text(text, 'utf-8')
     (etc / 'api-paste.ini').write_text(_paste(), 'utf-8')
 
 

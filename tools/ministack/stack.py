@@ -26,6 +26,7 @@ __all__ = ['CLOUD', 'Stack']
 CLOUD = 'ministack'
 
 _WEB = {'neighbours': 'ministack.neighbours', 'placement': 'placement.wsgi.api', 'api': 'nova.wsgi.osapi_compute'}
+_QUEUED = ('nova-conductor', 'nova-scheduler')
 _STATE = 'stack.json'
 #: Nova's services say so in their log when their queues are there.
 _READY = b'Join ServiceGroup membership for this service'
@@ -54,8 +55,9 @@ class Stack:
         :raises: :class:`StackError`
         """
         computes = [hosts.read(file) for file in host_files]
-        stack = cls(state.resolve(), secrets.token_hex(4), server, [host.name for host in computes])
+        stack = cls(state.resolve(), secrets.token_hex(4), server, _names(computes))
         stack._make_directories()
+        stack._save()
         try:
             stores.create(server, stack.token)
             stack._start_all(computes)
@@ -94,7 +96,7 @@ class Stack:
         :raises: :class:`StackError`
         """
         for name in names:
-            if name not in (*self.hosts, 'nova-conductor', 'nova-scheduler'):
+            if name not in (*self.hosts, *_QUEUED):
                 raise StackError(f'{name!r} cannot be restarted: it is no host and no service of Nova with a queue')
         processes.stop([self.services[name] for name in names])
         self._start_queued(*names, config=config, plain=plain)
@@ -129,7 +131,6 @@ class Stack:
     def _start_all(self, computes: Sequence[hosts.ComputeHost]) -> None:
         sockets = {name: _listen() for name in _WEB}
         self.ports = {name: listener.getsockname()[1] for name, listener in sockets.items()}
-        self._save()
         values = {name: str(port) for name, port in self.ports.items()}
         values |= {name: self.database(name) for name in ('nova_api', 'nova_cell1')}
         values |= {'placement_database': self.database('placement'), 'transport': stores.transport_url(self.token)}
@@ -139,7 +140,7 @@ class Stack:
             with listener:
                 self._start_web(name, listener.fileno())
         # A nova-compute that misses the conductor at first waits for ten seconds.
-        self._start_queued('nova-conductor', 'nova-scheduler')
+        self._start_queued(*_QUEUED)
         self._start_queued(*self.hosts)
         for name in _WEB:
             self._wait_for_web(name)
@@ -179,7 +180,7 @@ class Stack:
         """Return the command line of a service of Nova that has a queue."""
         if name in self.hosts:
             program = 'nova-compute' if plain else 'numaplace-nova-compute'
-            return [sys.executable, '-m', 'ministack.compute', program, *self._config_files('nova', name)]
+            return [sys.executable, '-m', 'ministack.compute', program, *self._config_files('nova', f'{name}.compute')]
         if name == 'nova-scheduler' and not plain:
             return _program(name, *self._config_files('nova', 'control', 'numaplace'))
         return _program(name, *self._config_files('nova', 'control'))
@@ -221,6 +222,16 @@ class Stack:
             'OS_NOVA_CONFIG_FILES': 'api-paste.ini;nova.conf;control.conf',
             'OS_PLACEMENT_CONFIG_DIR': str(self._etc),
         }
+
+
+def _names(computes: Sequence[hosts.ComputeHost]) -> list[str]:
+    """Return the names of the hosts, under which their directories, logs and processes are kept."""
+    names: list[str] = []
+    for host in computes:
+        if host.name in (*_WEB, *_QUEUED, 'etc', 'log', 'nova', *names):
+            raise StackError(f'host file {host.file}: there is something else by the name {host.name!r}')
+        names.append(host.name)
+    return names
 
 
 def _listen() -> socket.socket:

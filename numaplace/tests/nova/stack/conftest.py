@@ -3,7 +3,8 @@
 
 import importlib.util
 import os
-import socket
+import signal
+import subprocess
 import sys
 import tempfile
 from pathlib import Path
@@ -39,22 +40,20 @@ def tools():
 def stack(request, tools):
     """A Nova of real processes that decides by numaplace."""
     sys.path.append(str(tools))
-    for name in ('ministack', 'nova', 'placement', 'waitress', 'pymysql'):
-        if importlib.util.find_spec(name) is None:
-            real.missing(f'the module {name}')
-    real.require_program('rabbitmqctl')
-    _require_rabbitmq()
+    _require_parts()
     module = real.require_module('ministack.stack')
     hosts = real.require_module('ministack.hosts')
-    with tempfile.TemporaryDirectory(prefix='numaplace-stack-') as state:
-        stack = module.Stack.up(Path(state), _MYSQL, sorted(hosts.HERE.iterdir()))
+    # Whoever ends the tests ends what they have started.
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    with tempfile.TemporaryDirectory(prefix='numaplace-stack-') as directory:
+        stack = module.Stack.up(Path(directory) / 'state', _MYSQL, sorted(hosts.HERE.iterdir()))
         request.config.stash[_STACK] = stack
         try:
             yield stack
         finally:
             del request.config.stash[_STACK]
             stack.down()
-            Path(state).mkdir()
+            signal.signal(signal.SIGTERM, before)
 
 
 @pytest.fixture(scope='session')
@@ -111,8 +110,13 @@ def pytest_runtest_makereport(item, call):
     return report
 
 
-def _require_rabbitmq():
-    try:
-        socket.create_connection(('127.0.0.1', 5672), timeout=5).close()
-    except OSError as error:
-        real.missing(f'RabbitMQ at 127.0.0.1:5672: {error}')
+def _require_parts():
+    for name in ('ministack', 'nova', 'placement', 'waitress', 'pymysql'):
+        if importlib.util.find_spec(name) is None:
+            real.missing(f'the module {name}')
+    with real.scratch_database('mysql'):
+        pass
+    asked = [real.require_program('rabbitmqctl'), '--quiet', 'list_vhosts']
+    done = subprocess.run(asked, capture_output=True, text=True, check=False)
+    if done.returncode:
+        real.missing(f'RabbitMQ, as rabbitmqctl finds it: {(done.stderr or done.stdout).strip()}')

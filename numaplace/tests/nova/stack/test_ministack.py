@@ -10,20 +10,31 @@ from pathlib import Path
 import pytest
 import sqlalchemy
 
-from numaplace.tests.nova.stack import reading
+from numaplace.tests.nova.stack import clients, reading
 
 
 @pytest.fixture
-def ministack(stack, tools):
-    """Return a function that runs the command and returns its status, stdout and stderr."""
+def start(stack, tools):
+    """Return a function that starts the command."""
 
-    def run(*words):
+    def start(*words):
         command = [sys.executable, '-m', 'ministack', *map(str, words)]
         env = os.environ | {'PYTHONPATH': str(tools)}
-        done = subprocess.run(command, env=env, capture_output=True, text=True, check=False, timeout=300)
-        return done.returncode, done.stdout, done.stderr
+        return subprocess.Popen(command, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
-    return run
+    return start
+
+
+@pytest.fixture
+def ministack(start):
+    """Return a function that runs the command and returns its status, stdout and stderr."""
+
+    def ministack(*words):
+        with start(*words) as process:
+            out, err = process.communicate(timeout=300)
+        return process.returncode, out, err
+
+    return ministack
 
 
 def left_of(state, server):
@@ -85,6 +96,24 @@ def test_a_file_that_is_no_host_is_refused_in_one_line(ministack, tmp_path):
         f"ministack: host file {file}: KeyError('nova_object.data'); expected the JSON of a NUMATopology"
     )
     assert 1 == err.count('\n')
+
+
+def test_a_host_is_not_called_as_something_else_is(ministack, tmp_path):
+    file = tmp_path / 'placement.json'
+    file.write_text('{"cpu_shared_set": "0", "cpu_dedicated_set": "1", "machine": {}}')
+    refusal = f"ministack: host file {file}: there is something else by the name 'placement'\n"
+    assert (1, '', refusal) == ministack('up', '--state', tmp_path / 'state', file)
+
+
+def test_a_stack_that_is_interrupted_leaves_only_its_logs(start, stack, tmp_path):
+    state = tmp_path / 'state'
+    with start('up', '--state', state) as process:
+        clients.await_that((state / 'log' / 'nova-manage.log').exists, bool)
+        process.terminate()
+        assert ('', '') == process.communicate(timeout=300)
+    assert 130 == process.returncode
+    assert [] == running_in(state)
+    assert [] == left_of(state, stack.server)
 
 
 def test_a_stack_that_does_not_come_up_shows_why_and_leaves_only_its_logs(ministack, stack, tmp_path):
