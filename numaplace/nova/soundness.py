@@ -44,15 +44,19 @@ def _of_cell(host_cell: HostCell, asked: GuestCell, placed: CellPlacement, *, em
 def _of_pins(host_cell: HostCell, asked: GuestCell, placed: CellPlacement) -> Iterator[str]:
     pinned = cpuset.mask(vcpu for vcpu, _cpu in placed.pins)
     if loose := asked.dedicated_vcpus & ~pinned:
-        yield f'vCPUs {cpuset.text(loose)} are pinned to nothing'
+        yield f'{_are("vCPU", loose)} pinned to nothing'
     once, twice = placed.emulator_cpus, 0
     for _vcpu, cpu in placed.pins:
         twice |= once & 1 << cpu
         once |= 1 << cpu
     if twice:
-        yield f'CPUs {cpuset.text(twice)} are given out twice'
+        yield f'{_are("CPU", twice)} given out twice'
     if foreign := placed.taken & ~host_cell.free_cpus:
-        yield f'CPUs {cpuset.text(foreign)} are not free in host cell {host_cell.id}'
+        yield f'{_are("CPU", foreign)} not free in host cell {host_cell.id}'
+
+
+def _are(noun: str, cpus: int) -> str:
+    return f'{noun}s {cpuset.text(cpus)} are' if cpus.bit_count() > 1 else f'{noun} {cpuset.text(cpus)} is'
 
 
 def _of_pages(host_cell: HostCell, placed: CellPlacement) -> Iterator[str]:

@@ -85,8 +85,8 @@ class Tally:
             disagreements, faults = self.disagreements.copy(), self.faults.copy()
             decisions = self.decisions
         return (
-            f'numaplace shadow: {decisions:,} decisions, {disagreements.total():,} disagreements'
-            f'{_listed(disagreements)}, {faults.total():,} faults of numaplace{_listed(faults)}'
+            f'numaplace shadow: {_many(decisions, "decision")}, {_many(disagreements.total(), "disagreement")}'
+            f'{_listed(disagreements)}, {_many(faults.total(), "fault")} of numaplace{_listed(faults)}'
         )
 
     def _failed(self, place: str, error: Exception) -> None:
@@ -122,6 +122,10 @@ class Tally:
             if due:
                 self._summed_at = now
         return due
+
+
+def _many(number: int, noun: str) -> str:
+    return f'{number:,} {noun}{"" if number == 1 else "s"}'
 
 
 def _listed(counts: Counter[tuple[str, str]]) -> str:

@@ -279,7 +279,7 @@ def _formatted(record):
 def test_the_lines_bear_the_instance_and_names_are_made_safe(nova, make, counts, caplog):
     caplog.set_level(logging.INFO, 'numaplace')
     _left(nova.ours.NUMATopologyFilter, nova, [make.host('cn-\x1b[2J', make.free(0, 2, 1))], make.request(1, 2))
-    (line,) = [_formatted(each) for each in caplog.records if 'disagreement (' in each.getMessage()]
+    (line,) = [_formatted(each) for each in caplog.records if 'shadow: disagreement (' in each.getMessage()]
     assert f'[instance: {made.INSTANCE}] numaplace shadow: ' in line
     assert 'on cn-\\x1b[2J: ' in line
     assert '\n' not in line
@@ -289,7 +289,7 @@ def test_without_a_disagreement_nothing_is_told_but_the_counts(nova, make, count
     hosts = [make.host('cn-1', make.free(4, 4)), make.host('cn-2', make.free(1, 1))]
     assert ['cn-1'] == _left(nova.ours.NUMATopologyFilter, nova, hosts, make.request(2))[0]
     assert [] == told('', logging.WARNING)
-    assert ['numaplace shadow: 1 decisions, 0 disagreements, 0 faults of numaplace'] == told('')
+    assert ['numaplace shadow: 1 decision, 0 disagreements, 0 faults of numaplace'] == told('')
     assert 'numaplace shadow: 2 decisions, 0 disagreements, 0 faults of numaplace' == counts.summary()
 
 
@@ -514,10 +514,9 @@ def test_the_counts_are_told_once_a_minute_at_most(nova, make, counts, clock, to
         clock.now = now
         _left(nova.ours.NUMATopologyFilter, nova, [make.host('cn-1', make.free(0, 2, 1))], make.request(1, 2))
     assert [
-        f'numaplace shadow: {count} decisions, {count} disagreements (filter nova-refuses {count}), 0 faults of '
-        'numaplace'
-        for count in (1, 4, 7)
-    ] == [line for line in told('') if ' decisions, ' in line]
+        f'numaplace shadow: {counted} (filter nova-refuses {counted[0]}), 0 faults of numaplace'
+        for counted in ('1 decision, 1 disagreement', '4 decisions, 4 disagreements', '7 decisions, 7 disagreements')
+    ] == [line for line in told('') if ' decision' in line]
 
 
 def test_large_counts_can_be_read(nova):
