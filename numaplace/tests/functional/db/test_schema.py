@@ -2,22 +2,27 @@
 """Opening and upgrading databases: ours, new ones, and those of others."""
 
 import hashlib
+import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
+from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 
 import numaplace.db.migrations
-from numaplace import exception
-from numaplace.db import api, engine, models
+from numaplace import exception, fit, wire
+from numaplace.compute import claims, migration, resource_tracker
+from numaplace.db import api, convert, details, engine, models
 from numaplace.db.migrations import REVISIONS, VERSION_TABLE
+from numaplace.tests import samples
 
 
 def execute(url: str, *statements: str) -> None:
@@ -185,3 +190,61 @@ def test_a_data_directory_that_cannot_be_made_is_named(monkeypatch):
     monkeypatch.setenv('XDG_DATA_HOME', '/proc/data')
     with pytest.raises(exception.UnknownDatabase, match="No such file or directory: '/proc/data'"):
         api.connect()
+
+
+def upgrade_to(url: str, revision: str) -> None:
+    settings = Config()
+    settings.set_main_option('script_location', str(Path(numaplace.db.migrations.__file__).parent))
+    opened = engine.create(engine.open_url(url))
+    with engine.writer(opened).begin() as connection:
+        settings.attributes['connection'] = connection
+        command.upgrade(settings, revision)
+    opened.dispose()
+
+
+FLAVOR = {
+    'flavorid': 'f', 'name': 'm1', 'memory_mb': 512, 'vcpus': 2, 'root_gb': 1, 'swap': 0, 'ephemeral_gb': 0,
+    'is_public': True, 'extra_specs': {},
+}  # fmt: skip
+
+
+def test_rows_of_the_first_revision_stay_and_move(database_url):
+    """A server from before the upgrade is there after it, with its claim, its number and all verbs."""
+    upgrade_to(database_url, '0001')
+    idle = samples.host_record('a').host
+    guest = samples.guest()
+    placement = fit.place(idle, guest)
+    host = convert.host_values(replace(samples.host_record('a'), host=idle.consume(placement)))
+    columns = {
+        'compute_nodes': {**host, 'uuid': 'h', 'host': 'a', 'generation': 7, 'created_at': models.now()},
+        'instances': {
+            'uuid': 'u', 'display_name': 'old', 'host': 'a', 'vm_state': 'active', 'vcpus': 2, 'memory_mb': 512,
+            'root_gb': 1, 'flavor': FLAVOR, 'image_properties': {}, 'created_at': models.now(),
+        },
+        'instance_extra': {
+            'instance_uuid': 'u', 'numa_topology': wire.write_placement(placement),
+            'guest_details': details.write_guest(guest),
+        },
+    }  # fmt: skip
+    opened = engine.create(engine.open_url(database_url))
+    with engine.writer(opened).begin() as connection:
+        for table, values in columns.items():
+            names = ', '.join(values)
+            places = ', '.join(f':{name}' for name in values)
+            texts = {key: json.dumps(value) if isinstance(value, dict) else value for key, value in values.items()}
+            connection.execute(sa.text(f'INSERT INTO {table} ({names}) VALUES ({places})'), texts)
+    opened.dispose()
+    with pytest.raises(exception.UnknownDatabase, match="'numaplace db upgrade' brings them to"):
+        api.connect(database_url)
+    api.upgrade(database_url)
+    with api.connect(database_url) as database:
+        (server,) = database.instances()
+        assert (server.host, server.placement, server.generation, server.move) == ('a', placement, 0, None)
+        resource_tracker.register(database, samples.host_record('b'))
+        claims.live_migration_claim(database, 'u', 'b')
+        assert migration.finish(database, 'u').host == 'b'
+        assert migration.shelve(database, 'u').host is None
+        assert database.host('a').host == idle
+        request = samples.instance_request(guest, 'new')
+        claims.release(database, 'u')
+        assert claims.instance_claim(database, request, 'a').instance.number > server.number

@@ -1,0 +1,88 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Moves that meet: each ends whole or not at all."""
+
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from numaplace import exception
+from numaplace.compute import claims, migration, resource_tracker
+from numaplace.db import api
+from numaplace.tests import samples
+from numaplace.tests.functional.db.moving import BIG, IDLE, SMALL, SMALL_GUEST, check, place, read, resize, used
+
+TURNS = 5
+
+
+def both(one, other):
+    """Do two things at once; return what each returns or raises."""
+
+    def answer(call):
+        try:
+            return call()
+        except exception.NumaplaceException as error:
+            return error
+
+    with ThreadPoolExecutor(2) as pool:
+        return list(pool.map(answer, [one, other]))
+
+
+def test_of_confirm_and_revert_at_once_one_is_done(database_url, hosts):
+    with api.connect(database_url) as other:
+        for _ in range(TURNS):
+            server = place(hosts, SMALL_GUEST)
+            resize(hosts, server)
+            migration.finish(hosts, server)
+            answers = both(lambda: migration.confirm(hosts, server), lambda: migration.revert(other, server))  # noqa: B023
+            errors = [answer for answer in answers if isinstance(answer, exception.NumaplaceException)]
+            assert [type(error) for error in errors] == [exception.InstanceInvalidState]
+            assert used(hosts) in ({'a': IDLE, 'b': BIG}, {'a': SMALL, 'b': IDLE})
+            claims.release(hosts, server)
+
+
+def test_a_server_is_unshelved_once(database_url, hosts, server):
+    """Though the two claims meet on no row of a host."""
+    with api.connect(database_url) as other:
+        for _ in range(TURNS):
+            migration.shelve(hosts, server)
+            answers = both(
+                lambda: claims.unshelve_claim(hosts, server, 'a', read=read),
+                lambda: claims.unshelve_claim(other, server, 'b', read=read),
+            )
+            assert sorted(type(answer).__name__ for answer in answers) == ['Claim', 'InstanceInvalidState']
+            assert used(hosts) in ({'a': SMALL, 'b': IDLE}, {'a': IDLE, 'b': SMALL})
+
+
+def test_moves_that_cross_both_go_through(database_url, hosts, server):
+    """Each writes both hosts, in the same order."""
+    other_way = place(hosts, SMALL_GUEST, 'b', 'guest2')
+    with api.connect(database_url) as other:
+        for _ in range(TURNS):
+            answers = both(lambda: resize(hosts, server, 'b'), lambda: resize(other, other_way, 'a'))
+            assert [type(answer).__name__ for answer in answers] == ['Claim', 'Claim']
+            check(hosts)
+            both(lambda: migration.finish(hosts, server), lambda: migration.finish(other, other_way))
+            check(hosts)
+            both(lambda: migration.revert(hosts, server), lambda: migration.revert(other, other_way))
+            assert used(hosts) == {'a': SMALL, 'b': SMALL}
+
+
+def test_a_change_between_reading_and_writing_is_noticed(hosts, server):
+    """Of the server, which no row of a host tells, as of the hosts."""
+    if hosts._engine.dialect.name == 'sqlite':
+        pytest.skip('on SQLite nobody can come between')
+
+    def late(change):
+        def step(instance, _hosts):
+            change()
+            return instance
+
+        with pytest.raises(exception.ConcurrentUpdate):
+            hosts.change_instance(server, step)
+
+    late(lambda: resource_tracker.refresh(hosts, 'a', samples.host()))
+    late(lambda: claims.rebuild(hosts, server, {}, read=read))
+    late(lambda: place(hosts, SMALL_GUEST))
+    late(lambda: migration.shelve(hosts, server))
+    late(lambda: claims.unshelve_claim(hosts, server, 'a', read=read))
+    check(hosts)
