@@ -203,9 +203,16 @@ def upgrade_to(url: str, revision: str) -> None:
 
 
 FLAVOR = {
-    'flavorid': 'f', 'name': 'm1', 'memory_mb': 512, 'vcpus': 2, 'root_gb': 1, 'swap': 0, 'ephemeral_gb': 0,
-    'is_public': True, 'extra_specs': {},
-}  # fmt: skip
+    'flavorid': 'f',
+    'name': 'm1',
+    'memory_mb': 512,
+    'vcpus': 2,
+    'root_gb': 1,
+    'swap': 0,
+    'ephemeral_gb': 0,
+    'is_public': True,
+    'extra_specs': {},
+}
 
 
 def test_rows_of_the_first_revision_stay_and_move(database_url):
@@ -218,14 +225,23 @@ def test_rows_of_the_first_revision_stay_and_move(database_url):
     columns = {
         'compute_nodes': {**host, 'uuid': 'h', 'host': 'a', 'generation': 7, 'created_at': models.now()},
         'instances': {
-            'uuid': 'u', 'display_name': 'old', 'host': 'a', 'vm_state': 'active', 'vcpus': 2, 'memory_mb': 512,
-            'root_gb': 1, 'flavor': FLAVOR, 'image_properties': {}, 'created_at': models.now(),
+            'uuid': 'u',
+            'display_name': 'old',
+            'host': 'a',
+            'vm_state': 'active',
+            'vcpus': 2,
+            'memory_mb': 512,
+            'root_gb': 1,
+            'flavor': FLAVOR,
+            'image_properties': {},
+            'created_at': models.now(),
         },
         'instance_extra': {
-            'instance_uuid': 'u', 'numa_topology': wire.write_placement(placement),
+            'instance_uuid': 'u',
+            'numa_topology': wire.write_placement(placement),
             'guest_details': details.write_guest(guest),
         },
-    }  # fmt: skip
+    }
     opened = engine.create(engine.open_url(database_url))
     with engine.writer(opened).begin() as connection:
         for table, values in columns.items():
