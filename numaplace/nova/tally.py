@@ -84,10 +84,12 @@ class Tally:
         with self._lock:
             disagreements, faults = self.disagreements.copy(), self.faults.copy()
             decisions = self.decisions
-        return (
-            f'numaplace shadow: {_many(decisions, "decision")}, {_many(disagreements.total(), "disagreement")}'
-            f'{_listed(disagreements)}, {_many(faults.total(), "fault")} of numaplace{_listed(faults)}'
+        parts = (
+            _many(decisions, 'decision'),
+            f'{_many(disagreements.total(), "disagreement")}{_listed(disagreements)}',
+            f'{_many(faults.total(), "fault")} of numaplace{_listed(faults)}',
         )
+        return f'numaplace shadow: {"; ".join(parts)}'
 
     def _failed(self, place: str, error: Exception) -> None:
         kind = place, type(error).__name__
@@ -130,4 +132,4 @@ def _many(number: int, noun: str) -> str:
 
 def _listed(counts: Counter[tuple[str, str]]) -> str:
     listed = ', '.join(f'{" ".join(name)} {count:,}' for name, count in sorted(counts.items()))
-    return f' ({listed})' if listed else ''
+    return f': {listed}' if listed else ''

@@ -289,8 +289,8 @@ def test_without_a_disagreement_nothing_is_told_but_the_counts(nova, make, count
     hosts = [make.host('cn-1', make.free(4, 4)), make.host('cn-2', make.free(1, 1))]
     assert ['cn-1'] == _left(nova.ours.NUMATopologyFilter, nova, hosts, make.request(2))[0]
     assert [] == told('', logging.WARNING)
-    assert ['numaplace shadow: 1 decision, 0 disagreements, 0 faults of numaplace'] == told('')
-    assert 'numaplace shadow: 2 decisions, 0 disagreements, 0 faults of numaplace' == counts.summary()
+    assert ['numaplace shadow: 1 decision; 0 disagreements; 0 faults of numaplace'] == told('')
+    assert 'numaplace shadow: 2 decisions; 0 disagreements; 0 faults of numaplace' == counts.summary()
 
 
 def test_candidates_that_only_one_of_the_two_keeps_are_told(nova, make, counts, told, monkeypatch):
@@ -491,7 +491,7 @@ def test_a_fault_of_ours_never_reaches_nova(  # noqa: PLR0917 - fixtures
     assert (
         'numaplace shadow: fault of numaplace (claim OwnFault), more of the kind are only counted: out of\\nluck'
     ) in lines
-    assert f'{counts.faults.total()} faults of numaplace (claim OwnFault ' in counts.summary()
+    assert f'{counts.faults.total()} faults of numaplace: claim OwnFault ' in counts.summary()
 
 
 # --- the tally -------------------------------------------------------------------------------
@@ -514,8 +514,8 @@ def test_the_counts_are_told_once_a_minute_at_most(nova, make, counts, clock, to
         clock.now = now
         _left(nova.ours.NUMATopologyFilter, nova, [make.host('cn-1', make.free(0, 2, 1))], make.request(1, 2))
     assert [
-        f'numaplace shadow: {counted} (filter nova-refuses {counted[0]}), 0 faults of numaplace'
-        for counted in ('1 decision, 1 disagreement', '4 decisions, 4 disagreements', '7 decisions, 7 disagreements')
+        f'numaplace shadow: {counted}: filter nova-refuses {counted[0]}; 0 faults of numaplace'
+        for counted in ('1 decision; 1 disagreement', '4 decisions; 4 disagreements', '7 decisions; 7 disagreements')
     ] == [line for line in told('') if ' decision' in line]
 
 
@@ -525,7 +525,7 @@ def test_large_counts_can_be_read(nova):
     tally.disagreements['filter', 'nova-fits'] = 1002
     tally.decided(nova.tally.Case('claim', 'cn-1'), 'nova-unsound', 'x')
     assert (
-        'numaplace shadow: 1,204 decisions, 1,003 disagreements (claim nova-unsound 1, filter nova-fits 1,002), '
+        'numaplace shadow: 1,204 decisions; 1,003 disagreements: claim nova-unsound 1, filter nova-fits 1,002; '
         '0 faults of numaplace'
     ) == tally.summary()
 
