@@ -170,7 +170,8 @@ def _host(host_state: Any) -> Host | Refusal:
     """Return the cells of a host, or a refusal if it has none or they cannot be read."""
     try:
         # Not asked whether it is true: that would be Nova's to parse where it cannot be read here.
-        host = Host() if host_state.numa_topology is None else topologies.read(host_state.numa_topology)
+        topology = host_state.numa_topology
+        host = Host() if topology is None else topologies.read(topology, lasting=True)
     except exception.InvalidObject as error:
         if _MODE == conf.ENFORCE:
             _warn_once(str(host_state.host), str(host_state.nodename), str(error))

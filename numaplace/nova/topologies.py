@@ -20,11 +20,11 @@ from numaplace.nova import convert
 
 __all__ = ['MEMO_SIZE', 'deferring', 'read', 'write']
 
-#: How many texts of topologies are remembered as values: several times the hosts that one request looks at.
+#: How many texts nova-scheduler remembers as values: several times the hosts that one request looks at.
 MEMO_SIZE = 4096
 
 _LOCK = threading.RLock()
-_HOST, _PARSE = '_deferred_host', '_deferred_parse'
+_SOURCE, _PARSE = '_deferred_source', '_deferred_parse'
 
 
 class _Deferred(numa.NUMATopology):  # type: ignore[misc]  # Nova's are untyped
@@ -34,8 +34,8 @@ class _Deferred(numa.NUMATopology):  # type: ignore[misc]  # Nova's are untyped
     class is Nova's from then on, and the objects inside belong to it alone.
     """
 
-    def __init__(self, host: Callable[[], Host], parse: Callable[[], Any]) -> None:
-        object.__setattr__(self, _HOST, host)
+    def __init__(self, source: str | Host, parse: Callable[[], Any]) -> None:
+        object.__setattr__(self, _SOURCE, source)
         object.__setattr__(self, _PARSE, parse)
 
     def __getattribute__(self, name: str) -> Any:
@@ -65,7 +65,7 @@ def _open(topology: Any) -> None:
             fields = object.__getattribute__(topology, '__dict__')
             opened = vars(fields[_PARSE]())
             fields.update(opened)
-            del fields[_HOST], fields[_PARSE]
+            del fields[_SOURCE], fields[_PARSE]
             # The last step, as others may read without the lock from here on.
             object.__setattr__(topology, '__class__', numa.NUMATopology)
 
@@ -78,38 +78,43 @@ def deferring(parse: Callable[[str], Any]) -> Any:
 
     @functools.wraps(parse)
     def obj_from_db_obj(_cls: type[Any], db_obj: str) -> Any:
-        return _Deferred(functools.partial(_remembered, db_obj), functools.partial(parse, db_obj))
+        return _Deferred(db_obj, functools.partial(parse, db_obj))
 
     return classmethod(obj_from_db_obj)
 
 
 def write(host: Host) -> Any:
     """Return a host as a ``nova.objects.NUMATopology``, whose parts are made when they are read."""
-    return _Deferred(lambda: host, functools.partial(convert.write_host, host))
+    return _Deferred(host, functools.partial(convert.write_host, host))
 
 
-def read(topology: Any) -> Host:
-    """Return a ``nova.objects.NUMATopology`` as a value: of equal texts the same one, which is read once.
+def read(topology: Any, *, lasting: bool = False) -> Host:
+    """Return a ``nova.objects.NUMATopology`` as a value.
 
     A topology that somebody has read is read from its attributes, as they may have been changed.
 
+    :param lasting: remember the values of many texts and not of the last ones alone, so that each host that has not
+        changed is read once for many requests
     :raises: :class:`~numaplace.exception.InvalidObject`, :class:`~numaplace.exception.IncompatibleObjectVersion`
     """
-    host = object.__getattribute__(topology, '__dict__').get(_HOST) if type(topology) is _Deferred else None
-    return convert.read_host(topology) if host is None else host()
+    source = object.__getattribute__(topology, '__dict__').get(_SOURCE) if type(topology) is _Deferred else None
+    if source is None:
+        return convert.read_host(topology)
+    found = source if isinstance(source, Host) else (_remembered if lasting else _recent)(source)
+    if isinstance(found, exception.NumaplaceException):
+        raise type(found)(str(found))
+    return found
 
 
-def _remembered(text: str) -> Host:
-    host = _parse(text)
-    if isinstance(host, exception.NumaplaceException):
-        raise type(host)(str(host))
-    return host
-
-
-@functools.lru_cache(maxsize=MEMO_SIZE)
-def _parse(text: str) -> Host | exception.NumaplaceException:
+def _value(text: str) -> Host | exception.NumaplaceException:
     """Return the host of a text, or why there is none: a text that cannot be read is read once, too."""
     try:
         return wire.read_host(wire.loads(text))
-    except (exception.InvalidObject, exception.IncompatibleObjectVersion) as error:
+    except exception.InvalidObject as error:
         return type(error)(str(error))
+
+
+_remembered = functools.lru_cache(maxsize=MEMO_SIZE)(_value)
+
+# A claim asks several times for the same; a compute node has no use for more.
+_recent = functools.lru_cache(maxsize=8)(_value)

@@ -20,9 +20,12 @@ def topologies(nova):
     """The module, with an empty memo before and after."""
     from numaplace.nova import topologies as module  # noqa: PLC0415
 
-    module._parse.cache_clear()
+    memos = (module._remembered, module._recent)
+    for memo in memos:
+        memo.cache_clear()
     yield module
-    module._parse.cache_clear()
+    for memo in memos:
+        memo.cache_clear()
 
 
 @pytest.fixture
@@ -143,15 +146,26 @@ def test_a_request_parses_nothing_into_novas_objects(nova, make, parses):
     assert 1 == len(parses)
 
 
-def test_equal_texts_are_read_once_and_the_memo_is_bounded(nova, make, topologies):
+@pytest.mark.parametrize(('lasting', 'memo', 'size'), [(True, '_remembered', 4096), (False, '_recent', 8)])
+def test_equal_texts_are_read_once_and_the_memo_is_bounded(make, topologies, lasting, memo, size):
     text = _text(make)
     for _request in range(3):
-        host = topologies.read(nova.objects.NUMATopology.obj_from_db_obj(''.join(text)))
-        assert host is topologies.read(nova.objects.NUMATopology.obj_from_db_obj(text[:7] + text[7:]))
-    assert 1 == topologies._parse.cache_info().misses
-    for number in range(topologies.MEMO_SIZE + 10):
-        topologies._parse(text + ' ' * number)
-    assert topologies.MEMO_SIZE == topologies._parse.cache_info().currsize
+        host = topologies.read(make.read(''.join(list(text))), lasting=lasting)
+        assert host is topologies.read(make.read(text), lasting=lasting)
+    assert 1 == getattr(topologies, memo).cache_info().misses
+    for number in range(size + 10):
+        topologies.read(make.read(text + ' ' * number), lasting=lasting)
+    assert size == getattr(topologies, memo).cache_info().currsize
+
+
+def test_claims_keep_nothing_but_the_last_texts(nova, make, topologies):
+    """A compute node's topology changes with each guest, and nobody asks for the old one again."""
+    for number in range(50):
+        text = _text(make) + ' ' * number
+        placed = nova.hardware.numa_fit_instance_to_host(make.read(text), make.request(1).numa_topology, None)
+        nova.hardware.numa_usage_from_instance_numa(make.read(text), placed)
+    assert (50, 8) == topologies._recent.cache_info()[1::2]
+    assert 0 == topologies._remembered.cache_info().currsize
 
 
 def test_what_is_counted_on_a_host_is_seen_by_the_filter_and_by_nova(nova, make, parses):
@@ -178,7 +192,7 @@ def test_what_a_reader_has_changed_is_seen_by_the_filter(nova, make):
 def test_what_is_remembered_never_changes_whatever_requests_and_readers_do(nova, make, topologies):
     draw = random.Random(7)
     texts = [_text(make, *(draw.randrange(5) for _cell in range(3))) for _host in range(8)]
-    remembered = [topologies._parse(text) for text in texts]
+    remembered = [topologies._remembered(text) for text in texts]
     before = copy.deepcopy(remembered)
     for _turn in range(60):
         hosts = [make.host(f'cn-{number}', text) for number, text in enumerate(texts)]
@@ -189,7 +203,7 @@ def test_what_is_remembered_never_changes_whatever_requests_and_readers_do(nova,
         for host in draw.sample(hosts, 3):
             _spoil(draw.choice([host.numa_topology, host.pci_stats.numa_topology]))
         assert remembered == before
-        assert all(topologies._parse(text) is host for text, host in zip(texts, remembered, strict=True))
+        assert all(topologies._remembered(text) is host for text, host in zip(texts, remembered, strict=True))
     assert [wire.read_host(json.loads(text)) for text in texts] == remembered
 
 
@@ -322,9 +336,9 @@ def test_a_text_that_cannot_be_read_is_read_once_and_faults_each_time(nova, topo
     faults = []
     for _request in range(3):
         with pytest.raises(exception.InvalidObject, match='not JSON') as caught:
-            topologies.read(topology)
+            topologies.read(topology, lasting=True)
         faults.append(caught.value)
-    assert 1 == topologies._parse.cache_info().misses
+    assert 1 == topologies._remembered.cache_info().misses
     assert 3 == len({id(fault) for fault in faults})  # a fault bears the traceback of the thread that met it
     with pytest.raises(ValueError, match='Expecting property name'):
         assert topology.cells
