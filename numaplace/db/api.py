@@ -91,7 +91,11 @@ class Database:
             try:
                 with self._faults():
                     session.commit()
-            except exception.LostConnection as error:
+            except exception.NumaplaceException as error:
+                # SQLAlchemy would keep the connection for the next, with a transaction that may still be open.
+                session.invalidate()
+                if not isinstance(error, exception.LostConnection):
+                    raise
                 if engine is not self._reader:
                     self._settle(happened, error)
 

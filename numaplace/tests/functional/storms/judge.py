@@ -18,7 +18,7 @@ __all__ = ['faults']
 
 #: Faults that another process must have caused.
 _STATE_FAULTS = (
-    'NotFound',
+    'InstanceNotFound',
     'InstanceInvalidState',
     'ComputeServiceInUse',
     'ComputeServiceUnavailable',

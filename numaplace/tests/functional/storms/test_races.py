@@ -1,27 +1,22 @@
 # SPDX-License-Identifier: Apache-2.0
 """Eight processes claim, move and delete at random on four hosts: nothing is handed out twice."""
 
-import os
-
-from numaplace.tests.functional.storms import crew, journal, judge, ledger, worker
+from numaplace.tests.functional.storms import amount, crew, journal, judge, ledger, worker
 from numaplace.tests.functional.storms.worker import Worker
 
-#: How many operations; eight processes share them.
-OPERATIONS = int(os.environ.get('NUMAPLACE_STORM', '2000'))
-SEED = os.environ.get('NUMAPLACE_STORM_SEED', '1')
 PROCESSES = 8
 
 
 def test_eight_processes_hand_nothing_out_twice(world_url, tmp_path):
     """Usage is the sum of what is held, every generation of a host has one author, and every fault has a reason."""
     paths = [tmp_path / f'journal{number}' for number in range(PROCESSES)]
-    share = OPERATIONS // PROCESSES
+    share = amount.OPERATIONS // PROCESSES
     processes = [
-        crew.start(worker.run, Worker(world_url, SEED, number, path), share) for number, path in enumerate(paths)
+        crew.start(worker.run, Worker(world_url, amount.SEED, number, path), share) for number, path in enumerate(paths)
     ]
     codes = crew.join(processes)
     found = journal.entries(paths)
-    story = f'seed {SEED}: {journal.summary(found)}'
+    story = f'seed {amount.SEED}: {journal.summary(found)}'
     assert not judge.faults(found, ledger.at(world_url)), story
     assert codes == [0] * PROCESSES, story
     assert len(found) == share * PROCESSES

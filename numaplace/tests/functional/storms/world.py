@@ -13,7 +13,7 @@ from numaplace.db.records import FlavorRecord, HostRecord, InstanceRequest
 from numaplace.model import MIXED, CellShape, Guest, GuestCell, Host, HostCell, Limits, Pages
 from numaplace.tests import samples
 
-__all__ = ['GUESTS', 'HOSTS', 'LIMITS', 'fill', 'flavor', 'request']
+__all__ = ['GUESTS', 'HOSTS', 'LIMITS', 'fill', 'flavor', 'host', 'request']
 
 #: The first two keep shared and dedicated CPUs apart; on the others every CPU is both, so that cores can be isolated.
 HOSTS = ('host0', 'host1', 'host2', 'host3')
@@ -40,7 +40,8 @@ GUESTS = {
 }
 
 
-def _host(*, apart: bool) -> Host:
+def host(*, apart: bool) -> Host:
+    """Return a host that nobody uses; `apart` says whether no CPU is both shared and dedicated."""
     cells = []
     for number in range(2):
         first, cpus = number * 8, 0xFF << (number * 8)
@@ -54,7 +55,7 @@ def _host(*, apart: bool) -> Host:
 def fill(database: api.Database) -> None:
     """Store the hosts, which nobody uses."""
     for number, name in enumerate(HOSTS):
-        record = HostRecord(name, _host(apart=number < 2), facts={'architecture': 'x86_64'})
+        record = HostRecord(name, host(apart=number < 2), facts={'architecture': 'x86_64'})
         resource_tracker.register(database, record)
 
 

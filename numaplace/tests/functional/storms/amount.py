@@ -1,0 +1,13 @@
+# SPDX-License-Identifier: Apache-2.0
+"""How much the storms do."""
+
+import os
+
+__all__ = ['IS_LONG', 'OPERATIONS', 'SEED']
+
+_SHORT = 2000
+#: Number of operations of the races, on each database.
+OPERATIONS = int(os.environ.get('NUMAPLACE_STORM', str(_SHORT)))
+SEED = os.environ.get('NUMAPLACE_STORM_SEED', '1')
+#: Whether time does not matter, so that the others do more as well.
+IS_LONG = OPERATIONS > _SHORT
