@@ -15,9 +15,6 @@ from numaplace.request import Tuning
 
 __all__ = ['build', 'vcpupins']
 
-#: Nova's default of ``[libvirt] realtime_scheduler_priority``.
-_REALTIME_PRIORITY = 1
-
 
 def build(
     placement: Placement, host: Host, tuning: Tuning, *, iothreads: bool, reached: Sequence[CellPlacement]
@@ -58,8 +55,9 @@ def _quotas(tuning: Tuning) -> Iterator[etree._Element]:
 
 
 def _realtime(placement: Placement) -> Iterator[etree._Element]:
+    priority = str(pinning.REALTIME_PRIORITY)
     for vcpu in cpuset.ids(placement.guest.realtime_vcpus):  # one by one, as libvirt prints them
-        yield element('vcpusched', {'vcpus': str(vcpu), 'scheduler': 'fifo', 'priority': str(_REALTIME_PRIORITY)})
+        yield element('vcpusched', {'vcpus': str(vcpu), 'scheduler': 'fifo', 'priority': priority})
 
 
 def _reaching(placement: Placement, host: Host, reached: Sequence[CellPlacement]) -> int:

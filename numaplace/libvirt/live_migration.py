@@ -11,9 +11,6 @@ from numaplace.model import Host, Placement
 
 __all__ = ['numa_info']
 
-#: Nova's default of ``[libvirt] realtime_scheduler_priority``.
-_REALTIME_PRIORITY = 1
-
 
 def numa_info(placement: Placement, host: Host, target: wire.Target = wire.JSON) -> Any:
     """Return the pins of a guest at its destination as a LibvirtLiveMigrateNUMAInfo 1.0.
@@ -29,6 +26,6 @@ def numa_info(placement: Placement, host: Host, target: wire.Target = wire.JSON)
         cell_pins=tuple((index, 1 << placed.host_cell) for index, placed in enumerate(placement.cells)),
         emulator_pins=pinning.emulator_cpus(placement, host),
         sched_vcpus=placement.guest.realtime_vcpus,
-        sched_priority=_REALTIME_PRIORITY if placement.guest.realtime_vcpus else None,
+        sched_priority=pinning.REALTIME_PRIORITY if placement.guest.realtime_vcpus else None,
     )
     return wire.write_live_migrate_numa_info(info, target)

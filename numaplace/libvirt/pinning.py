@@ -6,7 +6,10 @@ from __future__ import annotations
 from numaplace import cpuset, exception
 from numaplace.model import ISOLATE, SHARE, Host, Placement
 
-__all__ = ['configured_shared_cpus', 'emulator_cpus', 'vcpu_cpus']
+__all__ = ['REALTIME_PRIORITY', 'configured_shared_cpus', 'emulator_cpus', 'vcpu_cpus']
+
+#: Nova's default of ``[libvirt] realtime_scheduler_priority``.
+REALTIME_PRIORITY = 1
 
 
 def configured_shared_cpus(host: Host) -> int:
