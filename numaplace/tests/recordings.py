@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 
-__all__ = ['HOSTS', 'Numactl', 'capabilities', 'kernel_files', 'lay_out', 'live', 'numactl']
+__all__ = ['HOSTS', 'Numactl', 'capabilities', 'kernel_files', 'lay_out', 'live', 'numactl', 'sysfs']
 
 #: Names of the recorded hosts.
 HOSTS = ('fake-oracle-host', 'one2', 'oracle4', 'oracle4split', 'seed3')
@@ -44,9 +44,14 @@ def numactl(name: str) -> Numactl:
     return Numactl(cpus, sizes, {int(node): [int(word) for word in words.split()] for node, words in rows})
 
 
+def sysfs(name: str) -> bytes:
+    """Return the recorded files and links below ``/sys`` as compressed JSON."""
+    return _FIXTURES.joinpath(f'{name}.sysfs.json.gz').read_bytes()
+
+
 def kernel_files(name: str) -> dict[str, str]:
     """Return the recorded files below ``/sys``: text by path, without the links."""
-    files = json.loads(gzip.decompress(_FIXTURES.joinpath(f'{name}.sysfs.json.gz').read_bytes()))
+    files = json.loads(gzip.decompress(sysfs(name)))
     return {path: text for path, text in files.items() if isinstance(text, str)}
 
 

@@ -1,0 +1,40 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Guests of ours in a real libvirt, and what a real kernel sees of one."""
+
+import pytest
+from lxml import etree
+
+from numaplace.model import CpuTopology
+from numaplace.tests.unit.libvirt import samples
+from numaplace.tests.unit.libvirt.samples import SAMPLES, Sample, cell, placed
+
+_OF_THE_TALK = [name for name, sample in SAMPLES.items() if sample.host == samples.host('fake-oracle-host')]
+
+
+@pytest.mark.parametrize('name', _OF_THE_TALK)
+def test_libvirt_binds_memory_as_the_placement_says(testbed, talk_host, tmp_path, name):
+    sample = SAMPLES[name]
+    path = tmp_path / 'guest.xml'
+    path.write_text(sample.xml(), 'utf-8')
+    found = testbed.arguments.parse(talk_host.arguments(path))
+    backends = [given for option, given in found if option == '-object' and given[''].startswith('memory-backend')]
+    expected = [(str(one.host_cell), str(one.guest_cell.memory_mib * 1024**2)) for one in sample.placement.cells]
+    assert expected == [(given['host-nodes'], given['size']) for given in backends]
+    assert {'bind'} == {given['policy'] for given in backends}
+
+
+def test_a_kernel_sees_the_cells_of_a_guest_as_far_apart_as_their_host_cells(boot):
+    sample = Sample(
+        samples.host('fake-oracle-host'),
+        placed(cell(3, '0-3', 256), cell(1, '4-5', 128), cpu_topology=CpuTopology(3, 1, 2)),
+    )
+    root = etree.fromstring(sample.xml())
+    etree.SubElement(root.find('cpu'), 'model').text = 'Nehalem'  # KVM gives the host's; AMD's hides threads here
+    told = boot(etree.tostring(root, encoding='unicode'))
+    assert ['0-3', '4-5'] == [told[f'node/node{node}/cpulist'].strip() for node in range(2)]
+    assert [['10', '21'], ['21', '10']] == [told[f'node/node{node}/distance'].split() for node in range(2)]
+    assert '4-5' == told['cpu/cpu5/topology/thread_siblings_list'].strip()
+    assert ['256', '128'] == [
+        str(round(int(told[f'node/node{node}/meminfo'].split()[3]) / 1024 / size) * size)
+        for node, size in ((0, 256), (1, 128))
+    ]
