@@ -83,7 +83,7 @@ def test_a_playbook_is_a_list_of_plays_that_do_something():
 
 
 def test_a_job_runs_environments_that_tox_has():
-    known = {section.removeprefix('testenv:') for section in _ini('tox.ini').sections()}
+    known = {name for section in _ini('tox.ini').sections() for name in _expand(section.removeprefix('testenv:'))}
     for name, job in _run_jobs().items():
         assert set(_environments(job)) <= known, name
 
@@ -97,7 +97,15 @@ def test_what_jobs_name_of_the_tree_on_their_nodes_exists():
 
 def test_every_environment_that_tox_runs_is_run_by_a_job():
     run = {environment for job in _run_jobs().values() for environment in _environments(job)} | {'py3'}
-    assert set(re.split(r',\s*|\s+', _ini('tox.ini')['tox']['env_list'].strip())) <= run
+    listed = re.findall(r'(?:[^,\s{]|\{.*?\})+', _ini('tox.ini')['tox']['env_list'])
+    assert {name for pattern in listed for name in _expand(pattern)} <= run
+
+
+def _expand(pattern):
+    """Return the environments that a name with alternatives in braces stands for."""
+    head, brace, rest = pattern.partition('{')
+    choices, _, tail = rest.partition('}')
+    return [f'{head}{choice}{tail}' for choice in choices.split(',')] if brace else [pattern]
 
 
 def test_every_python_that_is_supported_has_a_job():
