@@ -33,7 +33,7 @@ LISTED = {
     f'{_SERVERS}.NUMAServerTestWithCountingQuotaFromPlacement'
     '.test_resize_dedicated_policy_race_on_dest_bug_1953359': _RACE,
     f'{_SERVERS}.NUMAServersWithNetworksTest.test_cold_migrate_with_physnet': Listed(
-        'Nova 32.2.1 asks for the migrated guest without its networks',
+        'when Nova 32.2.1 migrates the guest, its cache of the networks of the guest is empty',
         "Items in expected but not in actual:\n['foo']",
         alone=32,
     ),

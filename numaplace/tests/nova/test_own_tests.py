@@ -107,7 +107,7 @@ def test_novas_own_tests_pass_but_for_those_that_are_listed(tally, run, number):
 
 
 @pytest.mark.parametrize('package', ['nova.tests.functional', 'nova.tests.unit'])
-def test_the_listed_tests_pass_in_nova_alone_unless_they_are_listed_as_its_own_faults(package):
+def test_what_is_listed_passes_in_nova_alone_unless_it_is_listed_to_fail_there_too(package):
     names = [name for name in listed.LISTED if name.startswith(package)]
     report = _run('--alone', *names)
     assert len(names) == report['run'] == report['passed'] + len(report['listed'])
