@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from numaplace.db.api import Database
     from numaplace.db.records import InstanceRecord
 
-__all__ = ['DefineServer', 'DumpxmlServer', 'UndefineServer', 'write']
+__all__ = ['DefineServer', 'DumpxmlServer', 'UndefineServer', 'add_connect', 'add_profile', 'write']
 
 _NEWEST = 'newest'
 
@@ -55,17 +55,9 @@ class _OfServer(base.Action):
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
         """Add the name and the form."""
-        from numaplace.libvirt.profile import PROFILES
-
         parser = super().get_parser(prog_name)
         parser.add_argument('server', metavar='SERVER', help='Name or UUID of the server.')
-        parser.add_argument(
-            '--profile',
-            choices=tuple(PROFILES),
-            default=_NEWEST,
-            help='Form of the XML: as Nova writes it since that release, or with all that is known (default).',
-        )
-        return parser
+        return add_profile(parser)
 
     def xml(self, parsed_args: argparse.Namespace) -> str:
         """Return the XML that is asked for."""
@@ -97,7 +89,7 @@ class DefineServer(_OfServer):
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
         """Add the connection."""
-        return _add_connect(super().get_parser(prog_name))
+        return add_connect(super().get_parser(prog_name))
 
     def take_action(self, parsed_args: argparse.Namespace) -> None:
         """Hand the XML to libvirt."""
@@ -115,7 +107,7 @@ class UndefineServer(base.Action):
         """Add the name and the connection."""
         parser = super().get_parser(prog_name)
         parser.add_argument('server', metavar='SERVER', help='Name or UUID of the server.')
-        return _add_connect(parser)
+        return add_connect(parser)
 
     def take_action(self, parsed_args: argparse.Namespace) -> None:
         """Tell libvirt to forget it."""
@@ -126,7 +118,21 @@ class UndefineServer(base.Action):
         connection.undefine(uuid, parsed_args.connect)
 
 
-def _add_connect(parser: argparse.ArgumentParser) -> argparse.ArgumentParser:
+def add_profile(parser: argparse.ArgumentParser) -> argparse.ArgumentParser:
+    """Add the form of the XML to the options of a command."""
+    from numaplace.libvirt.profile import PROFILES
+
+    parser.add_argument(
+        '--profile',
+        choices=tuple(PROFILES),
+        default=_NEWEST,
+        help='Form of the XML: as Nova writes it since that release, or with all that is known (default).',
+    )
+    return parser
+
+
+def add_connect(parser: argparse.ArgumentParser) -> argparse.ArgumentParser:
+    """Add the libvirt to talk to to the options of a command."""
     parser.add_argument(
         '--connect', default='qemu:///system', metavar='URI', help='The libvirt to talk to (default: %(default)s).'
     )

@@ -12,7 +12,7 @@ import threading
 
 from numaplace import exception, explain
 
-__all__ = ['capabilities', 'define', 'undefine']
+__all__ = ['capabilities', 'define', 'domains', 'dumpxml', 'undefine']
 
 LOG = logging.getLogger(__name__)
 
@@ -88,6 +88,22 @@ def undefine(uuid: str, uri: str, *, timeout_s: float = 60.0) -> None:
     :raises: :class:`~numaplace.exception.LibvirtError`
     """
     _virsh(uri, 'undefine', uuid, timeout_s=timeout_s)
+
+
+def domains(uri: str, *, timeout_s: float = 60.0) -> list[str]:
+    """Return the UUIDs of all domains, running or not.
+
+    :raises: :class:`~numaplace.exception.LibvirtError`
+    """
+    return _virsh(uri, 'list', '--all', '--uuid', timeout_s=timeout_s).split()
+
+
+def dumpxml(uuid: str, uri: str, *, timeout_s: float = 60.0) -> str:
+    """Return the XML of a domain; of one that runs, as it runs now.
+
+    :raises: :class:`~numaplace.exception.LibvirtError`
+    """
+    return _virsh(uri, 'dumpxml', uuid, timeout_s=timeout_s)
 
 
 def _virsh(uri: str, *words: str, timeout_s: float, text: str = '') -> str:

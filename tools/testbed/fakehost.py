@@ -9,7 +9,7 @@ import json
 import subprocess
 from pathlib import Path
 
-__all__ = ['FakeHost']
+__all__ = ['CommandFailed', 'FakeHost']
 
 #: What of /sys libvirt reads of CPUs and nodes.
 _PARTS = ('node', 'cpu')
@@ -26,6 +26,15 @@ exec "$@"
 
 #: libvirt as root, which is what may enter a mount namespace.
 _QEMU_CONF = 'user = "root"\ngroup = "root"\nsecurity_driver = "none"\n'
+
+
+class CommandFailed(Exception):
+    """A command has failed: its errors, its status and what it printed."""
+
+    def __init__(self, text: str, status: int, printed: str) -> None:
+        super().__init__(text)
+        self.status = status
+        self.printed = printed
 
 
 class FakeHost:
@@ -51,17 +60,22 @@ class FakeHost:
     def run(self, *command: str) -> str:
         """Run a command on that host and return what it prints.
 
-        :raises: RuntimeError with what it prints of errors
+        :raises: CommandFailed
         """
         enter = ['unshare', '--mount', '--propagation', 'private', 'sh', '-c', _ENTER, 'fakehost', str(self._tree)]
         done = subprocess.run([*enter, *command], capture_output=True, text=True, timeout=300, check=False)
         if done.returncode:
-            raise RuntimeError(f'{" ".join(command)}: {done.stderr}')
+            raise CommandFailed(f'{" ".join(command)}: {done.stderr}', done.returncode, done.stdout)
         return done.stdout
 
+    @property
+    def uri(self) -> str:
+        """A libvirt that lives as long as its client; the domains that are defined stay."""
+        return f'qemu:///embed?root={self._libvirt}'
+
     def virsh(self, *words: str) -> str:
-        """Run a command of virsh with a libvirt that lives as long as the command."""
-        return self.run('virsh', '-q', '-c', f'qemu:///embed?root={self._libvirt}', *words)
+        """Run a command of virsh."""
+        return self.run('virsh', '-q', '-c', self.uri, *words)
 
     def arguments(self, domain: Path) -> str:
         """Return the command line with which libvirt would start a domain."""

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Servers in a real libvirt, and the forms of their XML."""
 
+import json
+
 import pytest
 from lxml import etree
 
@@ -46,3 +48,21 @@ def test_a_quota_is_written(prepared):
     prepared('flavor create --ram 64 --disk 1 --vcpus 1 q --property quota:cpu_shares=512')
     prepared('server create --flavor q x')
     assert '512' == etree.fromstring(prepared('server dumpxml x')).findtext('cputune/shares')
+
+
+def test_servers_that_are_no_domains_and_domains_that_are_no_servers_are_listed(prepared):
+    real.require_program('virsh')
+    prepared('server create --flavor m1.numa one')
+    result = prepared.run(*['server', 'check', '--host', 'seed3', '--connect', 'test:///default', '-f', 'json'])
+    assert (1, '') == (result.returncode, result.stderr)
+    rows = json.loads(result.stdout)
+    uuid = prepared.json('server show one')['id']
+    assert ('one', uuid, '') == (rows[0]['Server'], rows[0]['Expected'], rows[0]['Found'])
+    assert ('', '') == (rows[1]['Server'], rows[1]['Expected'])
+    assert '6695eb01-f6a4-8304-79aa-97f2502e193f' == rows[1]['Found'], "the driver's own guest"
+
+
+def test_a_host_without_a_name_of_ours_is_one_line(prepared):
+    real.require_program('virsh')
+    result = prepared.run(*['server', 'check', '--host', 'other', '--connect', 'test:///default'])
+    assert (1, "numaplace: there is no host 'other'\n") == (result.returncode, result.stderr)

@@ -1,0 +1,63 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Servers in a real libvirt that keeps them: defined, checked and undefined by the command."""
+
+import sysconfig
+from pathlib import Path
+
+import pytest
+
+from numaplace.tests import recordings
+
+
+class Program:
+    """The command on the host of the talk, with a database of its own."""
+
+    def __init__(self, host, directory):
+        self._host = host
+        self._words = [
+            str(Path(sysconfig.get_path('scripts'), 'numaplace')),
+            *('--database', f'sqlite:///{directory / "numaplace.sqlite"}'),
+        ]
+
+    def __call__(self, line, *more):
+        return self._host.run(*self._words, *line.split(), *more)
+
+
+@pytest.fixture
+def numaplace(talk_host, tmp_path):
+    """The command, with the host of the talk and three servers on it."""
+    program = Program(talk_host, tmp_path)
+    capabilities = tmp_path / 'capabilities.xml'
+    capabilities.write_bytes(recordings.capabilities('fake-oracle-host'))
+    program('host import big --capabilities', str(capabilities))
+    program('flavor create --ram 1024 --vcpus 4 --property hw:numa_nodes=2 shared')
+    program('flavor create --ram 1024 --vcpus 4 --property hw:numa_nodes=2 --property hw:cpu_policy=dedicated pinned')
+    program('flavor create --ram 1024 --vcpus 8 --property numaplace:vnuma=host divided')
+    for flavor in ('shared', 'pinned', 'divided'):
+        program(f'server create --flavor {flavor} {flavor}1')
+    return program
+
+
+def test_what_is_defined_is_found_as_it_should_be_until_somebody_moves_a_vcpu(testbed, numaplace, talk_host):
+    uri = talk_host.uri
+    check = f'server check --host big --connect {uri} -f value'
+    for server in ('shared1', 'pinned1', 'divided1'):
+        numaplace(f'server define {server} --connect {uri}')
+    assert '' == numaplace(check)
+    talk_host.virsh('vcpupin', 'instance-00000002', '1', '100', '--config')
+    with pytest.raises(testbed.fakehost.CommandFailed) as caught:
+        numaplace(check)
+    assert 1 == caught.value.status
+    (line,) = caught.value.printed.splitlines()
+    assert line.startswith('pinned1 instance-00000002 CPUs of vCPU 1 ')
+    assert line.endswith(' 100')
+    numaplace(f'server define pinned1 --connect {uri}')
+    assert '' == numaplace(check), 'defining it anew puts that right'
+    numaplace(f'server undefine shared1 --connect {uri}')
+    numaplace('server delete divided1')
+    with pytest.raises(testbed.fakehost.CommandFailed) as caught:
+        numaplace(check)
+    told = caught.value.printed.splitlines()
+    assert ['shared1', ''] == [line.split(' ')[0] for line in told]
+    talk_host.virsh('undefine', 'instance-00000003')
+    talk_host.virsh('undefine', 'instance-00000002')
