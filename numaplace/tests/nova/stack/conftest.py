@@ -39,6 +39,8 @@ def tools():
 @pytest.fixture(scope='session')
 def stack(request, tools):
     """A Nova of real processes that decides by numaplace."""
+    if os.environ.get(OTHER_CLOUD):
+        pytest.skip(f'{OTHER_CLOUD} names another cloud, of which only the API is known')
     sys.path.append(str(tools))
     _require_parts()
     module = real.require_module('ministack.stack')
@@ -78,6 +80,15 @@ def cloud(connection):
     cloud = clients.Cloud(connection)
     yield cloud
     cloud.clean()
+
+
+@pytest.fixture(autouse=True)
+def no_faults(request):
+    """Whatever is decided, numaplace does not fail in a service."""
+    stack = request.config.stash.get(_STACK, None)
+    logs = [reading.Log(stack.log(name)) for name in ('nova-scheduler', *stack.hosts)] if stack else []
+    yield
+    assert [] == [line for log in logs for line in log.faults()]
 
 
 @pytest.fixture

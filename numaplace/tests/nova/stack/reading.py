@@ -4,6 +4,7 @@
 import json
 import os
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -34,11 +35,23 @@ class Log:
 
     def lines(self, logger: str, wanted: str = '') -> list[Line]:
         """Return the lines of a logger that hold a text."""
+        return [line for line in self._lines() if line.logger == logger and wanted in line.text]
+
+    def faults(self) -> list[Line]:
+        """Return the lines of errors that numaplace has logged or is part of the way to."""
+        return [
+            line
+            for line in self._lines()
+            if 'shadow: fault of numaplace' in line.text
+            or (line.level in ('ERROR', 'CRITICAL') and ('/numaplace/' in line.text or 'numaplace' in line.logger))
+        ]
+
+    def _lines(self) -> Iterator[Line]:
         with self._file.open('rb') as log:
             log.seek(self._start)
-            found = [_LINE.match(line) for line in log.read().decode('utf-8', 'replace').splitlines()]
-        lines = [Line(int(match['pid']), match['level'], match['logger'], match['text']) for match in found if match]
-        return [line for line in lines if line.logger == logger and wanted in line.text]
+            for line in log.read().decode('utf-8', 'replace').splitlines():
+                if match := _LINE.match(line):
+                    yield Line(int(match['pid']), match['level'], match['logger'], match['text'])
 
 
 class Rows:
