@@ -42,6 +42,7 @@ class _Move(base.ShowOf):
         *,
         host: str | None = None,
         leaves: str | None = None,
+        bindings: tuple[int, ...] | None = None,
     ) -> tuple[InstanceRecord, Side]:
         """Choose a host, claim it and go there.
 
@@ -52,7 +53,8 @@ class _Move(base.ShowOf):
 
         if host is not None and host == leaves:
             raise exception.UnableToMigrateToSelf(f'server {server.name!r} is on host {host!r} already')
-        request = filters.Request(asking.again(server, guest), strategy=select.strategy(self.conf))
+        strategy = select.strategy(self.conf)
+        request = filters.Request(asking.again(server, guest), strategy=strategy, bindings=bindings)
         policy = select.Policy.of(self.conf)
         answer = select.select(database, request, policy, host=host, leaves=leaves, claim=claim)
         if isinstance(answer, select.NoHost):
@@ -199,8 +201,16 @@ class MigrateServer(_Move):
         from numaplace.libvirt import live_migration
 
         claim = partial(claims.live_migration_claim, database, server.uuid)
-        guest = server.placement.guest
-        moved, new = self._go(database, server, guest, claim, host=host, leaves=server.host)
+        placed = server.placement
+        moved, new = self._go(
+            database,
+            server,
+            placed.guest,
+            claim,
+            host=host,
+            leaves=server.host,
+            bindings=claims.bindings(placed),
+        )
         info = live_migration.numa_info(new.placement, database.host(new.host).host)
         columns, values = showing.details(moved)
         return (*columns, 'numa_info'), (*values, base.Written(info, _words(info['nova_object.data'])))

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import replace
 from types import TracebackType
-from typing import Any, Self, TypeAlias, TypedDict, Unpack
+from typing import Any, NamedTuple, Self, TypeAlias, TypedDict, Unpack
 
 from numaplace import exception, fit, partition
 from numaplace import request as requests
@@ -34,6 +34,7 @@ __all__ = [
     'Claim',
     'Read',
     'Terms',
+    'bindings',
     'check_down',
     'check_shelved',
     'check_up',
@@ -158,10 +159,10 @@ def resize_claim(
         and what `read` raises
     """
 
-    def ask(instance: InstanceRecord, source: HostRecord) -> tuple[str, FlavorRecord, Guest]:
+    def ask(instance: InstanceRecord, source: HostRecord) -> _Wanted:
         check_up(source)
         wanted = flavor or instance.flavor
-        return RESIZE if flavor else MIGRATION, wanted, read(wanted, instance.image_properties)
+        return _Wanted(RESIZE if flavor else MIGRATION, wanted, read(wanted, instance.image_properties))
 
     return _move_claim(database, instance_uuid, host_name, ask, terms)
 
@@ -175,9 +176,9 @@ def rebuild_claim(
     :raises: as :func:`resize_claim`, but :class:`~numaplace.exception.ComputeServiceInUse` if its host is up
     """
 
-    def ask(instance: InstanceRecord, source: HostRecord) -> tuple[str, FlavorRecord, Guest]:
+    def ask(instance: InstanceRecord, source: HostRecord) -> _Wanted:
         check_down(source)
-        return EVACUATION, instance.flavor, read(instance.flavor, instance.image_properties)
+        return _Wanted(EVACUATION, instance.flavor, read(instance.flavor, instance.image_properties))
 
     return _move_claim(database, instance_uuid, host_name, ask, terms)
 
@@ -188,17 +189,27 @@ def live_migration_claim(
     """Hold a place on a host for a server that is moved while it runs.
 
     What is asked for is what the guest has: its cells, vCPUs and policies, and in each cell pages of the size that
-    backs it now, for none of that can change in a running guest.
+    backs it now, for none of that can change in a running guest. See :func:`bindings` for guests whose cells share.
 
     :returns: as :func:`resize_claim`
     :raises: as :func:`resize_claim`
     """
 
-    def ask(instance: InstanceRecord, source: HostRecord) -> tuple[str, FlavorRecord, Guest]:
+    def ask(instance: InstanceRecord, source: HostRecord) -> _Wanted:
         check_up(source)
-        return LIVE_MIGRATION, instance.flavor, instance.placement.guest
+        return _Wanted(LIVE_MIGRATION, instance.flavor, instance.placement.guest, bindings(instance.placement))
 
     return _move_claim(database, instance_uuid, host_name, ask, terms)
+
+
+def bindings(placement: Placement) -> tuple[int, ...] | None:
+    """Return the host cells that the cells of a running guest are bound to.
+
+    Cells that share a host cell go on sharing one, and the fit searches host cells only for guests whose cells have one
+    each; so such a guest goes to the host cells of the same ids. None stands for all other guests.
+    """
+    taken = tuple(placed.host_cell for placed in placement.cells)
+    return taken if len(set(taken)) < len(taken) else None
 
 
 def unshelve_claim(
@@ -252,29 +263,42 @@ def rebuild(
     return retry(lambda: database.change_instance(instance_uuid, change))
 
 
+class _Wanted(NamedTuple):
+    """What a server wants at its destination.
+
+    :param kind: of the move
+    :param bindings: the ids of host cells by guest cell, or None where host cells are searched
+    """
+
+    kind: str
+    flavor: FlavorRecord
+    guest: Guest
+    bindings: tuple[int, ...] | None = None
+
+
 def _move_claim(
     database: api.Database,
     instance_uuid: str,
     host_name: str,
-    ask: Callable[[InstanceRecord, HostRecord], tuple[str, FlavorRecord, Guest]],
+    ask: Callable[[InstanceRecord, HostRecord], _Wanted],
     terms: Terms,
 ) -> Claim | Refusal:
     """Place a server a second time and record both sides.
 
-    :param ask: tells by the server and its host the kind of the move, and what the server wants at its destination
+    :param ask: tells by the server and its host what is wanted
     """
 
     def change(instance: InstanceRecord, hosts: Mapping[str, HostRecord]) -> InstanceRecord | Refusal:
         source = migration.on_host(instance, 'move').host
-        kind, flavor, guest = ask(instance, hosts[source])
-        if host_name == source and kind != RESIZE:
+        wanted = ask(instance, hosts[source])
+        if host_name == source and wanted.kind != RESIZE:
             raise exception.UnableToMigrateToSelf(
                 f'server {instance.name!r} ({instance.uuid}) is on {host_name!r} already'
             )
-        placement = partition.place(hosts[host_name].host, guest, **terms)
+        placement = partition.place(hosts[host_name].host, wanted.guest, bindings=wanted.bindings, **terms)
         if isinstance(placement, Refusal):
             return placement
-        return migration.begin(instance, kind, Side(host_name, flavor, placement))
+        return migration.begin(instance, wanted.kind, Side(host_name, wanted.flavor, placement))
 
     answer = retry(lambda: database.change_instance(instance_uuid, change, more_hosts=[host_name]))
     if isinstance(answer, Refusal):

@@ -28,6 +28,7 @@ def place(
     devices: fit.Devices | None = None,
     networks: Networks | None = None,
     strategy: fit.Strategy = fit.SPREAD,
+    bindings: Sequence[int] | None = None,
 ) -> Placement | Refusal:
     """Place any guest: by its own cells, or divided over host cells where it wishes so.
 
@@ -36,12 +37,15 @@ def place(
     ``numaplace.partition.nearest``.
 
     :param strategy: the order of the host cells for a guest without a wish
+    :param bindings: as of :func:`numaplace.fit.place`, for a guest without a wish
     :returns: as :func:`numaplace.fit.place`; a guest that was divided has its cells in the placement. A wish that no
         host of this shape can meet is a refusal as well; :func:`numaplace.partition.divide` says what of it is wrong
     """
     wish = guest.wish
     if wish is None:
-        return fit.place(host, guest, limits=limits, devices=devices, networks=networks, strategy=strategy)
+        return fit.place(
+            host, guest, limits=limits, devices=devices, networks=networks, strategy=strategy, bindings=bindings
+        )
 
     def attempt(partition: Partition) -> Placement | Refusal:
         return fit.place(

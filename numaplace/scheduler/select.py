@@ -252,6 +252,7 @@ def _claim(
         raise
     except (exception.ConcurrentUpdate, exception.NotFound) as error:
         return error
-    if isinstance(claim, Refusal) and partition.place(host.host, request.instance.guest, **terms):
+    guest, bindings = request.instance.guest, request.bindings
+    if isinstance(claim, Refusal) and partition.place(host.host, guest, bindings=bindings, **terms):
         return exception.ConcurrentUpdate(f'host {host.name!r} had room, which another server took')
     return claim

@@ -22,11 +22,13 @@ class Request:
 
     :param networks: that the guest attaches to, or None
     :param strategy: in which order host cells are tried
+    :param bindings: for each guest cell the id of its host cell, or None where host cells are searched
     """
 
     instance: InstanceRequest
     networks: Networks | None = None
     strategy: fit.Strategy = fit.SPREAD
+    bindings: tuple[int, ...] | None = None
 
 
 class Filter(abc.ABC):

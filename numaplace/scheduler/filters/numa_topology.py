@@ -20,4 +20,5 @@ class NUMATopologyFilter(Filter):
             limits=limits(host),
             networks=request.networks,
             strategy=request.strategy,
+            bindings=request.bindings,
         )

@@ -118,6 +118,21 @@ def test_a_live_migration_is_over_when_the_guest_arrives(hosts, server):
     assert statuses(hosts) == [('live-migration', 'completed')]
 
 
+def test_cells_that_share_a_host_cell_go_on_sharing_it(hosts):
+    """Which no search would find; a destination without those host cells refuses."""
+    shared = fit.place(samples.host(), samples.guest(cells=3, vcpus=2), bindings=(0, 0, 1))
+    request = samples.instance_request(shared.guest)
+    server = hosts.claim(request, 'a', lambda _record: shared).uuid
+    place(hosts, SMALL_GUEST, 'b', 'neighbour')
+    resource_tracker.register(hosts, samples.host_record('small', cells=1))
+    refusal = claims.live_migration_claim(hosts, server, 'small')
+    assert {reason.code for reason in refusal.reasons} == {'cells.unknown'}
+    claims.live_migration_claim(hosts, server, 'b')
+    arrived = migration.finish(hosts, server)
+    assert [cell.host_cell for cell in arrived.placement.cells] == [0, 0, 1]
+    assert used(hosts)['b'] == ('0-5,8-9', 2048)
+
+
 def test_an_evacuation_frees_the_dead_host_when_the_guest_is_up(hosts, server):
     with pytest.raises(exception.ComputeServiceInUse, match="host 'a' is up"):
         claims.rebuild_claim(hosts, server, 'b', read=read)
