@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import replace
@@ -117,7 +118,9 @@ def instance_claim(
     def place(record: HostRecord) -> Placement | Refusal:
         return partition.place(record.host, request.guest, **terms)
 
-    answer = retry(lambda: database.claim(request, host_name, place))
+    # Whoever lost once waits for the host instead: it cannot lose again to those who compute longer than it waits.
+    lock = itertools.chain([False], itertools.repeat(True))
+    answer = retry(lambda: database.claim(request, host_name, place, lock=next(lock)))
     if isinstance(answer, Refusal):
         return answer
     return Claim(answer, lambda: release(database, answer.uuid))

@@ -10,14 +10,14 @@ from typing import TypeVar
 
 import sqlalchemy as sa
 from oslo_db import exception as oslo_db
-from sqlalchemy.engine import Engine
+from sqlalchemy.engine import Connection, Engine
 from sqlalchemy.orm import Session
 
 from numaplace import exception
 from numaplace.db import convert, faults, holding, rows, schema
 from numaplace.db import engine as engines
 from numaplace.db.engine import default_url
-from numaplace.db.models import ComputeNode, Instance, InstanceExtra, Migration
+from numaplace.db.models import ComputeNode, Instance, Migration
 from numaplace.db.records import FlavorRecord, HostRecord, InstanceRecord, InstanceRequest, MigrationRecord
 from numaplace.db.retry import repeated, retry
 from numaplace.model import Placement, Refusal
@@ -77,6 +77,15 @@ class Database:
 
     @contextmanager
     def _transaction(self, engine: Engine, happened: Callable[[Session], bool] | None = None) -> Iterator[Session]:
+        """Do as :meth:`_begin`, with a session."""
+        with self._begin(engine, happened) as connection:
+            connection.begin()  # else the session would begin, and end, a transaction of its own
+            with Session(connection) as session:
+                yield session
+                session.flush()
+
+    @contextmanager
+    def _begin(self, engine: Engine, happened: Callable[[Session], bool] | None = None) -> Iterator[Connection]:
         """Begin a transaction, and commit it where the body comes to its end.
 
         :param happened: asked in a later transaction where the database went away during the commit: whether it holds
@@ -85,15 +94,14 @@ class Database:
             :class:`~numaplace.exception.UnknownOutcome` if that cannot be found out,
             :class:`~numaplace.exception.ConcurrentUpdate` if another transaction was in the way
         """
-        with self._faults(), Session(engine) as session:
-            yield session
-            session.flush()
+        with self._faults(), engine.connect() as connection:
+            yield connection
             try:
                 with self._faults():
-                    session.commit()
+                    connection.commit()
             except exception.NumaplaceException as error:
                 # SQLAlchemy would keep the connection for the next, with a transaction that may still be open.
-                session.invalidate()
+                connection.invalidate()
                 if not isinstance(error, exception.LostConnection):
                     raise
                 if engine is not self._reader:
@@ -194,7 +202,7 @@ class Database:
     def hosts(self) -> list[HostRecord]:
         """Return all hosts by name."""
         with self._transaction(self._reader) as session:
-            return list(rows.find_hosts(session).values())
+            return list(rows.find_hosts(session.connection()).values())
 
     @repeated
     def host(self, name: str) -> HostRecord:
@@ -203,7 +211,7 @@ class Database:
         :raises: :class:`~numaplace.exception.NotFound`
         """
         with self._transaction(self._reader) as session:
-            return rows.find_host(session, name)
+            return rows.find_host(session.connection(), name)
 
     def create_host(self, record: HostRecord) -> HostRecord:
         """Store a new host.
@@ -227,12 +235,12 @@ class Database:
         # Whatever became of a commit that nobody answered: it can be made again.
         with self._transaction(self._writer, lambda _session: False) as session:
             # The host is read first: what its servers do after that changes its generation.
-            record = rows.find_host(session, name)
+            record = rows.find_host(session.connection(), name)
             instances, _ = rows.find_instances(session, on_host=name)
             changed = change(record, holding.held_on(name, instances))
             rows.check_name('availability zone', changed.availability_zone)
-            rows.replace_host(session, record, convert.host_values(changed))
-            return rows.find_host(session, name)
+            rows.replace_host(session.connection(), record, convert.host_values(changed))
+            return rows.find_host(session.connection(), name)
 
     def delete_host(self, name: str) -> None:
         """Delete a host: one transaction guarded by the generation, so that no server comes to it meanwhile.
@@ -241,7 +249,7 @@ class Database:
             something on it, :class:`~numaplace.exception.ConcurrentUpdate`
         """
         with self._transaction(self._writer) as session:
-            record = rows.find_host(session, name)
+            record = rows.find_host(session.connection(), name)
             instances, _ = rows.find_instances(session, on_host=name)
             if number := len(instances):
                 raise exception.Conflict(
@@ -276,7 +284,12 @@ class Database:
         return found[0]
 
     def claim(
-        self, request: InstanceRequest, host_name: str, place: Callable[[HostRecord], Placement | Refusal]
+        self,
+        request: InstanceRequest,
+        host_name: str,
+        place: Callable[[HostRecord], Placement | Refusal],
+        *,
+        lock: bool = False,
     ) -> InstanceRecord | Refusal:
         """Place a server on a host and store it together with the usage that it makes.
 
@@ -284,25 +297,23 @@ class Database:
         Guarded by the generation of the host. Callers use :func:`numaplace.compute.claims.instance_claim`.
 
         :param place: decides by the host as it is now; a refusal leaves the database unchanged
+        :param lock: let nobody change the host meanwhile
         :raises: :class:`~numaplace.exception.NotFound` for an unknown host,
             :class:`~numaplace.exception.AlreadyExists` for a known UUID,
             :class:`~numaplace.exception.ConcurrentUpdate` if another change of the host came first
         """
         rows.check_name('server name', request.name)
-        with self._transaction(
-            self._writer, lambda session: rows.is_stored(session, request.uuid, host_name)
-        ) as session:
-            record = rows.find_host(session, host_name)
+        with self._begin(self._writer, lambda session: rows.is_stored(session, request.uuid, host_name)) as connection:
+            record = rows.find_host(connection, host_name, lock=lock)
             placement = place(record)
             if isinstance(placement, Refusal):
                 return placement
             used = record.host.consume(placement)
             # The host goes first: its row is the lock that everybody takes before writing anything else.
-            rows.replace_host(session, record, convert.usage_values(used))
-            row = Instance(**convert.instance_values(request, host_name))
-            extra = InstanceExtra(**convert.instance_extra_values(request.uuid, placement))
-            rows.insert(session, row, extra, known=f'a server with the UUID {request.uuid!r} exists')
-            return convert.instance_record(row, extra, None, {host_name: used})
+            rows.replace_host(connection, record, convert.usage_values(used))
+            values = convert.instance_values(request, host_name)
+            number = rows.insert_instance(connection, values, convert.instance_extra_values(request.uuid, placement))
+            return convert.new_instance_record(request, number, values, convert.as_stored(placement, used))
 
     def change_instance(
         self,
@@ -343,7 +354,7 @@ class Database:
                 rows.check_same(session, before)
                 raise
             for name, host in counted.items():
-                rows.replace_host(session, hosts[name], convert.usage_values(host))
+                rows.replace_host(session.connection(), hosts[name], convert.usage_values(host))
             if changed is None:
                 rows.delete_instance(session, before)
                 return before

@@ -8,6 +8,8 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
+import sqlalchemy as sa
+
 from numaplace import exception, wire
 from numaplace.db import details, models
 from numaplace.db.records import (
@@ -34,6 +36,7 @@ __all__ = [
     'instance_values',
     'migration_record',
     'migration_values',
+    'new_instance_record',
     'usage_values',
 ]
 
@@ -105,7 +108,7 @@ def host_values(record: HostRecord) -> dict[str, Any]:
     }
 
 
-def _host(row: models.ComputeNode) -> Host:
+def _host(row: models.ComputeNode | sa.Row[Any]) -> Host:
     host = wire.read_host(row.numa_topology) if row.numa_topology else Host()
     host = details.read_host(row.host_details, host)
     return replace(
@@ -113,7 +116,7 @@ def _host(row: models.ComputeNode) -> Host:
     )
 
 
-def host_record(row: models.ComputeNode) -> HostRecord:
+def host_record(row: models.ComputeNode | sa.Row[Any]) -> HostRecord:
     """Read the row of a host."""
     return HostRecord(
         name=row.host,
@@ -144,7 +147,30 @@ def instance_values(request: InstanceRequest, host_name: str) -> dict[str, Any]:
         'availability_zone': request.availability_zone,
         **_size_values(request.flavor, request.guest),
         'image_properties': dict(request.image_properties),
+        'created_at': models.now(),
     }
+
+
+def new_instance_record(
+    request: InstanceRequest, number: int, values: Mapping[str, Any], placement: Placement
+) -> InstanceRecord:
+    """Return a new server as it is read when it was stored.
+
+    :param values: its columns
+    :param placement: as it is stored
+    """
+    return InstanceRecord(
+        uuid=request.uuid,
+        name=request.name,
+        number=number,
+        host=values['host'],
+        flavor=request.flavor,
+        image_properties=values['image_properties'],
+        placement=placement,
+        availability_zone=request.availability_zone,
+        vm_state=values['vm_state'],
+        created_at=_utc(values['created_at']),
+    )
 
 
 def changed_instance_values(record: InstanceRecord) -> dict[str, Any]:

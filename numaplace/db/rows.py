@@ -9,6 +9,7 @@ from typing import Any
 
 import sqlalchemy as sa
 from oslo_db import exception as oslo_db
+from sqlalchemy.engine import Connection
 from sqlalchemy.orm import Session
 
 from numaplace import exception
@@ -30,6 +31,7 @@ __all__ = [
     'find_instances',
     'has_become',
     'insert',
+    'insert_instance',
     'is_as_read',
     'is_stored',
     'replace_host',
@@ -37,6 +39,20 @@ __all__ = [
 ]
 
 FLAVORS = models.Base.metadata.tables['flavors']
+_HOSTS = models.Base.metadata.tables['compute_nodes']
+_INSTANCES = models.Base.metadata.tables['instances']
+_EXTRAS = models.Base.metadata.tables['instance_extra']
+
+# The statements of a claim are made once, and run without the ORM: it takes longer than the fit.
+_SELECT_HOSTS = sa.select(_HOSTS).order_by(_HOSTS.c.host)
+_SELECT_HOST = sa.select(_HOSTS).where(_HOSTS.c.host == sa.bindparam('name'))
+_LOCK_HOST = _SELECT_HOST.with_for_update()
+# The UUID too: a host of the same name may have been deleted and made again, with the same generation.
+_REPLACE_HOST = sa.update(_HOSTS).where(
+    _HOSTS.c.uuid == sa.bindparam('read_uuid'), _HOSTS.c.generation == sa.bindparam('read_generation')
+)
+_INSERT_INSTANCE = sa.insert(_INSTANCES)
+_INSERT_EXTRA = sa.insert(_EXTRAS)
 
 #: So many hosts are named in a query; more of them are read with all others.
 _MAX_NAMES = 500
@@ -83,26 +99,25 @@ def find_flavor(session: Session, name_or_id: str, *, lock: bool = False) -> Fla
     raise exception.NotFound(f'there is no flavor {name_or_id!r}')
 
 
-def find_host(session: Session, name: str) -> HostRecord:
+def find_host(connection: Connection, name: str, *, lock: bool = False) -> HostRecord:
     """Return a host.
 
+    :param lock: wait for others that change it, and keep them from it until the transaction ends
     :raises: :class:`~numaplace.exception.NotFound`
     """
-    for record in find_hosts(session, {name}).values():
-        return record
-    raise exception.NotFound(f'there is no host {name!r}')
+    row = connection.execute(_LOCK_HOST if lock else _SELECT_HOST, {'name': name}).one_or_none()
+    if row is None:
+        raise exception.NotFound(f'there is no host {name!r}')
+    return convert.host_record(row)
 
 
-def find_hosts(session: Session, names: Iterable[str] | None = None) -> dict[str, HostRecord]:
+def find_hosts(connection: Connection, names: Iterable[str] | None = None) -> dict[str, HostRecord]:
     """Return hosts in the order of their names.
 
     :param names: whose; those that there are not are left out; None for all
     """
-    query = sa.select(ComputeNode).order_by(ComputeNode.host)
-    if names is not None:
-        query = query.where(ComputeNode.host.in_(names))
-    found = session.scalars(query, execution_options={'populate_existing': True})
-    return {row.host: convert.host_record(row) for row in found}
+    query = _SELECT_HOSTS if names is None else _SELECT_HOSTS.where(_HOSTS.c.host.in_(names))
+    return {row.host: convert.host_record(row) for row in connection.execute(query)}
 
 
 def find_instances(
@@ -127,7 +142,7 @@ def find_instances(
         query = query.join(holders, holders.c.uuid == Instance.uuid)
     rows = session.execute(query, execution_options={'populate_existing': True}).all()
     names = {host for row, _extra, move in rows for host in _names(row, move)} | set(more_hosts)
-    records = find_hosts(session, names if len(names) <= _MAX_NAMES else None)
+    records = find_hosts(session.connection(), names if len(names) <= _MAX_NAMES else None)
     if gone := names - set(more_hosts) - set(records):
         raise exception.ConcurrentUpdate(f'host {min(gone)!r} was deleted by another transaction')
     hosts = {name: record.host for name, record in records.items()}
@@ -173,16 +188,32 @@ def is_as_read(record: HostRecord) -> tuple[sa.ColumnElement[bool], ...]:
     return ComputeNode.uuid == record.uuid, ComputeNode.generation == record.generation
 
 
-def replace_host(session: Session, record: HostRecord, values: Mapping[str, Any]) -> None:
+def replace_host(connection: Connection, record: HostRecord, values: Mapping[str, Any]) -> None:
     """Write the row of a host only if it is as it was read: compare and swap of its generation.
 
     :raises: :class:`~numaplace.exception.ConcurrentUpdate`
     """
-    result = session.execute(
-        sa.update(ComputeNode).where(*is_as_read(record)).values(generation=record.generation + 1, **values),
-        execution_options=_UNSYNCED,
-    )
+    guard = {'read_uuid': record.uuid, 'read_generation': record.generation}
+    result = connection.execute(_REPLACE_HOST, {**guard, **values, 'generation': record.generation + 1})
     check_guard(result, f'host {record.name!r}')
+
+
+def insert_instance(connection: Connection, values: Mapping[str, Any], extra: Mapping[str, Any]) -> int:
+    """Store a new server.
+
+    :returns: its number
+    :raises: :class:`~numaplace.exception.AlreadyExists` for a known UUID
+    """
+    try:
+        result = connection.execute(_INSERT_INSTANCE, values)
+        connection.execute(_INSERT_EXTRA, extra)
+    except oslo_db.DBError as error:
+        if not faults.is_duplicate(error):
+            raise
+        raise exception.AlreadyExists(f'a server with the UUID {values["uuid"]!r} exists') from None
+    key: Any = result.inserted_primary_key
+    number: int = key.id
+    return number
 
 
 def replace_instance(
