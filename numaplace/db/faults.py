@@ -26,6 +26,8 @@ _POSTGRESQL_RACES = frozenset({'40001', '40P01', '55P03'})
 #: PostgreSQL: shut down, crashed, starting up. Class 08 are lost connections too.
 _POSTGRESQL_GONE = frozenset({'57P01', '57P02', '57P03'})
 _POSTGRESQL_DUPLICATE = '23505'
+#: MariaDB: the record was changed since the transaction began; oslo.db before 18 does not know it.
+_MYSQL_RACE = 1020
 #: MariaDB: too many connections, shutting down, killed: oslo.db takes them for errors of the statement.
 _MYSQL_GONE = frozenset({1040, 1053, 1317, 1927})
 
@@ -95,7 +97,7 @@ def _mysql_code(cause: BaseException) -> object:
 
 def _is_race(cause: BaseException) -> bool:
     busy: bool = getattr(cause, 'sqlite_errorname', '').startswith('SQLITE_BUSY')
-    return busy or _sqlstate(cause) in _POSTGRESQL_RACES
+    return busy or _sqlstate(cause) in _POSTGRESQL_RACES or _mysql_code(cause) == _MYSQL_RACE
 
 
 def _is_gone(cause: BaseException) -> bool:
