@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 from numaplace import cpuset
@@ -30,6 +31,12 @@ class Target:
 JSON = Target(primitive, list)
 
 
+@lru_cache(maxsize=65536)
+def _ids(cpus: int) -> tuple[int, ...]:
+    """Return the numbers of a mask; those of cores and cells come again with each host that is written."""
+    return tuple(cpuset.ids(cpus))
+
+
 def write_host(host: Host, target: Target = JSON) -> Any:
     """Write a host as a NUMATopology 1.2 with cells 1.5."""
     return target.make('NUMATopology', {'cells': [_write_host_cell(cell, target) for cell in host.cells]})
@@ -41,13 +48,13 @@ def _write_host_cell(cell: HostCell, target: Target) -> Any:
         'NUMACell',
         {
             'id': shape.id,
-            'cpuset': cpus(cpuset.ids(shape.shared_cpus)),
-            'pcpuset': cpus(cpuset.ids(shape.dedicated_cpus)),
+            'cpuset': cpus(_ids(shape.shared_cpus)),
+            'pcpuset': cpus(_ids(shape.dedicated_cpus)),
             'memory': shape.memory_mib,
             'cpu_usage': cell.cpu_usage,
             'memory_usage': cell.memory_usage_mib,
-            'pinned_cpus': cpus(cpuset.ids(cell.pinned_cpus)),
-            'siblings': [cpus(cpuset.ids(core)) for core in shape.siblings],
+            'pinned_cpus': cpus(_ids(cell.pinned_cpus)),
+            'siblings': [cpus(_ids(core)) for core in shape.siblings],
             'mempages': [_write_pages(pages, target) for pages in cell.pages],
             'network_metadata': _write_networks(Networks(shape.physnets, shape.tunneled), target),
             'socket': shape.socket,
