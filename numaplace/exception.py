@@ -237,7 +237,7 @@ class InvalidNetworkNUMAAffinity(InvalidConfiguration):
 
 
 class InvalidCapabilities(Invalid):
-    """A document is no libvirt capabilities XML with a host topology."""
+    """A document that should describe a host does not: capabilities, lstopo, numactl or lscpu."""
 
 
 class UnreadableTopology(NumaplaceException):

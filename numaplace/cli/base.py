@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable, Iterable
-from functools import partial
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from cliff import columns, command, lister, show
@@ -61,14 +60,21 @@ class _Command(command.Command):
         """Return the parser; its help ends with the examples."""
         parser = super().get_parser(prog_name)
         parser.allow_abbrev = False
-        parser.error = partial(self._misuse, prog_name)  # type: ignore[method-assign]
+        parser.error = self.misuse  # type: ignore[method-assign]
         parser.formatter_class = argparse.RawDescriptionHelpFormatter
+        self._prog_name = prog_name
         if self.examples:
             parser.epilog = '\n'.join(('examples:', *(f'  {line}' for line in self.examples)))
         return parser
 
-    def _misuse(self, prog_name: str, message: str) -> NoReturn:
-        self.app.complain(f'{message}; see {prog_name} --help')
+    _prog_name = ''
+
+    def misuse(self, message: str) -> NoReturn:
+        """End the command: it cannot be called like that.
+
+        :raises: SystemExit with the status of wrong usage
+        """
+        self.app.complain(f'{message}; see {self._prog_name} --help')
         raise SystemExit(USAGE)
 
     @property

@@ -6,11 +6,11 @@ from __future__ import annotations
 import argparse
 import socket
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
 from numaplace import cpuset, exception, explain, units
-from numaplace.cli import base, names
+from numaplace.cli import base, names, sources
 
 if TYPE_CHECKING:
     from oslo_config import cfg
@@ -70,51 +70,69 @@ def _record(conf: cfg.ConfigOpts, name: str, host: Host, found: HostFacts) -> Ho
 
 
 class _AddHost(base.ShowOf):
-    def _add(self, name: str, host: Host, found: HostFacts) -> tuple[tuple[str, ...], tuple[Any, ...]]:
+    def _add(self, name: str, found: sources.Found) -> tuple[tuple[str, ...], tuple[Any, ...]]:
         from numaplace.compute import resource_tracker
 
         with self.open_database() as database:
             try:
-                record = resource_tracker.register(database, _record(self.conf, name, host, found))
+                record = resource_tracker.register(database, _record(self.conf, name, found.host, found.facts))
             except exception.AlreadyExists as error:
                 raise exception.AlreadyExists(
                     f'{error}; delete it with `numaplace host delete`, or give another name'
                 ) from error
+        for warning in found.warnings:
+            self.app.warn(warning)
         return _summary(record)
 
 
 class DiscoverHost(_AddHost):
-    """Take in this machine: from libvirt if it answers, else from /sys.
+    """Take in a machine: this one, from libvirt if it answers, else from /sys; or that of another libvirt.
 
-    CPU sets, reserved pages, allocation ratios and networks are those of the configuration.
+    CPU sets, reserved pages, allocation ratios and networks are those of the configuration. CPUs that a control group
+    keeps from guests are named in a warning.
     """
 
     examples = (
         'numaplace host discover',
         'numaplace --config-file /etc/nova/nova.conf host discover compute1.example.org',
+        'numaplace host discover --connect qemu+ssh://root@compute2/system',
+        'numaplace host discover --root /srv/recorded/compute3 compute3',
     )
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
-        """Add the name."""
+        """Add the name and the ways to other machines."""
         parser = super().get_parser(prog_name)
-        parser.add_argument('name', metavar='NAME', nargs='?', help="Name of the host (default: this machine's).")
+        parser.add_argument(
+            'name', metavar='NAME', nargs='?', help="Name of the host (default: the machine's; with --root required)."
+        )
+        ways = parser.add_mutually_exclusive_group()
+        ways.add_argument('--connect', metavar='URI', help='Ask the libvirt at this URI, with virsh.')
+        ways.add_argument(
+            '--root',
+            metavar='DIR',
+            help="Read copies of a machine's /sys and /proc in this directory, or a copy of its /sys that it is.",
+        )
         return parser
 
     def take_action(self, parsed_args: argparse.Namespace) -> tuple[tuple[str, ...], tuple[Any, ...]]:
-        """Read this machine and store it."""
-        from numaplace.libvirt import capabilities, connection, sysfs
+        """Read the machine and store it."""
+        name, directory, uri = parsed_args.name, parsed_args.root, parsed_args.connect
+        if directory is not None:
+            if name is None:
+                self.misuse('--root reads another machine: expected its NAME')
+            return self._add(names.name('host', name), sources.recorded_tree(directory, options(self.conf)))
+        if uri is None:
+            name = names.name('host', socket.gethostname() if name is None else name)
+            return self._add(name, sources.this_machine(options(self.conf)))
+        if name is None:
+            from numaplace.libvirt import connection
 
-        name = names.name('host', socket.gethostname() if parsed_args.name is None else parsed_args.name)
-        xml = connection.capabilities()
-        if xml is None:
-            return self._add(name, sysfs.read(**options(self.conf)), sysfs.facts())
-        place = "this machine's libvirt"
-        host = capabilities.read(xml, place=place, **options(self.conf))
-        return self._add(name, host, capabilities.facts(xml, place=place))
+            name = connection.hostname_at(uri)
+        return self._add(names.name('host', name), sources.other_libvirt(uri, options(self.conf)))
 
 
 class ImportHost(_AddHost):
-    """Take in a host from its capabilities XML, as `virsh capabilities` prints it.
+    """Take in a host from what a program printed there: virsh, lstopo, or numactl and lscpu.
 
     CPU sets, reserved pages, allocation ratios and networks are those of the configuration.
     """
@@ -123,24 +141,38 @@ class ImportHost(_AddHost):
         'ssh compute1 virsh capabilities > compute1.xml',
         'numaplace host import compute1 --capabilities compute1.xml',
         'numaplace --config-file compute1-nova.conf host import compute1 --capabilities compute1.xml',
+        'numaplace host import compute2 --lstopo compute2.lstopo.xml',
+        'numaplace host import compute3 --numactl compute3.numactl --lscpu compute3.lscpu',
     )
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
-        """Add the name and the file."""
+        """Add the name and the files."""
         parser = super().get_parser(prog_name)
         parser.add_argument('name', metavar='NAME', help='Name of the host.')
-        parser.add_argument('--capabilities', metavar='FILE', required=True, help='Output of `virsh capabilities`.')
+        files = parser.add_mutually_exclusive_group(required=True)
+        files.add_argument('--capabilities', metavar='FILE', help='Output of `virsh capabilities`.')
+        files.add_argument('--lstopo', metavar='FILE', help='Output of `lstopo --of xml`.')
+        files.add_argument('--numactl', metavar='FILE', help='Output of `numactl -H`; needs --lscpu.')
+        parser.add_argument(
+            '--lscpu',
+            metavar='FILE',
+            help='Output of `lscpu`, `lscpu -p` or `lscpu -e`, or of several one after another.',
+        )
         return parser
 
     def take_action(self, parsed_args: argparse.Namespace) -> tuple[tuple[str, ...], tuple[Any, ...]]:
-        """Read the file and store the host."""
-        from numaplace.libvirt import capabilities
-
+        """Read the files and store the host."""
+        if (parsed_args.numactl is None) != (parsed_args.lscpu is None):
+            self.misuse(
+                'expected --numactl and --lscpu together: one tells the memory, the other which CPUs share a core'
+            )
         name = names.name('host', parsed_args.name)
-        place = parsed_args.capabilities
-        xml = capabilities.load(place)
-        host = capabilities.read(xml, place=place, **options(self.conf))
-        return self._add(name, host, capabilities.facts(xml, place=place))
+        given = options(self.conf)
+        if parsed_args.capabilities is not None:
+            return self._add(name, sources.capabilities_file(parsed_args.capabilities, given))
+        if parsed_args.lstopo is not None:
+            return self._add(name, sources.lstopo_file(parsed_args.lstopo, given))
+        return self._add(name, sources.numactl_files(parsed_args.numactl, parsed_args.lscpu, given))
 
 
 class ListHost(base.ListOf):
@@ -256,7 +288,7 @@ def _words(cell: HostCell) -> str:
         f'{pages.free} of {pages.total} {units.size(pages.size_kib)} pages free' for pages in cell.pages if pages.total
     )
     return (
-        f'{shape.id}: CPUs {cpuset.text(shape.shared_cpus | shape.dedicated_cpus)}, '
+        f'{shape.id}: CPUs {cpuset.text(shape.shared_cpus | shape.dedicated_cpus) or "none"}, '
         f'{cpuset.text(cell.pinned_cpus) or "none"} pinned, {cell.cpu_usage} shared vCPUs used, '
         f'{cell.memory_usage_mib} of {shape.memory_mib} MiB used' + (f', {pages}' if pages else '')
     )
@@ -277,7 +309,11 @@ def _cell(cell: HostCell, servers: Sequence[InstanceRecord]) -> dict[str, Any]:
         'memory_used_mib': cell.memory_usage_mib,
         'siblings': [list(cpuset.ids(core)) for core in shape.siblings],
         'socket': shape.socket,
+        'dies': [list(cpuset.ids(die)) for die in shape.dies],
+        'clusters': [list(cpuset.ids(cluster)) for cluster in shape.clusters],
+        'caches': [asdict(bank) | {'cpus': list(cpuset.ids(bank.cpus))} for bank in shape.caches],
         'distances': {str(other): distance for other, distance in shape.distances},
+        'accesses': list(map(asdict, shape.accesses)),
         'pages': [
             {
                 'size_kib': pages.size_kib,

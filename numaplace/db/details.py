@@ -7,22 +7,24 @@ See :class:`numaplace.objects.HostDetails` and :class:`numaplace.objects.GuestDe
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import asdict, replace
 from typing import Any
 
 from numaplace import cpuset, exception
-from numaplace.model import CpuTopology, Guest, Host, HostCell, intern_shape
+from numaplace.model import Cache, CellShape, CpuTopology, Guest, Host, HostCell, MemoryAccess, intern_shape
 
 __all__ = ['read_guest', 'read_host', 'read_move', 'write_guest', 'write_host', 'write_move']
 
-_VERSION = '1.0'
+#: The versions that are read of each object; the last one is written.
+_VERSIONS = {'CellDetails': ('1.0', '1.1')}
+_FIRST = ('1.0',)
 
 
 def _primitive(name: str, data: dict[str, Any]) -> dict[str, Any]:
     return {
         'numaplace_object.name': name,
         'numaplace_object.namespace': 'numaplace',
-        'numaplace_object.version': _VERSION,
+        'numaplace_object.version': _VERSIONS.get(name, _FIRST)[-1],
         'numaplace_object.data': data,
     }
 
@@ -31,22 +33,33 @@ def _data(source: Mapping[str, Any], name: str) -> Any:
     found, version = source['numaplace_object.name'], source['numaplace_object.version']
     if found != name:
         raise exception.InvalidObject(f'expected a {name}, found {found!r}')
-    if version != _VERSION:
-        raise exception.IncompatibleObjectVersion(f'{name} version {version!r} cannot be read; known is {_VERSION}')
+    known = _VERSIONS.get(name, _FIRST)
+    if version not in known:
+        raise exception.IncompatibleObjectVersion(
+            f'{name} version {version!r} cannot be read; known is {", ".join(known)}'
+        )
     return source['numaplace_object.data']
 
 
 def write_host(host: Host) -> dict[str, Any]:
     """Write what a NUMATopology has no place for."""
-    cells = [
-        {
-            'id': cell.id,
-            'distances': {str(cell_id): distance for cell_id, distance in cell.shape.distances},
-            'online_cpus': list(cpuset.ids(cell.shape.online_cpus)),
-        }
-        for cell in host.cells
+    return _primitive('HostDetails', {'cells': [_write_cell(cell.shape) for cell in host.cells]})
+
+
+def _write_cell(shape: CellShape) -> dict[str, Any]:
+    caches = [
+        {'level': bank.level, 'size_kib': bank.size_kib, 'cpus': list(cpuset.ids(bank.cpus))} for bank in shape.caches
     ]
-    return _primitive('HostDetails', {'cells': [_primitive('CellDetails', cell) for cell in cells]})
+    data = {
+        'id': shape.id,
+        'distances': {str(cell_id): distance for cell_id, distance in shape.distances},
+        'online_cpus': list(cpuset.ids(shape.online_cpus)),
+        'dies': [list(cpuset.ids(die)) for die in shape.dies],
+        'clusters': [list(cpuset.ids(cluster)) for cluster in shape.clusters],
+        'caches': [_primitive('CacheDetails', bank) for bank in caches],
+        'accesses': [_primitive('AccessDetails', asdict(access)) for access in shape.accesses],
+    }
+    return _primitive('CellDetails', data)
 
 
 def read_host(source: Mapping[str, Any] | None, host: Host) -> Host:
@@ -58,23 +71,30 @@ def read_host(source: Mapping[str, Any] | None, host: Host) -> Host:
         return host
     try:
         cells = [_data(cell, 'CellDetails') for cell in _data(source, 'HostDetails')['cells']]
-        known = {
-            cell['id']: (
-                tuple((int(cell_id), int(distance)) for cell_id, distance in cell['distances'].items()),
-                cpuset.mask(cell['online_cpus']),
-            )
-            for cell in cells
-        }
+        known = {cell['id']: _read_cell(cell) for cell in cells}
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise exception.InvalidObject(f'HostDetails: {type(error).__name__} at {error}') from None
-    return replace(host, cells=tuple(_with_details(cell, *known.get(cell.id, ((), 0))) for cell in host.cells))
+    return replace(host, cells=tuple(_with_details(cell, known.get(cell.id, {})) for cell in host.cells))
 
 
-def _with_details(cell: HostCell, distances: tuple[tuple[int, int], ...], online_cpus: int) -> HostCell:
-    if not distances and not online_cpus:
+def _read_cell(data: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the fields of a shape that say something, by name; version 1.0 has the first two alone."""
+    caches = [_data(bank, 'CacheDetails') for bank in data.get('caches', ())]
+    found: dict[str, Any] = {
+        'distances': tuple((int(cell_id), int(distance)) for cell_id, distance in data['distances'].items()),
+        'online_cpus': cpuset.mask(data['online_cpus']),
+        'dies': tuple(map(cpuset.mask, data.get('dies', ()))),
+        'clusters': tuple(map(cpuset.mask, data.get('clusters', ()))),
+        'caches': tuple(Cache(bank['level'], bank['size_kib'], cpuset.mask(bank['cpus'])) for bank in caches),
+        'accesses': tuple(MemoryAccess(**_data(access, 'AccessDetails')) for access in data.get('accesses', ())),
+    }
+    return {name: value for name, value in found.items() if value}
+
+
+def _with_details(cell: HostCell, details: Mapping[str, Any]) -> HostCell:
+    if not details:
         return cell
-    shape = replace(cell.shape, distances=distances, online_cpus=online_cpus)
-    return replace(cell, shape=intern_shape(shape))
+    return replace(cell, shape=intern_shape(replace(cell.shape, **details)))
 
 
 def write_guest(guest: Guest) -> dict[str, Any]:

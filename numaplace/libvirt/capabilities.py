@@ -3,44 +3,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from typing import Unpack
 
 from lxml import etree
 
-from numaplace import cpuset, exception
-from numaplace.libvirt import document, topology
+from numaplace import cpuset
+from numaplace.libvirt import document, files, interconnects, topology
 from numaplace.libvirt.document import Document
 from numaplace.libvirt.topology import FoundCell, GuestType, HostFacts, Options
-from numaplace.model import CpuTopology, Host
+from numaplace.model import Cache, CpuTopology, Host
 
 __all__ = ['facts', 'load', 'read']
 
 _SOURCE = 'the output of `virsh capabilities`'
 
-#: The largest file that is read: a host of thousands of CPUs fits many times.
-_MAX_OCTETS = 64 * 1024**2
-
-#: Far above any kernel's MAX_NUMNODES.
-_MAX_CELL = 65535
-
 
 def load(path: str) -> bytes:
-    """Return the content of a file for :func:`read` and :func:`facts`.
-
-    :raises: :class:`~numaplace.exception.InvalidCapabilities` if it cannot be read or is too large
-    """
-    try:
-        with open(path, 'rb') as file:
-            xml = file.read(_MAX_OCTETS + 1)
-    except (OSError, ValueError) as error:
-        reason = (error.strerror if isinstance(error, OSError) else None) or str(error)
-        raise exception.InvalidCapabilities(
-            f'{path}: cannot be read: {reason}; expected a file that holds {_SOURCE}'
-        ) from error
-    if len(xml) > _MAX_OCTETS:
-        raise exception.InvalidCapabilities(f'{path}: larger than {_MAX_OCTETS} bytes; expected {_SOURCE}')
-    return xml
+    """Return the content of a file for :func:`read` and :func:`facts`; the errors are those of :func:`files.load`."""
+    return files.load(path, _SOURCE)
 
 
 def read(xml: bytes, *, place: str = 'capabilities', **options: Unpack[Options]) -> Host:
@@ -112,18 +94,23 @@ def _read_cells(source: Document) -> list[FoundCell]:
     owners: dict[int, int] = {}
     cells: dict[int, FoundCell] = {}
     for element in elements:
-        cell_id = source.whole(element, 'id', 'cell number', _MAX_CELL)
+        cell_id = source.whole(element, 'id', 'cell number', topology.MAX_CELL)
         if cell_id in cells:
             raise source.fault(element, f'there are two cells {cell_id}: expected each number once', 'id')
         cells[cell_id] = _read_cell(source, element, cell_id, owners)
     if not any(cell.cpus for cell in cells.values()):
         raise source.fault(elements[0], "no CPU of the host is online: expected cpus/cpu with 'siblings'")
-    return list(cells.values())
+    caches = _read_caches(source)
+    accesses = interconnects.read(source, cells)
+    return [
+        replace(cell, caches=caches, accesses=tuple(accesses.get(cell_id, {}).values()))
+        for cell_id, cell in cells.items()
+    ]
 
 
 def _read_cell(source: Document, element: etree._Element, cell_id: int, owners: dict[int, int]) -> FoundCell:
     cores: dict[int, int] = {}
-    sockets: set[int] = set()
+    groups: dict[tuple[int, ...], int] = {}
     for cpu in element.findall('cpus/cpu'):
         number = source.whole(cpu, 'id', 'CPU number', cpuset.MAX_CPU)
         if number in owners:
@@ -134,10 +121,13 @@ def _read_cell(source: Document, element: etree._Element, cell_id: int, owners: 
         core = _read_core(source, cpu, number)
         if core is not None:
             cores[number] = core
-            if 'socket_id' in cpu.attrib:
-                sockets.add(source.whole(cpu, 'socket_id', 'socket number'))
+            for group in _read_groups(source, cpu):
+                groups[group] = groups.get(group, 0) | 1 << number
     _check_cores(source, element, cores)
     memory = element.find('memory')
+    packages, dies, clusters = (
+        tuple(mask for group, mask in groups.items() if len(group) == depth) for depth in (1, 2, 3)
+    )
     return FoundCell(
         id=cell_id,
         # libvirt leaves the element out where a cell has CPUs alone.
@@ -145,12 +135,28 @@ def _read_cell(source: Document, element: etree._Element, cell_id: int, owners: 
         cpus=cpuset.mask(cores),
         pages=_read_pages(source, element),
         siblings=tuple(cores.values()),
-        sockets=frozenset(sockets),
+        sockets=frozenset(group[0] for group in groups),
         distances=tuple(
-            (source.whole(sibling, 'id', 'cell number', _MAX_CELL), source.whole(sibling, 'value', 'distance'))
+            (
+                source.whole(sibling, 'id', 'cell number', topology.MAX_CELL),
+                source.whole(sibling, 'value', 'distance'),
+            )
             for sibling in element.findall('distances/sibling')
         ),
+        packages=packages,
+        dies=dies,
+        clusters=clusters,
     )
+
+
+def _read_groups(source: Document, cpu: etree._Element) -> Iterator[tuple[int, ...]]:
+    """Yield the package of a CPU, its die and its cluster: each is numbered within the one before."""
+    group: tuple[int, ...] = ()
+    for attribute, what in (('socket_id', 'socket'), ('die_id', 'die'), ('cluster_id', 'cluster')):
+        if attribute not in cpu.attrib:
+            return
+        group += (source.whole(cpu, attribute, f'{what} number'),)
+        yield group
 
 
 def _check_cores(source: Document, cell: etree._Element, cores: dict[int, int]) -> None:
@@ -165,13 +171,7 @@ def _check_cores(source: Document, cell: etree._Element, cores: dict[int, int]) 
 
 def _read_core(source: Document, cpu: etree._Element, number: int) -> int | None:
     """Return the mask of a CPU's core, or None for a CPU that is offline."""
-    text = cpu.get('siblings')
-    if text is None:
-        return None
-    try:
-        return cpuset.parse(text) | 1 << number
-    except exception.Invalid as error:
-        raise source.fault(cpu, str(error), 'siblings') from error
+    return None if cpu.get('siblings') is None else source.cpus(cpu, 'siblings') | 1 << number
 
 
 def _read_pages(source: Document, cell: etree._Element) -> tuple[tuple[int, int], ...]:
@@ -184,3 +184,13 @@ def _read_pages(source: Document, cell: etree._Element) -> tuple[tuple[int, int]
             raise source.fault(element, f'pages of {octets // 1024} KiB stand here twice: expected one entry', 'size')
         pages[octets // 1024] = source.whole(element, None, 'number of pages')
     return tuple(pages.items())
+
+
+def _read_caches(source: Document) -> tuple[Cache, ...]:
+    caches = []
+    for bank in source.root.findall('host/cache/bank'):
+        level = source.whole(bank, 'level', 'cache level')
+        if level >= topology.MIN_CACHE_LEVEL and bank.get('type') != 'code':
+            size_kib = source.octets(bank, 'size', 'cache size') // 1024
+            caches.append(Cache(level, size_kib, source.cpus(bank, 'cpus')))
+    return tuple(caches)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The libvirt of this machine: libvirt-python where it is installed, else the program virsh."""
+"""The libvirt of this machine, by libvirt-python where it is installed, else by virsh; that of another by virsh."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import threading
 
 from numaplace import exception, explain
 
-__all__ = ['capabilities', 'define', 'domains', 'dumpxml', 'undefine']
+__all__ = ['capabilities', 'capabilities_at', 'define', 'domains', 'dumpxml', 'hostname_at', 'undefine']
 
 LOG = logging.getLogger(__name__)
 
@@ -73,6 +73,22 @@ def _ask_virsh(uri: str, timeout_s: float) -> bytes | None:
     return done.stdout.strip() or None
 
 
+def capabilities_at(uri: str, *, timeout_s: float = 60.0) -> bytes:
+    """Return the capabilities XML of the libvirt at a URI, such as ``qemu+ssh://compute1/system``.
+
+    :raises: :class:`~numaplace.exception.LibvirtError`
+    """
+    return _virsh(uri, 'capabilities', timeout_s=timeout_s, options=('--readonly',)).encode()
+
+
+def hostname_at(uri: str, *, timeout_s: float = 60.0) -> str:
+    """Return the name that the machine at a URI gives itself.
+
+    :raises: :class:`~numaplace.exception.LibvirtError`
+    """
+    return _virsh(uri, 'hostname', timeout_s=timeout_s, options=('--readonly',)).strip()
+
+
 def define(xml: str, uri: str, *, timeout_s: float = 60.0) -> None:
     """Define a domain, checked against libvirt's schema.
 
@@ -106,14 +122,14 @@ def dumpxml(uuid: str, uri: str, *, timeout_s: float = 60.0) -> str:
     return _virsh(uri, 'dumpxml', uuid, timeout_s=timeout_s)
 
 
-def _virsh(uri: str, *words: str, timeout_s: float, text: str = '') -> str:
+def _virsh(uri: str, *words: str, timeout_s: float, text: str = '', options: tuple[str, ...] = ()) -> str:
     """Run a command of virsh.
 
     :raises: :class:`~numaplace.exception.LibvirtError` with the first line that virsh prints of an error
     """
     try:
         done = subprocess.run(
-            ['virsh', '--quiet', '--connect', uri, *words],
+            ['virsh', '--quiet', *options, '--connect', uri, *words],
             input=text.encode(),
             capture_output=True,
             timeout=timeout_s,

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from lxml import etree
 
-from numaplace import exception
+from numaplace import cpuset, exception
 
 __all__ = ['Document', 'parse', 'show']
 
@@ -63,6 +63,16 @@ class Document:
         if number is None or (maximum is not None and number > maximum):
             raise self.fault(element, f'{show(value)} is no {what}: {expected}', attribute)
         return number
+
+    def cpus(self, element: etree._Element, attribute: str) -> int:
+        """Return the mask of a CPU list such as ``0-3,8``; a missing attribute is an empty list.
+
+        :raises: :meth:`fault` if it is no such list
+        """
+        try:
+            return cpuset.parse(element.get(attribute, ''))
+        except exception.Invalid as error:
+            raise self.fault(element, str(error), attribute) from error
 
     def octets(self, element: etree._Element, attribute: str | None, what: str) -> int:
         """Return a size in bytes; KiB where the element's ``unit`` does not say otherwise.

@@ -3,16 +3,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import TypedDict
 
 from numaplace import cpuset, exception
-from numaplace.model import CellShape, CpuTopology, Host, HostCell, Networks, Pages, intern_shape
+from numaplace.model import (
+    Cache,
+    CellShape,
+    CpuTopology,
+    Host,
+    HostCell,
+    MemoryAccess,
+    Networks,
+    Pages,
+    intern_shape,
+)
 from numaplace.units import KIB_PER_MIB
 
-__all__ = ['FoundCell', 'GuestType', 'HostFacts', 'Options', 'host']
+__all__ = ['MAX_CELL', 'MIN_CACHE_LEVEL', 'VENDORS', 'FoundCell', 'GuestType', 'HostFacts', 'Options', 'host']
+
+#: Far above any kernel's MAX_NUMNODES.
+MAX_CELL = 65535
+
+#: Caches below are those of one core or two; libvirt names none of them either.
+MIN_CACHE_LEVEL = 3
+
+#: libvirt's names of vendors by those that the CPUs give themselves.
+VENDORS = {'GenuineIntel': 'Intel', 'AuthenticAMD': 'AMD', 'HygonGenuine': 'Hygon'}
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,8 +40,11 @@ class FoundCell:
 
     :param pages: ``(size in KiB, number of pages)`` pairs as the source lists them
     :param siblings: the core of each CPU; a core stands here once for each of its threads
-    :param sockets: physical packages of the CPUs
+    :param sockets: physical packages of the CPUs, or none where their numbers are not known
     :param distances: ``(cell id, distance)`` pairs
+    :param packages: masks of all CPUs of the packages; dies and clusters likewise, and all may reach into other cells
+    :param caches: banks of level 3 and above that hold data, in any order
+    :param accesses: the ways to the memory of this cell, in any order
     """
 
     id: int
@@ -32,6 +54,11 @@ class FoundCell:
     siblings: tuple[int, ...] = ()
     sockets: frozenset[int] = frozenset()
     distances: tuple[tuple[int, int], ...] = ()
+    packages: tuple[int, ...] = ()
+    dies: tuple[int, ...] = ()
+    clusters: tuple[int, ...] = ()
+    caches: tuple[Cache, ...] = ()
+    accesses: tuple[MemoryAccess, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +75,7 @@ class GuestType:
 class HostFacts:
     """What a host is apart from its NUMA topology; what its source does not say is None or empty.
 
-    :param arch: architecture of the CPU, such as ``x86_64``
+    :param arch: architecture of the CPU, such as ``x86_64``, or empty
     :param cpu_topology: sockets, cores and threads as libvirt counts them (sockets of one cell)
     :param features: names of CPU features beyond the model's
     """
@@ -173,17 +200,38 @@ def _pages(cell: FoundCell, reserved: Mapping[int, int]) -> tuple[Pages, ...]:
 def _shape(cell: FoundCell, shared: int, dedicated: int, networks: Networks) -> CellShape:
     available = cell.cpus & (shared | dedicated)
     cores = {core & available for core in cell.siblings} - {0}
+    packages = _parts(cell, cell.packages)
+    dies = _parts(cell, cell.dies) - packages
+    clusters = _parts(cell, cell.clusters) - packages - dies - _parts(cell, cell.siblings)
     return intern_shape(
         CellShape(
             id=cell.id,
             shared_cpus=cell.cpus & shared,
             dedicated_cpus=cell.cpus & dedicated,
             memory_mib=cell.memory_kib // KIB_PER_MIB,
-            siblings=tuple(sorted(cores, key=lambda core: core & -core)),
+            siblings=_by_first_cpu(cores),
             socket=next(iter(cell.sockets)) if len(cell.sockets) == 1 else None,
             physnets=networks.physnets,
             tunneled=networks.tunneled,
             distances=cell.distances,
             online_cpus=cell.cpus,
+            dies=_by_first_cpu(dies),
+            clusters=_by_first_cpu(clusters),
+            caches=tuple(
+                sorted(
+                    {bank for bank in cell.caches if bank.cpus & cell.cpus},
+                    key=lambda bank: (bank.level, bank.cpus & -bank.cpus, bank.size_kib),
+                )
+            ),
+            accesses=tuple(sorted(cell.accesses, key=lambda access: access.initiator)),
         )
     )
+
+
+def _parts(cell: FoundCell, groups: Iterable[int]) -> set[int]:
+    """Return what the groups hold of a cell, each part once."""
+    return {group & cell.cpus for group in groups} - {0}
+
+
+def _by_first_cpu(masks: Iterable[int]) -> tuple[int, ...]:
+    return tuple(sorted(masks, key=lambda mask: mask & -mask))

@@ -16,6 +16,7 @@ from numaplace.model.guest import (
     Guest,
     GuestCell,
 )
+from numaplace.model.hardware import Cache, MemoryAccess
 from numaplace.model.host import CellShape, FreeCores, Host, HostCell, Pages, intern_shape
 from numaplace.model.limits import Limits, Networks
 from numaplace.model.placement import CellPlacement, Placement
@@ -33,6 +34,7 @@ __all__ = [
     'REQUIRE',
     'SHARE',
     'SHARED',
+    'Cache',
     'CellPlacement',
     'CellShape',
     'CpuTopology',
@@ -42,6 +44,7 @@ __all__ = [
     'Host',
     'HostCell',
     'Limits',
+    'MemoryAccess',
     'Networks',
     'Pages',
     'Placement',

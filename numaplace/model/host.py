@@ -9,6 +9,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from numaplace import cpuset, exception
+from numaplace.model.hardware import Cache, MemoryAccess
 from numaplace.units import KIB_PER_MIB
 
 if TYPE_CHECKING:
@@ -48,6 +49,10 @@ class CellShape:
     :param tunneled: tunnelled networks have affinity to this cell
     :param distances: ``(host cell id, distance)`` pairs as in the ACPI SLIT (10 is local), or empty
     :param online_cpus: all CPUs of the cell, those of neither set too, or 0 where they are not known
+    :param dies: masks of its CPUs by die, where its package has several
+    :param clusters: masks of its CPUs by cluster, where a cluster is more than a core and less than a die
+    :param caches: banks of level 3 and above that its CPUs share
+    :param accesses: the ways to its memory, where the firmware tells them
     """
 
     id: int
@@ -60,6 +65,10 @@ class CellShape:
     tunneled: bool = False
     distances: tuple[tuple[int, int], ...] = ()
     online_cpus: int = 0
+    dies: tuple[int, ...] = ()
+    clusters: tuple[int, ...] = ()
+    caches: tuple[Cache, ...] = ()
+    accesses: tuple[MemoryAccess, ...] = ()
     _cores: tuple[int, ...] | None = field(default=None, init=False, repr=False, compare=False)
     _width: int | None = field(default=None, init=False, repr=False, compare=False)
 

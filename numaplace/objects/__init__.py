@@ -4,12 +4,22 @@
 They are registered nowhere but here: a class of the same name in the registry of a process is never replaced.
 """
 
-from numaplace.objects.details import CellDetails, GuestDetails, HostDetails, MoveDetails, SideDetails
+from numaplace.objects.details import (
+    AccessDetails,
+    CacheDetails,
+    CellDetails,
+    GuestDetails,
+    HostDetails,
+    MoveDetails,
+    SideDetails,
+)
 from numaplace.objects.instance_numa import InstanceNUMACell, InstanceNUMATopology, VirtCPUTopology
 from numaplace.objects.migration_context import MigrationContext
 from numaplace.objects.numa import NetworkMetadata, NUMACell, NUMAPagesTopology, NUMATopology, NUMATopologyLimits
 
 __all__ = [
+    'AccessDetails',
+    'CacheDetails',
     'CellDetails',
     'GuestDetails',
     'HostDetails',

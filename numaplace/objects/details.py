@@ -3,37 +3,125 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import asdict, replace
 from typing import Self
 
 from numaplace import cpuset
-from numaplace.model import CpuTopology, Guest, Host, HostCell, intern_shape
+from numaplace.model import Cache, CpuTopology, Guest, Host, HostCell, MemoryAccess, intern_shape
 from numaplace.objects import base, fields
 
-__all__ = ['CellDetails', 'GuestDetails', 'HostDetails', 'MoveDetails', 'SideDetails']
+__all__ = [
+    'AccessDetails',
+    'CacheDetails',
+    'CellDetails',
+    'GuestDetails',
+    'HostDetails',
+    'MoveDetails',
+    'SideDetails',
+]
 
 
 @base.register
-class CellDetails(base.NumaplaceObject):
-    """More of a host cell: its distances to the others by their ids, and all its CPUs."""
+class CacheDetails(base.NumaplaceObject):
+    """A bank of a cache, and the CPUs that share it."""
 
     # 1.0: first version
     VERSION = '1.0'
 
     fields = {
+        'level': fields.IntegerField(),
+        'size_kib': fields.IntegerField(),
+        'cpus': fields.SetOfIntegersField(),
+    }
+
+    level: int
+    size_kib: int
+    cpus: set[int]
+
+
+@base.register
+class AccessDetails(base.NumaplaceObject):
+    """How the CPUs of a cell reach the memory of a cell."""
+
+    # 1.0: first version
+    VERSION = '1.0'
+
+    fields = {
+        'initiator': fields.IntegerField(),
+        'read_latency_ns': fields.IntegerField(nullable=True),
+        'write_latency_ns': fields.IntegerField(nullable=True),
+        'read_bandwidth_mib_s': fields.IntegerField(nullable=True),
+        'write_bandwidth_mib_s': fields.IntegerField(nullable=True),
+    }
+
+    initiator: int
+    read_latency_ns: int | None
+    write_latency_ns: int | None
+    read_bandwidth_mib_s: int | None
+    write_bandwidth_mib_s: int | None
+
+
+@base.register
+class CellDetails(base.NumaplaceObject):
+    """More of a host cell: its distances to the others by their ids, all its CPUs, and what lies around them."""
+
+    # 1.0: first version
+    # 1.1: dies, clusters, caches, accesses
+    VERSION = '1.1'
+
+    fields = {
         'id': fields.IntegerField(),
         'distances': fields.DictOfIntegersField(),
         'online_cpus': fields.SetOfIntegersField(),
+        'dies': fields.ListOfSetsOfIntegersField(),
+        'clusters': fields.ListOfSetsOfIntegersField(),
+        'caches': fields.ListOfObjectsField('CacheDetails'),
+        'accesses': fields.ListOfObjectsField('AccessDetails'),
     }
 
     id: int
     distances: dict[str, int]
     online_cpus: set[int]
+    dies: list[set[int]]
+    clusters: list[set[int]]
+    caches: list[CacheDetails]
+    accesses: list[AccessDetails]
+
+    def _bring_up(self, version: tuple[int, int]) -> None:
+        if version < (1, 1):
+            self.dies, self.clusters, self.caches, self.accesses = [], [], [], []
+
+    @classmethod
+    def from_model(cls, cell: HostCell) -> Self:
+        """Return the object of a host cell."""
+        shape = cell.shape
+        return cls(
+            id=shape.id,
+            distances={str(cell_id): distance for cell_id, distance in shape.distances},
+            online_cpus=set(cpuset.ids(shape.online_cpus)),
+            dies=[set(cpuset.ids(die)) for die in shape.dies],
+            clusters=[set(cpuset.ids(cluster)) for cluster in shape.clusters],
+            caches=[
+                CacheDetails(level=bank.level, size_kib=bank.size_kib, cpus=set(cpuset.ids(bank.cpus)))
+                for bank in shape.caches
+            ],
+            accesses=[AccessDetails(**asdict(access)) for access in shape.accesses],
+        )
 
     def apply(self, cell: HostCell) -> HostCell:
         """Return a host cell with these details."""
-        distances = tuple((int(key), value) for key, value in self.distances.items())
-        shape = replace(cell.shape, distances=distances, online_cpus=cpuset.mask(self.online_cpus))
+        shape = replace(
+            cell.shape,
+            distances=tuple((int(key), value) for key, value in self.distances.items()),
+            online_cpus=cpuset.mask(self.online_cpus),
+            dies=tuple(map(cpuset.mask, self.dies)),
+            clusters=tuple(map(cpuset.mask, self.clusters)),
+            caches=tuple(Cache(bank.level, bank.size_kib, cpuset.mask(bank.cpus)) for bank in self.caches),
+            accesses=tuple(
+                MemoryAccess(**{name: getattr(access, name) for name in AccessDetails.fields})
+                for access in self.accesses
+            ),
+        )
         return replace(cell, shape=intern_shape(shape))
 
 
@@ -53,15 +141,7 @@ class HostDetails(base.NumaplaceObject):
     @classmethod
     def from_model(cls, host: Host) -> Self:
         """Return the object of a host."""
-        cells = [
-            CellDetails(
-                id=cell.id,
-                distances={str(cell_id): distance for cell_id, distance in cell.shape.distances},
-                online_cpus=set(cpuset.ids(cell.shape.online_cpus)),
-            )
-            for cell in host.cells
-        ]
-        return cls(cells=cells)
+        return cls(cells=[CellDetails.from_model(cell) for cell in host.cells])
 
     def apply(self, host: Host) -> Host:
         """Return a host with these details."""

@@ -8,10 +8,12 @@ from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 
-__all__ = ['HOSTS', 'Numactl', 'capabilities', 'kernel_files', 'lay_out', 'live', 'numactl', 'sysfs']
+__all__ = ['HOSTS', 'Numactl', 'capabilities', 'kernel_files', 'lay_out', 'live', 'numactl', 'sysfs', 'text']
 
-#: Names of the recorded hosts.
-HOSTS = ('fake-oracle-host', 'one2', 'oracle4', 'oracle4split', 'seed3')
+#: Names of the recorded hosts. ``tiers`` is no real machine: libvirt, lstopo, numactl and lscpu read it from files that
+#: were made up, of a kernel with two dies in a package, memory without CPUs, CPUs without memory, HMAT, gaps and an
+#: offline CPU.
+HOSTS = ('fake-oracle-host', 'one2', 'oracle4', 'oracle4split', 'seed3', 'tiers')
 
 _FIXTURES = resources.files('numaplace.tests.data').joinpath('fixtures')
 
@@ -30,6 +32,11 @@ def capabilities(name: str) -> bytes:
     return _FIXTURES.joinpath(f'{name}.capabilities.xml').read_bytes()
 
 
+def text(name: str) -> bytes:
+    """Return what another program printed, by the name of the file: ``seed3.lstopo.xml``, ``seed3.lscpu-p.txt``."""
+    return _FIXTURES.joinpath(name).read_bytes()
+
+
 def live(name: str) -> bytes:
     """Return what ``virsh dumpxml`` printed of a guest that ran on seed3."""
     return _FIXTURES.joinpath('live', f'{name}.xml').read_bytes()
@@ -37,10 +44,12 @@ def live(name: str) -> bytes:
 
 def numactl(name: str) -> Numactl:
     """Return what ``numactl -H`` printed."""
-    text = _FIXTURES.joinpath(f'{name}.numactl.txt').read_text('ascii')
-    cpus = {int(node): [int(cpu) for cpu in words.split()] for node, words in re.findall(r'node (\d+) cpus:(.*)', text)}
-    sizes = {int(node): int(size) for node, size in re.findall(r'node (\d+) size: (\d+) MB', text)}
-    rows = re.findall(r'^ *(\d+): ([ \d]+)$', text, re.MULTILINE)
+    printed = text(f'{name}.numactl.txt').decode('ascii')
+    cpus = {
+        int(node): [int(cpu) for cpu in words.split()] for node, words in re.findall(r'node (\d+) cpus:(.*)', printed)
+    }
+    sizes = {int(node): int(size) for node, size in re.findall(r'node (\d+) size: (\d+) MB', printed)}
+    rows = re.findall(r'^ *(\d+): ([ \d]+)$', printed, re.MULTILINE)
     return Numactl(cpus, sizes, {int(node): [int(word) for word in words.split()] for node, words in rows})
 
 
@@ -51,14 +60,21 @@ def sysfs(name: str) -> bytes:
 
 def kernel_files(name: str) -> dict[str, str]:
     """Return the recorded files below ``/sys``: text by path, without the links."""
-    files = json.loads(gzip.decompress(sysfs(name)))
-    return {path: text for path, text in files.items() if isinstance(text, str)}
+    return {path: content for path, content in _recorded(name).items() if isinstance(content, str)}
+
+
+def _recorded(name: str) -> dict[str, str | dict[str, str]]:
+    files: dict[str, str | dict[str, str]] = json.loads(gzip.decompress(sysfs(name)))
+    return files
 
 
 def lay_out(name: str, root: Path) -> Path:
-    """Write the recorded files below a directory that then stands for ``/sys``, and return it."""
-    for path, text in kernel_files(name).items():
+    """Write the recorded files and links below a directory that then stands for ``/sys``, and return it."""
+    for path, content in _recorded(name).items():
         target = root.joinpath(Path(path).relative_to('/sys'))
         target.parent.mkdir(parents=True, exist_ok=True)
-        target.write_text(text, 'ascii')
+        if isinstance(content, str):
+            target.write_text(content, 'ascii')
+        else:
+            target.symlink_to(content['link'])
     return root

@@ -17,6 +17,7 @@ from numaplace.model import (
     REQUIRE,
     SHARE,
     SHARED,
+    Cache,
     CellPlacement,
     CellShape,
     CpuTopology,
@@ -25,6 +26,7 @@ from numaplace.model import (
     Host,
     HostCell,
     Limits,
+    MemoryAccess,
     Networks,
     Pages,
     Placement,
@@ -36,6 +38,8 @@ NAMES = st.frozensets(st.text(max_size=8), max_size=3)
 UUIDS = st.none() | st.uuids().map(str)
 PAGES = st.builds(Pages, st.sampled_from([4, 64, 2048, 1048576]), NUMBERS, NUMBERS, NUMBERS)
 DISTANCES = st.dictionaries(st.integers(0, 63), st.integers(10, 254), max_size=4).map(lambda by: tuple(by.items()))
+CACHES = st.builds(Cache, st.integers(3, 4), NUMBERS, MASKS)
+ACCESSES = st.builds(MemoryAccess, st.integers(0, 63), *[st.none() | NUMBERS] * 4)
 
 
 def shapes(cell_id):
@@ -50,6 +54,8 @@ def shapes(cell_id):
         NAMES,
         st.booleans(),
         DISTANCES,
+        MASKS,
+        *(st.lists(part, max_size=3).map(tuple) for part in (MASKS, MASKS, CACHES, ACCESSES)),
     )
 
 

@@ -6,6 +6,7 @@ import time
 
 import pytest
 
+from numaplace import exception
 from numaplace.libvirt import connection
 
 #: A module in the place of libvirt-python, which needs a compiler to be installed.
@@ -94,3 +95,19 @@ def test_neither_way_is_waited_for_without_end(library, virsh):
     start = time.monotonic()
     assert connection.capabilities(timeout_s=0.2) is None
     assert time.monotonic() - start < 10
+
+
+def test_another_machine_is_asked_by_virsh_read_only(virsh):
+    virsh('echo "$@"')
+    assert connection.capabilities_at('qemu+ssh://a/system').split() == (
+        b'--quiet --readonly --connect qemu+ssh://a/system capabilities'.split()
+    )
+    assert connection.hostname_at('test:///default') == '--quiet --readonly --connect test:///default hostname'
+
+
+def test_why_another_machine_does_not_answer_is_told(virsh):
+    with pytest.raises(exception.LibvirtError, match=r'virsh capabilities at x:///: .*No such file'):
+        connection.capabilities_at('x:///')
+    virsh('echo "error: no route to \x1b host" >&2; exit 1')
+    with pytest.raises(exception.LibvirtError, match='virsh hostname at x:///: error: no route to'):
+        connection.hostname_at('x:///')

@@ -8,7 +8,7 @@ import pytest
 
 from numaplace import cpuset, exception
 from numaplace.libvirt import capabilities, sysfs
-from numaplace.model import Networks, Pages
+from numaplace.model import Cache, MemoryAccess, Networks, Pages
 from numaplace.tests import recordings
 
 
@@ -33,6 +33,42 @@ def test_the_operators_options_apply(seed3):
     }
     found = sysfs.read(seed3, pagesize_kib=4, **options)
     assert found == capabilities.read(recordings.capabilities('seed3'), **options)
+
+
+def test_dies_clusters_and_caches_are_those_of_the_kernel(seed3):
+    """A bank is told once, without those of instructions and those of unknown size."""
+    cpus = seed3 / 'devices/system/cpu'
+    for cpu in range(4):
+        for name in ('package_cpus_list', 'core_siblings_list'):
+            (cpus / f'cpu{cpu}/topology/{name}').write_text('0-3\n')
+        (cpus / f'cpu{cpu}/topology/die_cpus_list').write_text('0\n' if cpu == 0 else '1-3\n')
+        (cpus / f'cpu{cpu}/topology/cluster_cpus_list').write_text('0\n' if cpu == 0 else '1-2\n' if cpu < 3 else '3\n')
+        (cpus / f'cpu{cpu}/cache/index3/shared_cpu_list').write_text('0-3\n')
+    (cpus / 'cpu4/cache/index3/size').unlink()
+    (cpus / 'cpu5/cache/index3/type').write_text('Instruction\n')
+    cells = sysfs.read(seed3, pagesize_kib=4).cells
+    assert (cells[0].shape.dies, cells[0].shape.clusters) == ((0b0001, 0b1110), (0b0110,))
+    assert [cell.shape.caches for cell in cells[:2]] == [(Cache(3, 16384, 0b1111),), ()]
+
+
+def test_older_kernels_tell_the_packages_under_another_name(seed3):
+    for path in seed3.glob('devices/system/cpu/cpu*/topology'):
+        for name in ('package_cpus_list', 'cluster_cpus_list'):
+            (path / name).unlink()
+    assert sysfs.read(seed3, pagesize_kib=4) == capabilities.read(recordings.capabilities('seed3'))
+
+
+def test_ways_to_memory_may_be_told_in_part_and_by_older_kernels(seed3):
+    """Those from CPUs alone are taken where both are told."""
+    nodes = seed3 / 'devices/system/node'
+    for name, latency in (('node0/access0', 9), ('node1/access0', 9), ('node1/access1', 5), ('node2/access0', None)):
+        directory = nodes / name / 'initiators'
+        (directory / 'node1').mkdir(parents=True)
+        (directory / 'power').mkdir()
+        if latency:
+            (directory / 'read_latency').write_text(f'{latency}\n')
+    found = [cell.shape.accesses for cell in sysfs.read(seed3, pagesize_kib=4).cells]
+    assert found == [(MemoryAccess(1, 9),), (MemoryAccess(1, 5),), ()]
 
 
 def test_offline_cpus_are_left_out(seed3):
@@ -110,6 +146,24 @@ _BAD = {
         'x',
         "physical_package_id: 'x' is no whole number",
     ),
+    'no CPU online': ('devices/system/cpu/online', '', 'cpu/online: no CPU is online'),
+    'a number without end': (
+        'devices/system/node/node0/hugepages/hugepages-2048kB/nr_hugepages',
+        '9' * 5000,
+        "99\\.\\.\\.' is no whole number",
+    ),
+    'a file without end': ('devices/system/cpu/online', '0,' * 2**20, 'online: cannot be read: it is larger than'),
+    'a cache level that is no number': ('devices/system/cpu/cpu0/cache/index3/level', 'L3', "'L3' is no whole number"),
+    'a cache size that is none': (
+        'devices/system/cpu/cpu0/cache/index3/size',
+        '16M',
+        "index3/size: '16M' is no size such as '32K'",
+    ),
+    'CPUs of a cache that are no list': (
+        'devices/system/cpu/cpu0/cache/index3/shared_cpu_list',
+        'x',
+        "shared_cpu_list: invalid CPU list element 'x'",
+    ),
     'no text': ('devices/system/cpu/online', '0-7é', 'cpu/online: cannot be read: it is not text'),
 }
 
@@ -134,6 +188,14 @@ def test_a_file_that_is_forbidden_is_named(seed3):
     target.unlink()
     target.symlink_to(target)  # as unreadable for root as a forbidden file is for others
     with pytest.raises(exception.UnreadableTopology, match='cpu/online: cannot be read: '):
+        sysfs.read(seed3, pagesize_kib=4)
+
+
+def test_a_pipe_is_not_waited_for(seed3):
+    target = seed3 / 'devices/system/cpu/online'
+    target.unlink()
+    os.mkfifo(target)
+    with pytest.raises(exception.UnreadableTopology, match='cpu/online: cannot be read: it is no regular file'):
         sysfs.read(seed3, pagesize_kib=4)
 
 

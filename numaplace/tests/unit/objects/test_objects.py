@@ -25,7 +25,9 @@ FINGERPRINTS = {
     'InstanceNUMATopology': '1.3-b7b14056ebcb03f2f406310ff454f9a9',
     'MigrationContext': '1.2-c0bc984f3fa6848b94837a8ab971f202',
     # Ours.
-    'CellDetails': '1.0-68c909e2e3ed70c0dbe6718e862c6aca',
+    'AccessDetails': '1.0-71c9dd378700e5c5f437ff3d15dcd8a8',
+    'CacheDetails': '1.0-fe59b55591a1953ce4942c7db1a97ef7',
+    'CellDetails': '1.1-e8bd9dae233fd1e14c3600bdda0d5058',
     'GuestDetails': '1.0-53a66608e80e770449123503550d5e42',
     'HostDetails': '1.0-c63fad38be73b6afd04715c9c1b29220',
     'MoveDetails': '1.0-04cfdba8a193c5e61514ef5a5f9050f4',

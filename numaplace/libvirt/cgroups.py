@@ -1,0 +1,73 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The CPUs and NUMA cells that control groups leave to guests: capabilities and sysfs name the others too."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from numaplace import cpuset
+from numaplace.libvirt import kernel
+from numaplace.model import Host
+
+__all__ = ['Limit', 'limits']
+
+#: Where systemd puts guests, and the whole that this process sees: all of the machine, or of its container.
+_GROUPS = ('machine.slice', '')
+
+#: The file of each kind and the directory of version 1, which has a hierarchy of its own for cpusets.
+_FILES = (
+    ('CPUs', 'cpuset.cpus.effective', 'cpuset.effective_cpus'),
+    ('NUMA cells', 'cpuset.mems.effective', 'cpuset.effective_mems'),
+)
+
+_REMEDIES = {
+    'CPUs': 'leave the others out of [compute] cpu_shared_set and cpu_dedicated_set, or open them',
+    'NUMA cells': 'leave the CPUs of the others out of [compute] cpu_shared_set and cpu_dedicated_set, or open them',
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """A control group that closes something of a host to guests; sets are masks.
+
+    :param what: what it closes, as a plural noun
+    :param path: file that names what is open
+    """
+
+    what: str
+    path: Path
+    open: int
+    closed: int
+
+    def __str__(self) -> str:
+        """Return the limit in words."""
+        return (
+            f'guests may not use {self.what} {cpuset.text(self.closed)} of this host: {self.path} leaves '
+            f'{cpuset.text(self.open) or "none"} to them; {_REMEDIES[self.what]}'
+        )
+
+
+def limits(host: Host, root: str | Path = '/sys') -> list[Limit]:
+    """Return what control groups close to guests of the CPUs for guests, and of the cells that hold memory.
+
+    :param root: where sysfs is mounted
+    :raises: :class:`~numaplace.exception.UnreadableTopology` if a file of theirs is odd
+    """
+    wanted = {
+        'CPUs': host.shared_cpus | host.dedicated_cpus,
+        'NUMA cells': cpuset.mask(cell.id for cell in host.cells if cell.shape.memory_mib),
+    }
+    found = []
+    for what, unified, legacy in _FILES:
+        for group in _GROUPS:
+            mount = Path(root, 'fs/cgroup')
+            path = next(
+                (path for path in (mount / group / unified, mount / 'cpuset' / group / legacy) if path.is_file()), None
+            )
+            if path is not None:
+                left = kernel.cpus(path)
+                if closed := wanted[what] & ~left:
+                    found.append(Limit(what, path, left, closed))
+                break
+    return found

@@ -1,0 +1,49 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The latencies and bandwidths between NUMA cells that capabilities XML names (ACPI HMAT)."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import replace
+
+from lxml import etree
+
+from numaplace.libvirt import topology
+from numaplace.libvirt.document import Document, show
+from numaplace.model import MemoryAccess
+
+__all__ = ['read']
+
+#: What the types of access stand for.
+_TYPES = {'access': ('read', 'write'), 'read': ('read',), 'write': ('write',)}
+
+
+def read(source: Document, cells: Collection[int]) -> dict[int, dict[int, MemoryAccess]]:
+    """Return the ways to the memory of the cells, by the cell of the memory and that of the CPUs.
+
+    Values for memory-side caches are left out: they are not those of the memory.
+
+    :raises: the faults of :class:`~numaplace.libvirt.document.Document`
+    """
+    found: dict[int, dict[int, MemoryAccess]] = {}
+    for element in source.root.findall('host/topology/interconnects/*'):
+        if element.tag not in ('latency', 'bandwidth') or element.get('cache', '0').strip() != '0':
+            continue
+        target = source.whole(element, 'target', 'cell number', topology.MAX_CELL)
+        initiator = source.whole(element, 'initiator', 'cell number', topology.MAX_CELL)
+        if target not in cells:
+            raise source.fault(element, f'there is no cell {target}: expected {", ".join(map(str, cells))}', 'target')
+        ways = found.setdefault(target, {})
+        ways[initiator] = replace(ways.get(initiator) or MemoryAccess(initiator), **_read_values(source, element))
+    return found
+
+
+def _read_values(source: Document, element: etree._Element) -> dict[str, int]:
+    kind = element.get('type', '')
+    if kind not in _TYPES:
+        raise source.fault(element, f'{show(kind)} is no type of access: expected access, read or write', 'type')
+    if element.tag == 'latency':
+        latency_ns = source.whole(element, 'value', 'latency')
+        return {f'{verb}_latency_ns': latency_ns for verb in _TYPES[kind]}
+    bandwidth_mib_s = source.octets(element, 'value', 'bandwidth') // 1024**2
+    return {f'{verb}_bandwidth_mib_s': bandwidth_mib_s for verb in _TYPES[kind]}
