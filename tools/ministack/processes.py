@@ -7,12 +7,12 @@ import os
 import signal
 import subprocess
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-__all__ = ['Process', 'StackError', 'alive', 'start', 'stop', 'tail', 'wait_for']
+__all__ = ['Process', 'StackError', 'alive', 'running', 'start', 'stop', 'tail', 'wait_for']
 
 #: Seconds that a service has to come up: far more than it takes, for machines that do much else.
 _PATIENCE = 120
@@ -56,6 +56,19 @@ def start(
     child.returncode = 0
     stat = _stat(child.pid)
     return Process(name, child.pid, int(stat[19]) if stat else 0, log)
+
+
+@contextmanager
+def running(command: Sequence[str], log: Path, env: Mapping[str, str]) -> Iterator[subprocess.Popen[bytes]]:
+    """Run a command beside the block and wait for its end; when the block fails, it is killed."""
+    with log.open('ab') as output, subprocess.Popen(command, stdout=output, stderr=output, env=env) as child:
+        try:
+            yield child
+            child.wait()
+        except BaseException:
+            child.kill()
+            child.wait()
+            raise
 
 
 def alive(process: Process) -> bool:

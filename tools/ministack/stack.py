@@ -8,16 +8,16 @@ import os
 import secrets
 import shutil
 import socket
-import subprocess
 import sys
-import time
 import urllib.error
 import urllib.request
 from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from ministack import files, hosts, processes, stores
+from ministack.hosts import ComputeHost
 from ministack.processes import Process, StackError
 
 __all__ = ['CLOUD', 'Stack']
@@ -128,16 +128,13 @@ class Stack:
         text = json.dumps(asdict(self), default=str, indent=1)
         (self.state / _STATE).write_text(text + '\n', 'utf-8')
 
-    def _start_all(self, computes: Sequence[hosts.ComputeHost]) -> None:
-        sockets = {name: _listen() for name in _WEB}
-        self.ports = {name: listener.getsockname()[1] for name, listener in sockets.items()}
-        values = {name: str(port) for name, port in self.ports.items()}
-        values |= {name: self.database(name) for name in ('nova_api', 'nova_cell1')}
-        values |= {'placement_database': self.database('placement'), 'transport': stores.transport_url(self.token)}
-        files.write(self._etc, values | {'state': str(self.state)}, computes)
-        self._make_schemas()
-        for name, listener in sockets.items():
-            with listener:
+    def _start_all(self, computes: Sequence[ComputeHost]) -> None:
+        with ExitStack() as closing:
+            listeners = {name: closing.enter_context(_listen()) for name in _WEB}
+            self.ports = {name: listener.getsockname()[1] for name, listener in listeners.items()}
+            files.write(self._etc, self._values(), computes)
+            self._make_schemas()
+            for name, listener in listeners.items():
                 self._start_web(name, listener.fileno())
         # A nova-compute that misses the conductor at first waits for ten seconds.
         self._start_queued(*_QUEUED)
@@ -146,25 +143,34 @@ class Stack:
             self._wait_for_web(name)
         self._manage('cell_v2', 'discover_hosts')
 
+    def _values(self) -> dict[str, str]:
+        """Return what the templates of the configuration files have a name for."""
+        return {
+            'state': str(self.state),
+            'transport': stores.transport_url(self.token),
+            'nova_api': self.database('nova_api'),
+            'nova_cell1': self.database('nova_cell1'),
+            'placement_database': self.database('placement'),
+            **{name: str(port) for name, port in self.ports.items()},
+        }
+
     def _make_schemas(self) -> None:
         placement = _program('placement-manage', '--config-file', str(self._etc / 'placement.conf'), 'db', 'sync')
-        sync = processes.start('placement-manage', placement, self.log('placement-manage'), env=self._environment())
-        try:
+        log = self.log('placement-manage')
+        with processes.running(placement, log, self._environment()) as sync:
             self._manage('api_db', 'sync')
             self._manage('cell_v2', 'map_cell0', '--database_connection', self.database('nova_cell0'))
             self._manage('cell_v2', 'create_cell', '--name', 'cell1')
             self._manage('db', 'sync')
-            while processes.alive(sync):
-                time.sleep(0.05)
-        finally:
-            processes.stop([sync])
+        if sync.returncode:
+            raise StackError(f'placement-manage db sync failed:\n{processes.tail(log)}')
 
     def _manage(self, *words: str) -> None:
         """Run a command of nova-manage to its end."""
         command = _program('nova-manage', *self._config_files('nova', 'control'), *words)
-        with self.log('nova-manage').open('ab') as log:
-            done = subprocess.run(command, stdout=log, stderr=log, env=self._environment(), check=False)
-        if done.returncode:
+        with processes.running(command, self.log('nova-manage'), self._environment()) as child:
+            pass
+        if child.returncode:
             raise StackError(f'nova-manage {" ".join(words)} failed:\n{processes.tail(self.log("nova-manage"))}')
 
     def _start_queued(self, *names: str, config: Sequence[Path] = (), plain: bool = False) -> None:
@@ -224,7 +230,7 @@ class Stack:
         }
 
 
-def _names(computes: Sequence[hosts.ComputeHost]) -> list[str]:
+def _names(computes: Sequence[ComputeHost]) -> list[str]:
     """Return the names of the hosts, under which their directories, logs and processes are kept."""
     names: list[str] = []
     for host in computes:
