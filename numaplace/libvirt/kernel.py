@@ -37,7 +37,8 @@ def optional(path: Path) -> str | None:
             content = file.read(_MAX_OCTETS + 1)
         if len(content) > _MAX_OCTETS:
             raise unreadable(path, f'cannot be read: it is larger than {_MAX_OCTETS} bytes')
-        return content.decode('ascii').strip()
+        # The kernel tells no sizes: tar takes a page for each file, and pads it.
+        return content.rstrip(b'\0').decode('ascii').strip()
     except (FileNotFoundError, NotADirectoryError):
         return None
     except (OSError, UnicodeDecodeError) as error:

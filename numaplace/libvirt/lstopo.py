@@ -21,7 +21,7 @@ __all__ = ['Machine', 'load', 'read']
 _SOURCE = 'the output of `lstopo --of xml` of hwloc 2'
 
 #: hwloc names a DTD of its own, which is neither needed nor read; any other is refused.
-_DOCTYPE = re.compile(rb'<!DOCTYPE topology SYSTEM "hwloc2?\.dtd">')
+_DOCTYPE = re.compile(rb'<!DOCTYPE topology SYSTEM "hwloc[23]?\.dtd">')
 
 _BITMAP = re.compile('(?:0x[0-9a-f]{1,8}|)(?:,(?:0x[0-9a-f]{1,8}|))*')
 

@@ -83,6 +83,7 @@ _BAD = {
     'nothing': ('', 'x.xml: no XML: .*; expected the output of `lstopo --of xml` of hwloc 2'),
     'another document': ('<capabilities/>', "the root is 'capabilities': expected <topology>"),
     'hwloc 1': (_machine(*_PUS, _NODE, version='1.0'), 'topology/@version: not of hwloc 2'),
+    'hwloc 3': (_machine(version='3.0').replace('hwloc2', 'hwloc3'), 'topology/@version: not of hwloc 2'),
     'another DTD': (_SEED3.replace('hwloc2.dtd', 'http://127.0.0.1:9/x.dtd'), 'the document has a DTD'),
     'a DTD with entities': (
         _SEED3.replace('"hwloc2.dtd">', '"hwloc2.dtd" [<!ENTITY a "b">]>'),

@@ -19,6 +19,14 @@ def test_the_directory_holds_sys_or_is_it(tree):
     assert recorded.places(tree) == (tree / 'sys', tree / 'proc')
 
 
+def test_files_that_tar_has_padded_are_read(tree):
+    expected = recorded.read(tree)
+    for path in tree.rglob('*'):
+        if path.is_file():
+            path.write_bytes(path.read_bytes().ljust(4096, b'\0'))
+    assert recorded.read(tree) == expected
+
+
 def test_another_directory_is_refused(tmp_path):
     with pytest.raises(exception.UnreadableTopology, match=r'holds neither sys/devices/system/cpu nor .*; expected a'):
         recorded.read(tmp_path)
