@@ -15,6 +15,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+import sqlalchemy as sa
+
 from numaplace.tests import real
 
 __all__ = ['Server', 'mariadb', 'postgresql']
@@ -28,12 +30,15 @@ class Server:
 
     :param command: stays in the foreground
     :param user: runs it where the tests run as root, as which neither server starts
-    :param url: of an empty database, or of one to be
+    :param url: of a database that is there from the beginning
+    :ivar admin: an engine for that
+    :ivar url: of a database to be made
     """
 
-    def __init__(self, command: Sequence[str], user: str | None, port: int, log: Path, url: str) -> None:
-        self.url = url
-        self._command, self._user, self._port, self._log = command, user, port, log
+    def __init__(self, command: Sequence[str], user: str | None, log: Path, url: str) -> None:
+        self.admin = sa.create_engine(url, isolation_level='AUTOCOMMIT', poolclass=sa.NullPool)
+        self.url = self.admin.url.set(database='numaplace').render_as_string(hide_password=False)
+        self._command, self._user, self._log = command, user, log
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
@@ -58,9 +63,13 @@ class Server:
         self._process = None
 
     def _answers(self) -> bool:
-        with socket.socket() as client:
-            client.settimeout(1)
-            return client.connect_ex(('127.0.0.1', self._port)) == 0
+        """Tell whether a statement gets through: the port is open long before a server has recovered."""
+        try:
+            with self.admin.connect() as connection:
+                connection.execute(sa.text('SELECT 1'))
+        except sa.exc.OperationalError:
+            return False
+        return True
 
 
 def _children(parent: int) -> list[int]:
@@ -132,8 +141,8 @@ def mariadb() -> Iterator[Server]:
         _run([install, '--no-defaults', '--auth-root-authentication-method=normal', '--skip-test-db', data], user)
         options = ['--bind-address=127.0.0.1', f'--port={port}', f'--socket={path / "socket"}']
         command = [daemon, '--no-defaults', data, *options, '--innodb-buffer-pool-size=32M', '--skip-name-resolve']
-        url = f'mysql+pymysql://root@127.0.0.1:{port}/numaplace'
-        with _running(Server(command, user, port, path / 'log', url)) as server:
+        url = f'mysql+pymysql://root@127.0.0.1:{port}/mysql'
+        with _running(Server(command, user, path / 'log', url)) as server:
             yield server
 
 
@@ -149,6 +158,6 @@ def postgresql() -> Iterator[Server]:
         settings = {'listen_addresses': '127.0.0.1', 'port': port, 'unix_socket_directories': path}
         options = [part for name, value in settings.items() for part in ('-c', f'{name}={value}')]
         command = [str(programs[-1] / 'postgres'), '-D', str(path / 'data'), *options]
-        url = f'postgresql+psycopg2://postgres@127.0.0.1:{port}/numaplace'
-        with _running(Server(command, user, port, path / 'log', url)) as server:
+        url = f'postgresql+psycopg2://postgres@127.0.0.1:{port}/postgres'
+        with _running(Server(command, user, path / 'log', url)) as server:
             yield server

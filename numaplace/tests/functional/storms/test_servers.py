@@ -20,10 +20,7 @@ PATIENCE_S = 60
 
 
 def make_database(server):
-    url = sa.make_url(server.url)
-    name = {'mysql': 'mysql', 'postgresql': 'postgres'}[url.get_backend_name()]
-    engine = sa.create_engine(url.set(database=name), isolation_level='AUTOCOMMIT', poolclass=sa.NullPool)
-    with engine.connect() as connection:
+    with server.admin.connect() as connection:
         connection.execute(sa.text('CREATE DATABASE numaplace'))
     api.upgrade(server.url)
     with api.connect(server.url) as database:
