@@ -6,7 +6,7 @@ See :class:`numaplace.objects.HostDetails` and :class:`numaplace.objects.GuestDe
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, replace
 from typing import Any
 
@@ -79,16 +79,37 @@ def read_host(source: Mapping[str, Any] | None, host: Host) -> Host:
 
 def _read_cell(data: Mapping[str, Any]) -> dict[str, Any]:
     """Return the fields of a shape that say something, by name; version 1.0 has the first two alone."""
-    caches = [_data(bank, 'CacheDetails') for bank in data.get('caches', ())]
-    found: dict[str, Any] = {
-        'distances': tuple((int(cell_id), int(distance)) for cell_id, distance in data['distances'].items()),
-        'online_cpus': cpuset.mask(data['online_cpus']),
-        'dies': tuple(map(cpuset.mask, data.get('dies', ()))),
-        'clusters': tuple(map(cpuset.mask, data.get('clusters', ()))),
-        'caches': tuple(Cache(bank['level'], bank['size_kib'], cpuset.mask(bank['cpus'])) for bank in caches),
-        'accesses': tuple(MemoryAccess(**_data(access, 'AccessDetails')) for access in data.get('accesses', ())),
-    }
-    return {name: value for name, value in found.items() if value}
+    found: dict[str, Any] = {}
+    if data['distances']:
+        found['distances'] = tuple((int(cell_id), int(distance)) for cell_id, distance in data['distances'].items())
+    if data['online_cpus']:
+        found['online_cpus'] = cpuset.mask(data['online_cpus'])
+    for name, read in _LATER.items():
+        if value := data.get(name):
+            found[name] = read(value)
+    return found
+
+
+def _masks(groups: Iterable[Iterable[int]]) -> tuple[int, ...]:
+    return tuple(map(cpuset.mask, groups))
+
+
+def _read_caches(source: Iterable[Mapping[str, Any]]) -> tuple[Cache, ...]:
+    banks = [_data(bank, 'CacheDetails') for bank in source]
+    return tuple(Cache(bank['level'], bank['size_kib'], cpuset.mask(bank['cpus'])) for bank in banks)
+
+
+def _read_accesses(source: Iterable[Mapping[str, Any]]) -> tuple[MemoryAccess, ...]:
+    return tuple(MemoryAccess(**_data(access, 'AccessDetails')) for access in source)
+
+
+#: What came with version 1.1, and how it is read.
+_LATER: dict[str, Callable[[Any], tuple[Any, ...]]] = {
+    'dies': _masks,
+    'clusters': _masks,
+    'caches': _read_caches,
+    'accesses': _read_accesses,
+}
 
 
 def _with_details(cell: HostCell, details: Mapping[str, Any]) -> HostCell:

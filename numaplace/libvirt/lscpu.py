@@ -20,7 +20,6 @@ SOURCE = 'the output of `lscpu`, `lscpu -p` or `lscpu -e`, in English (LC_ALL=C)
 #: What a core is numbered within, outermost first; a machine has some of them.
 _WITHIN = ('drawer', 'book', 'socket', 'core')
 
-_LINE = re.compile(r'([A-Z][\w() -]*?)\s*:\s*(.*)')
 _NAME = re.compile(r'[A-Z][A-Z0-9]*|L1[di]\S*')
 #: util-linux writes a bare dash for what an offline CPU has not.
 _DASH = re.compile(r'(":\s*)-(?=\s*[,}])')
@@ -97,8 +96,9 @@ def _parse_text(text: str, place: str) -> _Found:
             raise exception.InvalidCapabilities(
                 f"{where}: a row of a table without the line '# CPU,Core,...' that names its columns: expected {SOURCE}"
             )
-        elif match := _LINE.fullmatch(line.strip()):
-            found.values.setdefault(match[1], (where, match[2].strip()))
+        elif ':' in line:
+            key, _, value = line.partition(':')
+            found.values.setdefault(key.strip(), (where, value.strip()))
     return found
 
 
