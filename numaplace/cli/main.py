@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import argparse
+import difflib
 import importlib.metadata
 import logging
 import os
@@ -40,6 +41,9 @@ start here:
 
 exit status: 0 done, 1 a fault, 2 wrong usage, 3 no valid host
 """
+
+#: Words of the longest command.
+_MOST_WORDS = 3
 
 #: Exit statuses of programs that a signal ended.
 INTERRUPTED, _PIPE_CLOSED = 130, 141
@@ -132,10 +136,18 @@ class App(app.App):
             if argv[0].startswith('-'):
                 self.complain(f'unrecognized arguments: {" ".join(argv)}; see --help')
                 return base.USAGE
-            near = ', '.join(map(repr, self.get_fuzzy_matches(argv[0])[:6]))
+            near = ', '.join(map(repr, self._near(argv)))
             self.complain(f"'{explain.escape(' '.join(argv))}' is no command; near are {near or 'none'}; see --help")
             return base.USAGE
         return super().run_subcommand(argv)
+
+    def _near(self, argv: list[str]) -> list[str]:
+        """Return the commands that somebody may have meant, the likeliest first."""
+        known = [name for name, _ in self.command_manager]
+        typed = ' '.join(argv[:_MOST_WORDS])
+        return (
+            difflib.get_close_matches(typed, known, n=6) or [name for name in known if name.split()[0] == argv[0]][:6]
+        )
 
     def complain(self, text: str) -> None:
         """Write one line on stderr."""

@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 from numaplace import exception
 from numaplace.cli import asking, base, names, server_xml, showing
+from numaplace.cli.each_server import EachServer
 
 if TYPE_CHECKING:
+    from numaplace.db.api import Database
     from numaplace.db.records import InstanceRecord
 
 __all__ = ['CreateServer', 'DeleteServer', 'ListServer', 'ShowServer']
@@ -148,24 +150,13 @@ class ListServer(base.ListOf):
             ]
 
 
-class DeleteServer(base.Action):
+class DeleteServer(EachServer):
     """Delete servers and free what they hold; one that cannot be deleted does not keep the others."""
 
     examples = ('numaplace server delete cirros2', 'numaplace server delete db1 db2 db3')
 
-    def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
-        """Add the names."""
-        parser = super().get_parser(prog_name)
-        parser.add_argument('servers', metavar='SERVER', nargs='+', help='Name or UUID of a server.')
-        return parser
-
-    def take_action(self, parsed_args: argparse.Namespace) -> int:
-        """Delete one after the other; return the exit status."""
+    def act(self, database: Database, uuid: str) -> None:
+        """Delete a server."""
         from numaplace.compute import claims
 
-        with self.open_database() as database:
-            return self.for_each(
-                parsed_args.servers,
-                lambda server: claims.release(database, database.instance(server).uuid),
-                parsed_args,
-            )
+        claims.release(database, uuid)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from numaplace import cpuset, exception
 from numaplace.cli import asking, base, server_xml, showing
+from numaplace.cli.each_server import EachServer
 
 if TYPE_CHECKING:
     from numaplace.db.api import Database
@@ -112,48 +113,28 @@ class ResizeServer(_Move):
             return showing.details(moved)
 
 
-class _EndOfResize(base.Action):
-    """Ends resizes, one way or the other."""
-
-    def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
-        """Add the names."""
-        parser = super().get_parser(prog_name)
-        parser.add_argument('servers', metavar='SERVER', nargs='+', help='Name or UUID of a server.')
-        return parser
-
-
-class ConfirmResize(_EndOfResize):
+class ConfirmResize(EachServer):
     """Let servers stay where a resize or a cold migration took them, and free what they held before."""
 
     examples = ('numaplace server resize confirm db1',)
 
-    def take_action(self, parsed_args: argparse.Namespace) -> int:
-        """Confirm one after the other; return the exit status."""
+    def act(self, database: Database, uuid: str) -> None:
+        """Confirm the move of a server."""
         from numaplace.compute import migration
 
-        with self.open_database() as database:
-            return self.for_each(
-                parsed_args.servers,
-                lambda server: migration.confirm(database, database.instance(server).uuid),
-                parsed_args,
-            )
+        migration.confirm(database, uuid)
 
 
-class RevertResize(_EndOfResize):
+class RevertResize(EachServer):
     """Put servers back where a resize or a cold migration took them from, with the flavor that they had."""
 
     examples = ('numaplace server resize revert db1',)
 
-    def take_action(self, parsed_args: argparse.Namespace) -> int:
-        """Revert one after the other; return the exit status."""
+    def act(self, database: Database, uuid: str) -> None:
+        """Take the move of a server back."""
         from numaplace.compute import migration
 
-        with self.open_database() as database:
-            return self.for_each(
-                parsed_args.servers,
-                lambda server: migration.revert(database, database.instance(server).uuid),
-                parsed_args,
-            )
+        migration.revert(database, uuid)
 
 
 class MigrateServer(_Move):

@@ -8,6 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from numaplace.cli import asking, base, server_xml, showing
+from numaplace.cli.each_server import EachServer
 
 if TYPE_CHECKING:
     from numaplace.db.api import Database
@@ -15,27 +16,16 @@ if TYPE_CHECKING:
 __all__ = ['RebuildServer', 'ShelveServer', 'UnshelveServer']
 
 
-class ShelveServer(base.Action):
+class ShelveServer(EachServer):
     """Take servers off their hosts: they are kept, and hold nothing."""
 
     examples = ('numaplace server shelve db1', 'numaplace server shelve db1 db2')
 
-    def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
-        """Add the names."""
-        parser = super().get_parser(prog_name)
-        parser.add_argument('servers', metavar='SERVER', nargs='+', help='Name or UUID of a server.')
-        return parser
-
-    def take_action(self, parsed_args: argparse.Namespace) -> int:
-        """Shelve one after the other; return the exit status."""
+    def act(self, database: Database, uuid: str) -> None:
+        """Shelve a server."""
         from numaplace.compute import migration
 
-        with self.open_database() as database:
-            return self.for_each(
-                parsed_args.servers,
-                lambda server: migration.shelve(database, database.instance(server).uuid),
-                parsed_args,
-            )
+        migration.shelve(database, uuid)
 
 
 class UnshelveServer(base.Action):

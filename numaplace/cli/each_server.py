@@ -1,0 +1,36 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Commands that do the same with each of several servers."""
+
+from __future__ import annotations
+
+import argparse
+from abc import abstractmethod
+from typing import TYPE_CHECKING
+
+from numaplace.cli import base
+
+if TYPE_CHECKING:
+    from numaplace.db.api import Database
+
+__all__ = ['EachServer']
+
+
+class EachServer(base.Action):
+    """Do something with servers; one that it cannot be done with does not keep the others."""
+
+    def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
+        """Add the names."""
+        parser = super().get_parser(prog_name)
+        parser.add_argument('servers', metavar='SERVER', nargs='+', help='Name or UUID of a server.')
+        return parser
+
+    def take_action(self, parsed_args: argparse.Namespace) -> int:
+        """Take one after the other; return the exit status."""
+        with self.open_database() as database:
+            return self.for_each(
+                parsed_args.servers, lambda server: self.act(database, database.instance(server).uuid), parsed_args
+            )
+
+    @abstractmethod
+    def act(self, database: Database, uuid: str) -> None:
+        """Do it with one server."""
