@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from numaplace.db.api import Database
     from numaplace.db.records import FlavorRecord, InstanceRecord, InstanceRequest
     from numaplace.model import Guest
+    from numaplace.request import Devices
     from numaplace.scheduler.select import NoHost
 
 __all__ = ['IMAGE_NAME', 'add_image', 'again', 'find_flavor', 'image', 'new_server', 'read', 'refuse']
@@ -38,9 +39,17 @@ def read(conf: cfg.ConfigOpts, flavor: FlavorRecord, image_properties: Mapping[s
 
 
 def new_server(
-    conf: cfg.ConfigOpts, name: str, flavor: FlavorRecord, image_properties: Mapping[str, str], zone: str | None
+    conf: cfg.ConfigOpts,
+    name: str,
+    flavor: FlavorRecord,
+    image_properties: Mapping[str, str],
+    *,
+    zone: str | None,
+    devices: Devices,
 ) -> InstanceRequest:
     """Return a server that is not there yet.
+
+    :param devices: its own, beside those of the flavor
 
     :raises: as :func:`read`
     """
@@ -52,6 +61,7 @@ def new_server(
         guest=read(conf, flavor, image_properties),
         image_properties=image_properties,
         availability_zone=zone,
+        devices=devices,
     )
 
 

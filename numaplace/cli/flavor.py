@@ -56,6 +56,7 @@ def _warn_of_faults(app: App, flavor: FlavorRecord) -> None:
 
     try:
         request.read(flavor)
+        request.devices(flavor)
     except exception.Invalid as fault:
         app.warn(str(fault))
 

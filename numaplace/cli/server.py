@@ -30,6 +30,7 @@ class CreateServer(base.ShowOf):
         'numaplace server create --flavor m1.tiny --image-property hw_numa_nodes=2 cirros3',
         'numaplace server create --flavor m1.pinned --host compute1 db1',
         'numaplace server create --flavor m1.numa --min 2 --max 5 web',
+        'numaplace server create --flavor m1.numa --nic network=default,node=1 --disk path=/srv/db.img,node=0 db2',
     )
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
@@ -38,6 +39,7 @@ class CreateServer(base.ShowOf):
         parser.add_argument('name', metavar='NAME', help='Name of the server; several servers may have the same.')
         parser.add_argument('--flavor', required=True, metavar='FLAVOR', help='Name or id of the flavor.')
         asking.add_image(parser)
+        _add_devices(parser)
         parser.add_argument('--availability-zone', metavar='ZONE', help='Only hosts of this zone.')
         parser.add_argument('--host', metavar='HOST', help='Only this host.')
         parser.add_argument(
@@ -61,18 +63,27 @@ class CreateServer(base.ShowOf):
             :class:`~numaplace.exception.NotFound` for an unknown flavor or host,
             :class:`~numaplace.exception.Invalid` for a bad name or property, or a request that contradicts itself
         """
+        from numaplace import request
         from numaplace.scheduler import filters, select
 
         name = names.name('server', parsed_args.name)
         at_least = parsed_args.min or 1
         called = _called(name, at_least, parsed_args.max or at_least)
         image_properties = asking.image(parsed_args)
+        devices = request.own_devices(parsed_args.nic, parsed_args.disk)
         policy, strategy = select.Policy.of(self.conf), select.strategy(self.conf)
         with self.open_database() as database:
             flavor = asking.find_flavor(database, parsed_args.flavor)
             requests = [
                 filters.Request(
-                    asking.new_server(self.conf, each, flavor, image_properties, parsed_args.availability_zone),
+                    asking.new_server(
+                        self.conf,
+                        each,
+                        flavor,
+                        image_properties,
+                        zone=parsed_args.availability_zone,
+                        devices=devices,
+                    ),
                     strategy=strategy,
                 )
                 for each in called
@@ -88,6 +99,29 @@ class CreateServer(base.ShowOf):
         if answer.missing is not None:
             self.app.warn(f'{len(servers)} of {len(called)} servers were placed: no host takes one more')
         return showing.details(servers[0]) if len(called) == 1 else _several(servers)
+
+
+def _add_devices(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        '--nic',
+        action='append',
+        default=[],
+        metavar='DEVICE',
+        help=(
+            'Network interface, beside those of the flavor: network=NAME or bridge=NAME, with model=virtio or e1000e '
+            'and node=CELL where needed; may be repeated.'
+        ),
+    )
+    parser.add_argument(
+        '--disk',
+        action='append',
+        default=[],
+        metavar='DEVICE',
+        help=(
+            'Disk, likewise: path=/FILE, with format=raw or qcow2 and node=CELL where needed; may be repeated. The '
+            "guest's kernel sees a device with a node near to that cell."
+        ),
+    )
 
 
 def _called(name: str, at_least: int, at_most: int) -> list[str]:

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import argparse
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -87,12 +88,15 @@ class RebuildServer(base.ShowOf):
 
         :raises: :class:`~numaplace.exception.NotFound` for an unknown server,
             :class:`~numaplace.exception.Conflict` if its state does not allow it,
-            :class:`~numaplace.exception.ImageNUMATopologyRebuildConflict` if the image asks for another topology
+            :class:`~numaplace.exception.ImageNUMATopologyRebuildConflict` if the image asks for another topology,
+            and the faults of :func:`numaplace.cli.server_xml.write`
         """
         from numaplace.compute import claims
 
         with self.open_database() as database:
             server = database.instance(parsed_args.server)
             image = asking.image(parsed_args) or server.image_properties
+            if server.host is not None:  # whether the XML can be written: the machine type is the image's
+                server_xml.write(self.conf, database, replace(server, image_properties=image))
             read = partial(asking.read, self.conf)
             return showing.details(claims.rebuild(database, server.uuid, image, read=read))

@@ -25,7 +25,7 @@ def write(conf: cfg.ConfigOpts, database: Database, server: InstanceRecord, form
 
     :param form: a key of :data:`numaplace.libvirt.profile.PROFILES`
     :raises: :class:`~numaplace.exception.Conflict` if it is on no host, and the faults of
-        :func:`numaplace.libvirt.domain.write` and :func:`numaplace.request.tuning`
+        :func:`numaplace.libvirt.domain.write`, :func:`numaplace.request.tuning` and :func:`numaplace.request.devices`
     """
     from numaplace import request
     from numaplace.libvirt import domain
@@ -47,6 +47,7 @@ def write(conf: cfg.ConfigOpts, database: Database, server: InstanceRecord, form
         machine=server.image_properties.get('hw_machine_type'),
         profile=PROFILES[form],
         tuning=request.tuning(server.flavor),
+        attached=server.devices + request.devices(server.flavor),
     )
 
 

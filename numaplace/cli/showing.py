@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from numaplace import cpuset, units
+from numaplace import cpuset, explain, units
 from numaplace.cli import base, names
 from numaplace.cli.asking import IMAGE_NAME
 from numaplace.cli.flavor import properties
@@ -36,6 +36,7 @@ def details(server: InstanceRecord) -> tuple[tuple[str, ...], tuple[Any, ...]]:
         'memory_mib': guest.memory_mib,
         'cpu_topology': topology and f'{topology.sockets}:{topology.cores}:{topology.threads}',
         'cells': _cells(server),
+        'devices': _devices(server),
         'migration': server.move and _move(server.move),
     }
     return tuple(values), tuple(values.values())
@@ -51,6 +52,30 @@ def _cells(server: InstanceRecord) -> base.Written:
         for index, placed in enumerate(cells)
     ]
     return base.Written(_plain(cells), '\n'.join(words) or nowhere)
+
+
+def _devices(server: InstanceRecord) -> base.Written:
+    """Return the devices in the order of the guest: its own come before those of its flavor."""
+    from numaplace import request
+    from numaplace.libvirt import devices
+
+    found = server.devices + request.devices(server.flavor)
+    plain = {
+        'nics': [
+            {
+                'network': nic.network,
+                'bridge': nic.bridge,
+                'model': nic.model,
+                'node': nic.node,
+                'mac_address': devices.mac_address(server.uuid, number),
+            }
+            for number, nic in enumerate(found.nics)
+        ],
+        'disks': [{'path': disk.path, 'format': disk.format, 'node': disk.node} for disk in found.disks],
+    }
+    words = [f'NIC {number}: {explain.escape(str(nic))}' for number, nic in enumerate(found.nics)]
+    words += [f'disk {number}: {explain.escape(str(disk))}' for number, disk in enumerate(found.disks)]
+    return base.Written(plain, '\n'.join(words) or 'none')
 
 
 def _plain(cells: tuple[CellPlacement, ...]) -> list[dict[str, Any]]:

@@ -23,6 +23,7 @@ from numaplace.db.records import (
     Side,
 )
 from numaplace.model import CellPlacement, Guest, Host, Placement
+from numaplace.request import Devices, own_devices
 
 __all__ = [
     'as_stored',
@@ -147,6 +148,7 @@ def instance_values(request: InstanceRequest, host_name: str) -> dict[str, Any]:
         'availability_zone': request.availability_zone,
         **_size_values(request.flavor, request.guest),
         'image_properties': dict(request.image_properties),
+        'devices': _write_devices(request.devices),
         'created_at': models.now(),
     }
 
@@ -170,6 +172,7 @@ def new_instance_record(
         availability_zone=request.availability_zone,
         vm_state=values['vm_state'],
         created_at=_utc(values['created_at']),
+        devices=request.devices,
     )
 
 
@@ -242,7 +245,24 @@ def instance_record(
         created_at=_utc(row.created_at),
         generation=row.generation,
         move=_move(migration, extra, hosts) if migration else None,
+        devices=_devices(row.devices),
     )
+
+
+def _write_devices(found: Devices) -> dict[str, Any] | None:
+    """Write the devices of a server, each as people write it."""
+    if not (found.nics or found.disks):
+        return None
+    return {'nics': list(map(str, found.nics)), 'disks': list(map(str, found.disks))}
+
+
+def _devices(source: Mapping[str, Any] | None) -> Devices:
+    if source is None:
+        return Devices()
+    try:
+        return own_devices(source['nics'], source['disks'])
+    except (KeyError, TypeError, AttributeError) as error:
+        raise exception.InvalidObject(f'devices: {type(error).__name__} at {error}') from None
 
 
 def as_stored(placement: Placement, host: Host) -> Placement:

@@ -144,6 +144,7 @@ class Instance(Base):
     root_gb: Mapped[int]
     flavor: Mapped[dict[str, Any]] = mapped_column(JsonObject())
     image_properties: Mapped[dict[str, Any]] = mapped_column(JsonObject())
+    devices: Mapped[dict[str, Any] | None] = mapped_column(JsonObject())
     availability_zone: Mapped[str | None] = mapped_column(String(NAME_LENGTH))
     generation: Mapped[int] = mapped_column(default=0, server_default='0')
     created_at: Mapped[datetime] = mapped_column(DateTime, default=now)

@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import Any
 
 from numaplace.model import Guest, Host, Placement
-from numaplace.request import Flavor
+from numaplace.request import Devices, Flavor
 
 __all__ = [
     'ACTIVE',
@@ -98,6 +98,7 @@ class InstanceRequest:
 
     :param guest: what it asks for
     :param availability_zone: zone that was asked for, or None for any
+    :param devices: its own, beside those of the flavor
     """
 
     name: str
@@ -106,6 +107,7 @@ class InstanceRequest:
     image_properties: Mapping[str, str] = field(default_factory=dict)
     availability_zone: str | None = None
     uuid: str = field(default_factory=lambda: str(uuid.uuid4()))
+    devices: Devices = field(default_factory=Devices)
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,6 +176,7 @@ class InstanceRecord:
     :param vm_state: ACTIVE, RESIZED or SHELVED_OFFLOADED
     :param generation: number of changes of the server, for the guard against lost updates
     :param move: the move that it is in, or that this change of it ends
+    :param devices: its own, which stay as they are as long as it lives
     """
 
     uuid: str
@@ -188,6 +191,7 @@ class InstanceRecord:
     created_at: datetime
     generation: int = 0
     move: Move | None = None
+    devices: Devices = field(default_factory=Devices)
 
     @property
     def domain_name(self) -> str:

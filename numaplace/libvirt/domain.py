@@ -10,11 +10,11 @@ from dataclasses import dataclass
 from lxml import etree
 
 from numaplace import cpuset, exception
-from numaplace.libvirt import cputune, numa, pinning, xmltext
+from numaplace.libvirt import cputune, devices, numa, pinning, xmltext
 from numaplace.libvirt.profile import NEWEST, PROFILES, Profile
 from numaplace.libvirt.xmltext import element
 from numaplace.model import CellPlacement, CpuTopology, Host, Placement
-from numaplace.request import Tuning
+from numaplace.request import Devices, Tuning
 from numaplace.units import KIB_PER_MIB
 
 __all__ = ['write']
@@ -51,6 +51,7 @@ class _Domain:
     machine: str
     profile: Profile
     tuning: Tuning
+    devices: Devices
 
     @property
     def cells(self) -> tuple[CellPlacement, ...]:
@@ -75,6 +76,7 @@ def write(
     machine: str | None = None,
     profile: Profile = PROFILES[NEWEST],
     tuning: Tuning = Tuning(),  # noqa: B008 - frozen
+    attached: Devices = Devices(),  # noqa: B008 - frozen
 ) -> str:
     """Write the complete XML of a guest for ``virsh define``.
 
@@ -86,10 +88,12 @@ def write(
     :param machine: machine type, or None for the usual one of the architecture
     :param profile: the form of the document
     :param tuning: weights and limits of the flavor
+    :param attached: its NICs and disks
     :returns: the text, as ``virsh dumpxml`` prints it
     :raises: :class:`~numaplace.exception.InvalidConfiguration` if the host has no CPUs any more for a vCPU,
         :class:`~numaplace.exception.UsageInvalid` for a host cell that does not exist,
-        :class:`~numaplace.exception.Invalid` for an architecture or a machine type that cannot be one
+        :class:`~numaplace.exception.Invalid` for an architecture or a machine type that cannot be one, and for
+        devices as :func:`numaplace.libvirt.devices.check`
     """
     if arch not in _MACHINES:
         raise exception.Invalid(f'architecture {arch!r}: expected one of {", ".join(_MACHINES)}')
@@ -98,7 +102,8 @@ def write(
         raise exception.Invalid(
             f"machine type {machine!r}: expected letters, digits, '.', '_' and '-' as in {_MACHINES[arch]!r}"
         )
-    domain = _Domain(name, uuid, title, placement, host, domain_type, arch, machine, profile, tuning)
+    devices.check(attached, len(placement.cells), arch, machine)
+    domain = _Domain(name, uuid, title, placement, host, domain_type, arch, machine, profile, tuning, attached)
     return xmltext.write(element('domain', {'type': domain_type}, *(build(domain) for build in _ELEMENTS)))
 
 
@@ -218,8 +223,10 @@ def _clock(_: _Domain) -> etree._Element:
     return element('clock', {'offset': 'utc'})
 
 
-def _devices(_: _Domain) -> etree._Element:
-    return element('devices', None, element('console', {'type': 'pty'}))
+def _devices(domain: _Domain) -> etree._Element:
+    profile = domain.profile
+    attached = devices.build(domain.devices, domain.uuid, near=profile.expanders, iothreads=profile.iothreads)
+    return element('devices', None, *attached, element('console', {'type': 'pty'}))
 
 
 #: In the order in which libvirt prints them.

@@ -7,6 +7,7 @@ A device of the domain names its guest cell by a child, ``<vnuma node='1'/>``.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator, Mapping, Sequence
 
 from lxml import etree
 
@@ -15,14 +16,61 @@ from numaplace.libvirt.document import Document, show
 from numaplace.libvirt.xmltext import element
 from numaplace.model import Placement
 
-__all__ = ['connect']
+__all__ = ['MAX_PORTS', 'buses', 'connect', 'has_buses', 'overfull']
 
 TAG = 'vnuma'
 #: Buses are numbered from the top: a bus for the expander and one for each root port behind it.
 _BUSES = 256
 #: Root ports that one expander bus has slots for.
-_MAX_PORTS = 32
-_MACHINES = re.compile(r'(pc-)?q35|virt(-|$)')
+MAX_PORTS = 32
+#: Machine types that have such a bus, by architecture; the first ones where none is said.
+_MACHINES = {
+    'x86_64': re.compile(r'(pc-)?q35'),
+    'i686': re.compile(r'(pc-)?q35'),
+    'aarch64': re.compile(r'virt(-|$)'),
+    'armv7l': re.compile(r'virt(-|$)'),
+}
+
+#: The devices that are near to a guest cell, by its number.
+Near = Mapping[int, Sequence[etree._Element]]
+
+
+def has_buses(arch: str | None, machine: str) -> bool:
+    """Return whether a machine can have expander buses.
+
+    :param arch: libvirt's word for the architecture, or None where it is not known
+    """
+    kinds = _MACHINES.values() if arch is None else filter(None, [_MACHINES.get(arch)])
+    return any(kind.match(machine) for kind in kinds)
+
+
+def overfull(near: Mapping[int, Sequence[object]], *, bus: int = _BUSES) -> int | None:
+    """Return the node that has more devices than there are buses for, or None.
+
+    :param bus: the lowest bus number that is taken
+    """
+    for node, devices in sorted(near.items()):
+        bus -= len(devices) + 1
+        if bus < 1 or len(devices) > MAX_PORTS:
+            return node
+    return None
+
+
+def buses(near: Near, *, index: int = 1, bus: int = _BUSES) -> Iterator[etree._Element]:
+    """Yield the expander bus of each node and its root ports; the devices get their addresses behind them.
+
+    :param near: devices without an address, for which :func:`overfull` found the buses
+    :param index: the first index of a PCI controller that is free
+    :param bus: as of :func:`overfull`
+    """
+    for node, devices in sorted(near.items()):
+        bus -= len(devices) + 1
+        yield _bus(index, bus, node)
+        for slot, device in enumerate(devices):
+            port = index + 1 + slot
+            yield _port(port, index, slot)
+            editing.append(device, _pci_address(port, 0))
+        index += len(devices) + 1
 
 
 def connect(document: Document, placement: Placement) -> None:
@@ -34,24 +82,18 @@ def connect(document: Document, placement: Placement) -> None:
     devices = document.root.find('devices')
     if devices is None:
         return
-    by_node: dict[int, list[etree._Element]] = {}
+    near: dict[int, list[etree._Element]] = {}
     for mark in devices.findall(f'*/{TAG}'):
-        by_node.setdefault(_node(document, mark, len(placement.cells)), []).append(_marked(mark))
-    if not by_node:
+        near.setdefault(_node(document, mark, len(placement.cells)), []).append(_marked(mark))
+    if not near:
         return
     _check_machine(document, devices)
     index = _next_index(document, devices)
     bus = _lowest_bus(document, devices)
-    for node, near in sorted(by_node.items()):
-        bus -= len(near) + 1
-        if bus < 1 or len(near) > _MAX_PORTS:
-            raise document.fault(near[-1], f'too many devices on node {node}: expected at most {_MAX_PORTS}')
-        editing.append(devices, _bus(index, bus, node))
-        for slot, device in enumerate(near):
-            port = index + 1 + slot
-            editing.append(devices, _port(port, index, slot))
-            editing.append(device, _pci_address(port, 0))
-        index += len(near) + 1
+    if (node := overfull(near, bus=bus)) is not None:
+        raise document.fault(near[node][-1], f'too many devices on node {node}: expected at most {MAX_PORTS}')
+    for controller in list(buses(near, index=index, bus=bus)):
+        editing.append(devices, controller)
 
 
 def _node(document: Document, mark: etree._Element, cells: int) -> int:
@@ -73,7 +115,7 @@ def _marked(mark: etree._Element) -> etree._Element:
 def _check_machine(document: Document, devices: etree._Element) -> None:
     kind = document.root.find('os/type')
     machine = '' if kind is None else kind.get('machine', '')
-    if not _MACHINES.match(machine):
+    if not has_buses(None if kind is None else kind.get('arch'), machine):
         raise document.fault(
             devices if kind is None else kind,
             f'machine {show(machine)} has no PCIe expander bus, which a device with a node needs: expected q35',

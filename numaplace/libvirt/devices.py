@@ -1,0 +1,104 @@
+# SPDX-License-Identifier: Apache-2.0
+"""NICs and disks of a guest as elements of its domain, those with a node near to their guest cell."""
+
+from __future__ import annotations
+
+import hashlib
+from string import ascii_lowercase
+
+from lxml import etree
+
+from numaplace import exception
+from numaplace.libvirt import expander
+from numaplace.libvirt.xmltext import element
+from numaplace.request import Devices, Disk, Nic
+
+__all__ = ['build', 'check', 'mac_address']
+
+
+def check(devices: Devices, cells: int, arch: str, machine: str) -> None:
+    """Make sure that a guest can have its devices.
+
+    :param cells: number of its cells
+    :raises: :class:`~numaplace.exception.InvalidRequest` for a node that is no cell of the guest, a machine type that
+        has no bus for a device with a node, a file that is two of its disks, or more devices than there are buses
+    """
+    known: set[str] = set()
+    for disk in devices.disks:
+        if disk.path in known:
+            raise exception.InvalidRequest(f'{disk.place}: another disk of the guest is that file: expected it once')
+        known.add(disk.path)
+    near: dict[int, list[Nic | Disk]] = {}
+    for device in devices.near:
+        if device.node is None or device.node >= cells:
+            expected = f'a number from 0 to {cells - 1}' if cells else 'a guest with cells, as hw:numa_nodes makes them'
+            raise exception.InvalidRequest(
+                f'{device.place}: node {device.node} is no cell of the guest: expected {expected}'
+            )
+        if not expander.has_buses(arch, machine):
+            raise exception.InvalidRequest(
+                f'{device.place}: machine type {machine!r} of {arch} has no PCIe expander bus, which a device with a '
+                'node needs: expected q35, or virt of aarch64'
+            )
+        near.setdefault(device.node, []).append(device)
+    if (node := expander.overfull(near)) is not None:
+        raise exception.InvalidRequest(
+            f'{near[node][-1].place}: too many devices on node {node}: expected at most {expander.MAX_PORTS}'
+        )
+
+
+def build(devices: Devices, uuid: str, *, near: bool, iothreads: bool) -> list[etree._Element]:
+    """Return the elements, in libvirt's order.
+
+    :param devices: as :func:`check` lets them pass
+    :param uuid: of the guest
+    :param near: whether the guest's kernel is told the nodes of those that have one
+    :param iothreads: whether the guest has an I/O thread, which then serves its disks
+    """
+    disks = [_disk(disk, number, iothreads) for number, disk in enumerate(devices.disks)]
+    nics = [_nic(nic, mac_address(uuid, number)) for number, nic in enumerate(devices.nics)]
+    by_node: dict[int, list[etree._Element]] = {}
+    if near:
+        for device, made in zip(devices.disks + devices.nics, disks + nics, strict=True):
+            if device.node is not None:
+                by_node.setdefault(device.node, []).append(made)
+    return [*disks, *expander.buses(by_node), *nics]
+
+
+def mac_address(uuid: str, number: int) -> str:
+    """Return the MAC address of a NIC, the same each time: local, for one device, and of 2^40.
+
+    :param uuid: of the guest
+    :param number: of the NIC
+    """
+    digest = hashlib.sha256(f'{uuid} {number}'.encode()).digest()
+    return ':'.join(f'{octet:02x}' for octet in (0x52, *digest[:5]))
+
+
+def _disk(disk: Disk, number: int, iothreads: bool) -> etree._Element:
+    kind, attribute = ('block', 'dev') if disk.path.startswith('/dev/') else ('file', 'file')
+    driver = {'name': 'qemu', 'type': disk.format} | ({'iothread': '1'} if iothreads else {})
+    return element(
+        'disk',
+        {'type': kind, 'device': 'disk'},
+        element('driver', driver),
+        element('source', {attribute: disk.path}),
+        element('target', {'dev': f'vd{_letters(number)}', 'bus': 'virtio'}),
+    )
+
+
+def _letters(number: int) -> str:
+    """Return a, b, ..., z, aa, ab, ... for the numbers from 0 on."""
+    rest, last = divmod(number, len(ascii_lowercase))
+    return (_letters(rest - 1) if rest else '') + ascii_lowercase[last]
+
+
+def _nic(nic: Nic, mac: str) -> etree._Element:
+    kind, name = ('bridge', nic.bridge) if nic.network is None else ('network', nic.network)
+    return element(
+        'interface',
+        {'type': kind},
+        element('mac', {'address': mac}),
+        element('source', {kind: name or ''}),
+        element('model', {'type': nic.model}),
+    )
