@@ -25,7 +25,8 @@ def write(conf: cfg.ConfigOpts, database: Database, server: InstanceRecord, form
 
     :param form: a key of :data:`numaplace.libvirt.profile.PROFILES`
     :raises: :class:`~numaplace.exception.Conflict` if it is on no host, and the faults of
-        :func:`numaplace.libvirt.domain.write`, :func:`numaplace.request.tuning` and :func:`numaplace.request.devices`
+        :func:`numaplace.libvirt.domain.write`, :func:`numaplace.request.tuning`,
+        :func:`numaplace.request.devices` and :func:`numaplace.request.hotplug`
     """
     from numaplace import request
     from numaplace.libvirt import domain
@@ -48,6 +49,7 @@ def write(conf: cfg.ConfigOpts, database: Database, server: InstanceRecord, form
         profile=PROFILES[form],
         tuning=request.tuning(server.flavor),
         attached=server.devices + request.devices(server.flavor),
+        hotplug=request.hotplug(server.flavor),
     )
 
 

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from numaplace import cpuset, explain, units
@@ -12,7 +13,7 @@ from numaplace.cli.flavor import properties
 
 if TYPE_CHECKING:
     from numaplace.db.records import InstanceRecord, Move
-    from numaplace.model import CellPlacement
+    from numaplace.model import CellPlacement, MemoryModule
 
 __all__ = ['details']
 
@@ -33,7 +34,9 @@ def details(server: InstanceRecord) -> tuple[tuple[str, ...], tuple[Any, ...]]:
         'image': None if image is None else base.Text(image),
         'image_properties': properties(image_properties),
         'vcpus': guest.vcpus,
+        'offline_vcpus': base.Written(list(cpuset.ids(guest.offline_vcpus)), cpuset.text(guest.offline_vcpus)),
         'memory_mib': guest.memory_mib,
+        'memory_modules': _modules(guest.modules),
         'cpu_topology': topology and f'{topology.sockets}:{topology.cores}:{topology.threads}',
         'cells': _cells(server),
         'devices': _devices(server),
@@ -76,6 +79,15 @@ def _devices(server: InstanceRecord) -> base.Written:
     words = [f'NIC {number}: {explain.escape(str(nic))}' for number, nic in enumerate(found.nics)]
     words += [f'disk {number}: {explain.escape(str(disk))}' for number, disk in enumerate(found.disks)]
     return base.Written(plain, '\n'.join(words) or 'none')
+
+
+def _modules(modules: tuple[MemoryModule, ...]) -> base.Written:
+    words = [
+        f'{module.model} of {module.size_mib} MiB in cell {module.cell}'
+        + (f' from {explain.escape(module.path)}' if module.path else '')
+        for module in modules
+    ]
+    return base.Written([{'model': module.model, **asdict(module)} for module in modules], '\n'.join(words))
 
 
 def _plain(cells: tuple[CellPlacement, ...]) -> list[dict[str, Any]]:

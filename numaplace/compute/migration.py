@@ -195,8 +195,8 @@ def shelve(database: api.Database, instance_uuid: str) -> InstanceRecord:
         on_host(instance, 'shelve')
         guest = instance.placement.guest
         details = Guest(
-            guest.vcpus,
-            guest.memory_mib,
+            guest.most_vcpus,
+            guest.memory_mib - guest.plugged_mib,
             cpu_topology=guest.cpu_topology,
             realtime_vcpus=guest.realtime_vcpus,
             locked_memory=guest.locked_memory,

@@ -286,6 +286,8 @@ def _placement(guest: Guest, stored: Placement | None) -> Placement:
         cpu_topology=guest.cpu_topology or stored.guest.cpu_topology,
         realtime_vcpus=guest.realtime_vcpus,
         locked_memory=guest.locked_memory,
+        offline=guest.offline,
+        modules=guest.modules,
     )
     return Placement(whole, cells)
 

@@ -11,12 +11,23 @@ from dataclasses import asdict, replace
 from typing import Any
 
 from numaplace import cpuset, exception
-from numaplace.model import Cache, CellShape, CpuTopology, Guest, Host, HostCell, MemoryAccess, intern_shape
+from numaplace.model import (
+    Cache,
+    CellShape,
+    CpuTopology,
+    Guest,
+    Host,
+    HostCell,
+    MemoryAccess,
+    MemoryModule,
+    Offline,
+    intern_shape,
+)
 
 __all__ = ['read_guest', 'read_host', 'read_move', 'write_guest', 'write_host', 'write_move']
 
 #: The versions that are read of each object; the last one is written.
-_VERSIONS = {'CellDetails': ('1.0', '1.1')}
+_VERSIONS = {'CellDetails': ('1.0', '1.1'), 'GuestDetails': ('1.0', '1.1')}
 _FIRST = ('1.0',)
 
 
@@ -126,8 +137,15 @@ def write_guest(guest: Guest) -> dict[str, Any]:
         and {'sockets': topology.sockets, 'cores': topology.cores, 'threads': topology.threads},
         'realtime_vcpus': list(cpuset.ids(guest.realtime_vcpus)),
         'locked_memory': guest.locked_memory,
+        'offline': [_write_offline(off) for off in guest.offline],
+        'modules': [_primitive('ModuleDetails', asdict(module)) for module in guest.modules],
     }
     return _primitive('GuestDetails', data)
+
+
+def _write_offline(off: Offline) -> dict[str, Any]:
+    masks = off._asdict()
+    return _primitive('OfflineDetails', {name: list(cpuset.ids(vcpus)) for name, vcpus in masks.items()})
 
 
 def read_guest(source: Mapping[str, Any] | None, guest: Guest) -> Guest:
@@ -145,9 +163,16 @@ def read_guest(source: Mapping[str, Any] | None, guest: Guest) -> Guest:
             cpu_topology=topology and CpuTopology(*(int(topology[key]) for key in ('sockets', 'cores', 'threads'))),
             realtime_vcpus=cpuset.mask(data['realtime_vcpus']),
             locked_memory=bool(data['locked_memory']),
+            offline=tuple(map(_read_offline, data.get('offline', ()))),
+            modules=tuple(MemoryModule(**_data(module, 'ModuleDetails')) for module in data.get('modules', ())),
         )
     except (KeyError, TypeError, ValueError) as error:
         raise exception.InvalidObject(f'GuestDetails: {type(error).__name__} at {error}') from None
+
+
+def _read_offline(source: Mapping[str, Any]) -> Offline:
+    data = _data(source, 'OfflineDetails')
+    return Offline(cpuset.mask(data['shared']), cpuset.mask(data['dedicated']))
 
 
 def write_move(old: Guest, new: Guest) -> dict[str, Any]:

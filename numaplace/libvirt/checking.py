@@ -14,6 +14,7 @@ from numaplace.units import KIB_PER_MIB
 __all__ = ['Difference', 'compare']
 
 _SOURCE = 'the output of `virsh dumpxml`'
+_MOST_VCPUS = 65535
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,12 +49,17 @@ def _parts(xml: str, place: str) -> dict[str, str]:
     """Return what a domain says, by part; CPU lists in one form, sizes in MiB."""
     source = document.parse(xml.encode(), place, 'domain', _SOURCE, exception.InvalidDomain)
     root = source.root
+    on = _enabled(source)
     parts = {
         'vCPUs': (root.findtext('vcpu') or '').strip(),
+        'vCPUs that are on': cpuset.text(on),
         'memory in MiB': _mebibytes(source, root.find('memory'), None),
+        'most memory in MiB': _mebibytes(source, root.find('maxMemory'), None),
     }
     for pin in root.iterfind('cputune/vcpupin'):
-        parts[f'CPUs of vCPU {pin.get("vcpu")}'] = _list(pin.get('cpuset'))
+        # libvirt remembers where those that are off would run.
+        if on & cpuset.parse(pin.get('vcpu', '')):
+            parts[f'CPUs of vCPU {pin.get("vcpu")}'] = _list(pin.get('cpuset'))
     for tag, words in (('emulatorpin', 'the emulator'), ('iothreadpin', 'the I/O thread')):
         for pin in root.iterfind(f'cputune/{tag}'):
             parts[f'CPUs of {words}'] = _list(pin.get('cpuset'))
@@ -66,7 +72,24 @@ def _parts(xml: str, place: str) -> dict[str, str]:
         parts[f'memory of cell {cell.get("id")} in MiB'] = _mebibytes(source, cell, 'memory')
     for page in root.iterfind('memoryBacking/hugepages/page'):
         parts[f'cells with pages of {page.get("size")} {page.get("unit", "KiB")}'] = _list(page.get('nodeset'))
+    for number, module in enumerate(root.iterfind('devices/memory')):
+        size_mib = _mebibytes(source, module.find('target/size'), None)
+        path = module.findtext('source/path')
+        words = f'{module.get("model")} of {size_mib} MiB in cell {module.findtext("target/node")}'
+        parts[f'memory module {number}'] = words + (f' from {path}' if path else '')
     return {part: value for part, value in parts.items() if value}
+
+
+def _enabled(source: document.Document) -> int:
+    """Return the mask of the vCPUs that are on."""
+    if listed := source.root.findall('vcpus/vcpu'):
+        on = (vcpu for vcpu in listed if vcpu.get('enabled') == 'yes')
+        return cpuset.mask(source.whole(vcpu, 'id', 'vCPU', _MOST_VCPUS) for vcpu in on)
+    vcpu = source.root.find('vcpu')
+    if vcpu is None:
+        return 0
+    attribute = 'current' if vcpu.get('current') else None
+    return (1 << source.whole(vcpu, attribute, 'number of vCPUs', _MOST_VCPUS)) - 1
 
 
 def _list(text: str | None) -> str:

@@ -11,10 +11,12 @@ from lxml import etree
 
 from numaplace import cpuset, exception
 from numaplace.libvirt import cputune, devices, numa, pinning, xmltext
+from numaplace.libvirt import hotplug as hot
 from numaplace.libvirt.profile import NEWEST, PROFILES, Profile
 from numaplace.libvirt.xmltext import element
 from numaplace.model import CellPlacement, CpuTopology, Host, Placement
-from numaplace.request import Devices, Tuning
+from numaplace.request import Devices, Hotplug, Tuning
+from numaplace.request.hotplug import MEMORY_SLOTS
 from numaplace.units import KIB_PER_MIB
 
 __all__ = ['write']
@@ -52,6 +54,7 @@ class _Domain:
     profile: Profile
     tuning: Tuning
     devices: Devices
+    hotplug: Hotplug
 
     @property
     def cells(self) -> tuple[CellPlacement, ...]:
@@ -77,6 +80,7 @@ def write(
     profile: Profile = PROFILES[NEWEST],
     tuning: Tuning = Tuning(),  # noqa: B008 - frozen
     attached: Devices = Devices(),  # noqa: B008 - frozen
+    hotplug: Hotplug = Hotplug(),  # noqa: B008 - frozen
 ) -> str:
     """Write the complete XML of a guest for ``virsh define``.
 
@@ -89,10 +93,12 @@ def write(
     :param profile: the form of the document
     :param tuning: weights and limits of the flavor
     :param attached: its NICs and disks
+    :param hotplug: what of the guest may change while it runs
     :returns: the text, as ``virsh dumpxml`` prints it
     :raises: :class:`~numaplace.exception.InvalidConfiguration` if the host has no CPUs any more for a vCPU,
         :class:`~numaplace.exception.UsageInvalid` for a host cell that does not exist,
-        :class:`~numaplace.exception.Invalid` for an architecture or a machine type that cannot be one, and for
+        :class:`~numaplace.exception.Invalid` for an architecture or a machine type that cannot be one, for memory slots
+        of a guest without cells, for what was unplugged or plugged in where the form has no place for it, and for
         devices as :func:`numaplace.libvirt.devices.check`
     """
     if arch not in _MACHINES:
@@ -103,8 +109,23 @@ def write(
             f"machine type {machine!r}: expected letters, digits, '.', '_' and '-' as in {_MACHINES[arch]!r}"
         )
     devices.check(attached, len(placement.cells), arch, machine)
-    domain = _Domain(name, uuid, title, placement, host, domain_type, arch, machine, profile, tuning, attached)
+    _check_hotplug(placement, profile, hotplug)
+    domain = _Domain(name, uuid, title, placement, host, domain_type, arch, machine, profile, tuning, attached, hotplug)
     return xmltext.write(element('domain', {'type': domain_type}, *(build(domain) for build in _ELEMENTS)))
+
+
+def _check_hotplug(placement: Placement, profile: Profile, hotplug: Hotplug) -> None:
+    guest = placement.guest
+    if not profile.hotplug and (guest.offline or guest.modules):
+        raise exception.Invalid(
+            f'{guest.offline_vcpus.bit_count()} vCPUs that are off and {len(guest.modules)} memory modules: '
+            f'Nova has no place for them; expected profile {NEWEST}'
+        )
+    if hotplug.slots and not placement.cells:
+        raise exception.Invalid(
+            f'{MEMORY_SLOTS}={hotplug.slots}: the guest has no NUMA cells for memory to be plugged into; expected '
+            'hw:numa_nodes=1 or more beside it'
+        )
 
 
 def _name(domain: _Domain) -> etree._Element:
@@ -121,8 +142,12 @@ def _title(domain: _Domain) -> etree._Element | None:
     return element('title', text=title) if title.strip() else None
 
 
+def _max_memory(domain: _Domain) -> etree._Element | None:
+    return hot.max_memory(domain.hotplug) if domain.profile.hotplug and domain.hotplug.slots else None
+
+
 def _memory(domain: _Domain) -> etree._Element:
-    return element('memory', {'unit': 'KiB'}, text=str(domain.placement.guest.memory_mib * KIB_PER_MIB))
+    return element('memory', {'unit': 'KiB'}, text=str(hot.total_mib(domain.placement.guest) * KIB_PER_MIB))
 
 
 def _memory_backing(domain: _Domain) -> etree._Element | None:
@@ -161,7 +186,17 @@ def _vcpu(domain: _Domain) -> etree._Element:
     attributes = {'placement': 'static'}
     if not domain.cells and domain.floating_cpus:
         attributes['cpuset'] = cpuset.text(domain.floating_cpus)
-    return element('vcpu', attributes, text=str(domain.placement.guest.vcpus))
+    guest = domain.placement.guest
+    if guest.offline:
+        attributes['current'] = str(guest.vcpus)
+    return element('vcpu', attributes, text=str(guest.most_vcpus))
+
+
+def _vcpus(domain: _Domain) -> etree._Element | None:
+    guest = domain.placement.guest
+    if not domain.profile.hotplug or not domain.hotplug.vcpus:
+        return None
+    return hot.vcpus(guest.most_vcpus, guest.offline_vcpus)
 
 
 def _iothreads(domain: _Domain) -> etree._Element | None:
@@ -208,7 +243,7 @@ def _cpu(domain: _Domain) -> etree._Element:
 
 
 def _topology(domain: _Domain) -> etree._Element:
-    return numa.topology(domain.placement.guest.cpu_topology or CpuTopology(sockets=domain.placement.guest.vcpus))
+    return numa.topology(domain.placement.guest.cpu_topology or CpuTopology(sockets=domain.placement.guest.most_vcpus))
 
 
 def _numa(domain: _Domain) -> etree._Element | None:
@@ -226,7 +261,8 @@ def _clock(_: _Domain) -> etree._Element:
 def _devices(domain: _Domain) -> etree._Element:
     profile = domain.profile
     attached = devices.build(domain.devices, domain.uuid, near=profile.expanders, iothreads=profile.iothreads)
-    return element('devices', None, *attached, element('console', {'type': 'pty'}))
+    modules = map(hot.module, domain.placement.guest.modules)
+    return element('devices', None, *attached, element('console', {'type': 'pty'}), *modules)
 
 
 #: In the order in which libvirt prints them.
@@ -234,9 +270,11 @@ _ELEMENTS: tuple[Callable[[_Domain], etree._Element | None], ...] = (
     _name,
     _uuid,
     _title,
+    _max_memory,
     _memory,
     _memory_backing,
     _vcpu,
+    _vcpus,
     _iothreads,
     _cputune,
     _numatune,

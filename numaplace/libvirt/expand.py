@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from lxml import etree
 
-from numaplace.libvirt import cputune, editing, expander, numa
+from numaplace.libvirt import cputune, editing, expander, hotplug, numa
 from numaplace.libvirt.vnuma import Domain
 from numaplace.libvirt.xmltext import element
 from numaplace.model import CpuTopology, Host, Placement
@@ -66,20 +66,9 @@ def _lock_memory(root: etree._Element) -> None:
 
 
 def _vcpus(placement: Placement, number: int) -> etree._Element:
-    """Return which vCPUs are on; all but the first can be switched off."""
+    """Return which vCPUs are on."""
     on = enabled([cell.guest_cell.vcpus for cell in placement.cells if cell.guest_cell.vcpus], number)
-    lines = (
-        element(
-            'vcpu',
-            {
-                'id': str(vcpu),
-                'enabled': 'yes' if on >> vcpu & 1 else 'no',
-                'hotpluggable': 'yes' if vcpu else 'no',
-            },
-        )
-        for vcpu in range(placement.guest.vcpus)
-    )
-    return element('vcpus', None, *lines)
+    return hotplug.vcpus(placement.guest.vcpus, ~on)
 
 
 def _topology(placement: Placement) -> etree._Element:

@@ -9,7 +9,7 @@ from lxml import etree
 
 from numaplace import cpuset
 from numaplace.libvirt.xmltext import element
-from numaplace.model import CellPlacement, CpuTopology, Host, Placement
+from numaplace.model import CpuTopology, Guest, Host, Placement
 from numaplace.units import KIB_PER_MIB
 
 __all__ = ['cells', 'distances', 'memnodes', 'topology']
@@ -41,15 +41,18 @@ def cells(
     return element(
         'numa',
         None,
-        *(_cell(index, placed, table, index in shared) for index, placed in enumerate(placement.cells)),
+        *(_cell(index, placement.guest, table, index in shared) for index in range(len(placement.cells))),
     )
 
 
-def _cell(index: int, placed: CellPlacement, table: list[list[int]], shared: bool) -> etree._Element:
+def _cell(index: int, guest: Guest, table: list[list[int]], shared: bool) -> etree._Element:
+    """Return a cell with all its vCPUs, those that are off too, and the memory that it starts with."""
     attributes = {'id': str(index)}
-    if placed.guest_cell.vcpus:
-        attributes['cpus'] = cpuset.text(placed.guest_cell.vcpus)
-    attributes |= {'memory': str(placed.guest_cell.memory_mib * KIB_PER_MIB), 'unit': 'KiB'}
+    if vcpus := guest.cell_vcpus[index]:
+        attributes['cpus'] = cpuset.text(vcpus)
+    plugged_mib = sum(module.claimed_mib for module in guest.modules if module.cell == index)
+    memory_mib = guest.cells[index].memory_mib - plugged_mib
+    attributes |= {'memory': str(memory_mib * KIB_PER_MIB), 'unit': 'KiB'}
     if shared:
         attributes['memAccess'] = 'shared'
     if not table:

@@ -19,19 +19,21 @@ class Profile:
         where the memory is preallocated: QEMU since 7.2 pins the threads that touch it to each node in turn, and does
         not start if its own CPUs are elsewhere
     :param expanders: devices with a node are behind an expander bus that tells it (never in Nova)
+    :param hotplug: vCPUs may be off, and memory may be plugged in (never in Nova)
     """
 
     iothreads: bool = True
     distances: bool = True
     reaches_all_nodes: bool = True
     expanders: bool = True
+    hotplug: bool = True
 
 
 NEWEST = 'newest'
 
 #: By name; a release of Nova stands for the form from it on.
 PROFILES: Mapping[str, Profile] = {
-    'nova-12': Profile(iothreads=False, distances=False, reaches_all_nodes=False, expanders=False),
-    'nova-33': Profile(distances=False, reaches_all_nodes=False, expanders=False),
+    'nova-12': Profile(iothreads=False, distances=False, reaches_all_nodes=False, expanders=False, hotplug=False),
+    'nova-33': Profile(distances=False, reaches_all_nodes=False, expanders=False, hotplug=False),
     NEWEST: Profile(),
 }

@@ -3,8 +3,10 @@
 
 from numaplace.model.guest import (
     DEDICATED,
+    DIMM,
     ISOLATE,
     MIXED,
+    NVDIMM,
     PAGES_ANY,
     PAGES_LARGE,
     PAGES_SMALL,
@@ -15,6 +17,8 @@ from numaplace.model.guest import (
     CpuTopology,
     Guest,
     GuestCell,
+    MemoryModule,
+    Offline,
 )
 from numaplace.model.hardware import Cache, MemoryAccess
 from numaplace.model.host import CellShape, FreeCores, Host, HostCell, Pages, intern_shape
@@ -25,8 +29,10 @@ from numaplace.model.wish import Wish
 
 __all__ = [
     'DEDICATED',
+    'DIMM',
     'ISOLATE',
     'MIXED',
+    'NVDIMM',
     'PAGES_ANY',
     'PAGES_LARGE',
     'PAGES_SMALL',
@@ -45,7 +51,9 @@ __all__ = [
     'HostCell',
     'Limits',
     'MemoryAccess',
+    'MemoryModule',
     'Networks',
+    'Offline',
     'Pages',
     'Placement',
     'Reason',

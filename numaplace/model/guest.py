@@ -4,14 +4,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from numaplace.model.wish import Wish
 
 __all__ = [
     'DEDICATED',
+    'DIMM',
     'ISOLATE',
     'MIXED',
+    'NVDIMM',
     'PAGES_ANY',
     'PAGES_LARGE',
     'PAGES_SMALL',
@@ -22,6 +24,8 @@ __all__ = [
     'CpuTopology',
     'Guest',
     'GuestCell',
+    'MemoryModule',
+    'Offline',
 ]
 
 #: CPU policies.
@@ -32,6 +36,8 @@ PREFER, ISOLATE, REQUIRE = 'prefer', 'isolate', 'require'
 SHARE = 'share'
 #: Page sizes by class; a positive number is a size in KiB.
 PAGES_SMALL, PAGES_LARGE, PAGES_ANY = -1, -2, -3
+#: Models of memory modules.
+DIMM, NVDIMM = 'dimm', 'nvdimm'
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,11 +51,12 @@ class CpuTopology:
 
 @dataclass(frozen=True, slots=True)
 class GuestCell:
-    """One NUMA cell of a guest; vCPU sets are masks.
+    """One NUMA cell of a guest: what it holds while the guest runs; vCPU sets are masks.
 
     :param id: the guest's number of this cell
     :param shared_vcpus: vCPUs that float over the host cell's shared CPUs
     :param dedicated_vcpus: vCPUs that are pinned, one to a CPU
+    :param memory_mib: memory with the modules that were plugged in
     :param pagesize_kib: size in KiB, PAGES_SMALL, PAGES_LARGE, PAGES_ANY, or None for no wish
     :param cpu_policy: SHARED, DEDICATED, MIXED or None (as SHARED)
     :param thread_policy: PREFER, ISOLATE, REQUIRE or None (as PREFER)
@@ -74,17 +81,55 @@ class GuestCell:
         return self.cpu_policy in (DEDICATED, MIXED)
 
 
+class Offline(NamedTuple):
+    """The vCPUs of a guest cell that are off, as masks: they hold nothing."""
+
+    shared: int = 0
+    dedicated: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class MemoryModule:
+    """Memory that was plugged into a running guest.
+
+    :param cell: number of the guest cell
+    :param path: file or device of the host that holds the content; None for memory of the host cell
+    :param align_kib: alignment of the content in the guest, or None for that of its pages
+    :param label_kib: size of the area for labels, or None for none
+    :param pmem: the content is persistent memory of the host
+    """
+
+    size_mib: int
+    cell: int
+    path: str | None = None
+    align_kib: int | None = None
+    label_kib: int | None = None
+    pmem: bool = False
+
+    @property
+    def model(self) -> str:
+        """DIMM or NVDIMM."""
+        return DIMM if self.path is None else NVDIMM
+
+    @property
+    def claimed_mib(self) -> int:
+        """Memory that it takes from the host cell."""
+        return self.size_mib if self.path is None else 0
+
+
 @dataclass(frozen=True, slots=True)
 class Guest:
     """What a guest asks for; without cells it floats over the whole host.
 
-    :param vcpus: number of vCPUs
+    :param vcpus: number of vCPUs that are on
     :param memory_mib: memory of the whole guest
     :param emulator_policy: SHARE, ISOLATE or None (the emulator floats over the guest's CPUs)
     :param cpu_topology: sockets, cores and threads, or None where not known
     :param realtime_vcpus: mask of the realtime vCPUs
     :param instance_uuid: kept for stored objects that carry one
     :param wish: how it is to be divided over host cells, for a guest whose cells follow from the host
+    :param offline: the vCPUs that are off, by guest cell; one entry for a guest without cells, none if all are on
+    :param modules: memory that was plugged in, the oldest first
     :param memo: what others derived from this value, by their keys; it lives and goes with the value
     """
 
@@ -97,4 +142,34 @@ class Guest:
     locked_memory: bool = False
     instance_uuid: str | None = None
     wish: Wish | None = None
+    offline: tuple[Offline, ...] = ()
+    modules: tuple[MemoryModule, ...] = ()
     memo: dict[Any, Any] = field(default_factory=dict, init=False, repr=False, compare=False)
+
+    @property
+    def offline_vcpus(self) -> int:
+        """Mask of the vCPUs that are off."""
+        off = 0
+        for shared, dedicated in self.offline:
+            off |= shared | dedicated
+        return off
+
+    @property
+    def most_vcpus(self) -> int:
+        """Number of vCPUs that may be on."""
+        return self.vcpus + self.offline_vcpus.bit_count()
+
+    @property
+    def cell_vcpus(self) -> tuple[int, ...]:
+        """Masks of the vCPUs of each cell, those that are off too; a guest without cells has one for all."""
+        if not self.cells:
+            return ((1 << self.most_vcpus) - 1,)
+        masks = [cell.vcpus for cell in self.cells]
+        for number, (shared, dedicated) in enumerate(self.offline):
+            masks[number] |= shared | dedicated
+        return tuple(masks)
+
+    @property
+    def plugged_mib(self) -> int:
+        """Memory that was plugged in and taken from the host."""
+        return sum([module.claimed_mib for module in self.modules])

@@ -10,7 +10,9 @@ from numaplace.objects.details import (
     CellDetails,
     GuestDetails,
     HostDetails,
+    ModuleDetails,
     MoveDetails,
+    OfflineDetails,
     SideDetails,
 )
 from numaplace.objects.instance_numa import InstanceNUMACell, InstanceNUMATopology, VirtCPUTopology
@@ -26,12 +28,14 @@ __all__ = [
     'InstanceNUMACell',
     'InstanceNUMATopology',
     'MigrationContext',
+    'ModuleDetails',
     'MoveDetails',
     'NUMACell',
     'NUMAPagesTopology',
     'NUMATopology',
     'NUMATopologyLimits',
     'NetworkMetadata',
+    'OfflineDetails',
     'SideDetails',
     'VirtCPUTopology',
 ]

@@ -7,7 +7,17 @@ from dataclasses import asdict, replace
 from typing import Self
 
 from numaplace import cpuset
-from numaplace.model import Cache, CpuTopology, Guest, Host, HostCell, MemoryAccess, intern_shape
+from numaplace.model import (
+    Cache,
+    CpuTopology,
+    Guest,
+    Host,
+    HostCell,
+    MemoryAccess,
+    MemoryModule,
+    Offline,
+    intern_shape,
+)
 from numaplace.objects import base, fields
 
 __all__ = [
@@ -16,7 +26,9 @@ __all__ = [
     'CellDetails',
     'GuestDetails',
     'HostDetails',
+    'ModuleDetails',
     'MoveDetails',
+    'OfflineDetails',
     'SideDetails',
 ]
 
@@ -152,21 +164,70 @@ class HostDetails(base.NumaplaceObject):
 
 
 @base.register
-class GuestDetails(base.NumaplaceObject):
-    """More of a guest."""
+class OfflineDetails(base.NumaplaceObject):
+    """The vCPUs of a guest cell that are off."""
 
     # 1.0: first version
     VERSION = '1.0'
 
     fields = {
+        'shared': fields.SetOfIntegersField(),
+        'dedicated': fields.SetOfIntegersField(),
+    }
+
+    shared: set[int]
+    dedicated: set[int]
+
+
+@base.register
+class ModuleDetails(base.NumaplaceObject):
+    """Memory that was plugged into a guest."""
+
+    # 1.0: first version
+    VERSION = '1.0'
+
+    fields = {
+        'size_mib': fields.IntegerField(),
+        'cell': fields.IntegerField(),
+        'path': fields.StringField(nullable=True),
+        'align_kib': fields.IntegerField(nullable=True),
+        'label_kib': fields.IntegerField(nullable=True),
+        'pmem': fields.BooleanField(),
+    }
+
+    size_mib: int
+    cell: int
+    path: str | None
+    align_kib: int | None
+    label_kib: int | None
+    pmem: bool
+
+
+@base.register
+class GuestDetails(base.NumaplaceObject):
+    """More of a guest."""
+
+    # 1.0: first version
+    # 1.1: offline, modules
+    VERSION = '1.1'
+
+    fields = {
         'cpu_topology': fields.DictOfIntegersField(nullable=True),
         'realtime_vcpus': fields.SetOfIntegersField(),
         'locked_memory': fields.BooleanField(),
+        'offline': fields.ListOfObjectsField('OfflineDetails'),
+        'modules': fields.ListOfObjectsField('ModuleDetails'),
     }
 
     cpu_topology: dict[str, int] | None
     realtime_vcpus: set[int]
     locked_memory: bool
+    offline: list[OfflineDetails]
+    modules: list[ModuleDetails]
+
+    def _bring_up(self, version: tuple[int, int]) -> None:
+        if version < (1, 1):
+            self.offline, self.modules = [], []
 
     @classmethod
     def from_model(cls, guest: Guest) -> Self:
@@ -177,6 +238,11 @@ class GuestDetails(base.NumaplaceObject):
             and {'sockets': topology.sockets, 'cores': topology.cores, 'threads': topology.threads},
             realtime_vcpus=set(cpuset.ids(guest.realtime_vcpus)),
             locked_memory=guest.locked_memory,
+            offline=[
+                OfflineDetails(shared=set(cpuset.ids(off.shared)), dedicated=set(cpuset.ids(off.dedicated)))
+                for off in guest.offline
+            ],
+            modules=[ModuleDetails(**asdict(module)) for module in guest.modules],
         )
 
     def apply(self, guest: Guest) -> Guest:
@@ -186,6 +252,11 @@ class GuestDetails(base.NumaplaceObject):
             cpu_topology=CpuTopology(**self.cpu_topology) if self.cpu_topology else None,
             realtime_vcpus=cpuset.mask(self.realtime_vcpus),
             locked_memory=self.locked_memory,
+            offline=tuple(Offline(cpuset.mask(off.shared), cpuset.mask(off.dedicated)) for off in self.offline),
+            modules=tuple(
+                MemoryModule(**{name: getattr(module, name) for name in ModuleDetails.fields})
+                for module in self.modules
+            ),
         )
 
 

@@ -25,6 +25,7 @@ __all__ = [
     'ObjectField',
     'SetOfIntegersField',
     'SetOfStringsField',
+    'StringField',
     'UUIDField',
 ]
 
@@ -35,6 +36,7 @@ FloatField = fields.FloatField
 IntegerField = fields.IntegerField
 ListOfObjectsField = fields.ListOfObjectsField
 ObjectField = fields.ObjectField
+StringField = fields.StringField
 UUIDField = fields.UUIDField
 
 

@@ -19,5 +19,5 @@ def enabled(cells: Sequence[int], number: int) -> int:
     :param number: how many are on, from 1 to all
     """
     queues = [list(cpuset.ids(vcpus)) for vcpus in cells]
-    turns = sorted((turn, cell, vcpu) for cell, queue in enumerate(queues) for turn, vcpu in enumerate(queue))
-    return cpuset.mask(vcpu for _, _, vcpu in turns[:number])
+    turns = sorted((vcpu > 0, turn, cell, vcpu) for cell, queue in enumerate(queues) for turn, vcpu in enumerate(queue))
+    return cpuset.mask(vcpu for *_, vcpu in turns[:number])

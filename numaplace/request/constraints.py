@@ -14,6 +14,7 @@ from numaplace import exception
 from numaplace.model import DEDICATED, MIXED, Guest, GuestCell
 from numaplace.request import cpu_policies, cpu_topology, memory, topology, vnuma
 from numaplace.request.cpu_policies import CpuPolicies
+from numaplace.request.hotplug import hotplug
 from numaplace.request.properties import Flavor, Properties
 
 __all__ = ['read']
@@ -61,6 +62,7 @@ def read(flavor: Flavor, image: Mapping[str, object] | None = None) -> Guest:
     cpu_shape = faults.check(cpu_topology.choose, properties)
     pinned = policies.cpu_policy in (DEDICATED, MIXED)
     wish = faults.check(vnuma.wish, properties, policies, pagesize_kib)
+    faults.check(hotplug, flavor)
     shares = None
     if wish is None and (nodes or pagesize_kib or pinned or memory.wants_pmem(properties)):
         shares = faults.check(topology.shares, properties, nodes or 1)

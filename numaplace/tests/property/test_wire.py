@@ -27,7 +27,9 @@ from numaplace.model import (
     HostCell,
     Limits,
     MemoryAccess,
+    MemoryModule,
     Networks,
+    Offline,
     Pages,
     Placement,
 )
@@ -40,6 +42,15 @@ PAGES = st.builds(Pages, st.sampled_from([4, 64, 2048, 1048576]), NUMBERS, NUMBE
 DISTANCES = st.dictionaries(st.integers(0, 63), st.integers(10, 254), max_size=4).map(lambda by: tuple(by.items()))
 CACHES = st.builds(Cache, st.integers(3, 4), NUMBERS, MASKS)
 ACCESSES = st.builds(MemoryAccess, st.integers(0, 63), *[st.none() | NUMBERS] * 4)
+MODULES = st.builds(
+    MemoryModule,
+    NUMBERS,
+    st.integers(0, 63),
+    st.none() | st.text(max_size=8),
+    st.none() | NUMBERS,
+    st.none() | NUMBERS,
+    st.booleans(),
+)
 
 
 def shapes(cell_id):
@@ -175,6 +186,8 @@ def test_limits_come_back_from_their_json_both_ways(limits, networks):
         cpu_topology=st.none() | st.builds(CpuTopology, *[st.integers(1, 64)] * 3),
         realtime_vcpus=MASKS,
         locked_memory=st.booleans(),
+        offline=st.lists(st.builds(Offline, MASKS, MASKS), max_size=3).map(tuple),
+        modules=st.lists(MODULES, max_size=3).map(tuple),
     )
 )
 def test_details_of_a_guest_come_back_both_ways(guest):

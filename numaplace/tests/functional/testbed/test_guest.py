@@ -18,8 +18,13 @@ def test_libvirt_binds_memory_as_the_placement_says(testbed, talk_host, tmp_path
     path.write_text(sample.xml(), 'utf-8')
     found = testbed.arguments.parse(talk_host.arguments(path))
     backends = [given for option, given in found if option == '-object' and given[''].startswith('memory-backend')]
-    expected = [(str(one.host_cell), str(one.guest_cell.memory_mib * 1024**2)) for one in sample.placement.cells]
-    assert expected == [(given['host-nodes'], given['size']) for given in backends]
+    cells, modules = sample.placement.cells, sample.placement.guest.modules
+    sizes_mib = [one.guest_cell.memory_mib for one in cells]
+    for module in modules:
+        sizes_mib[module.cell] -= module.claimed_mib
+    expected = [(str(one.host_cell), size_mib) for one, size_mib in zip(cells, sizes_mib, strict=True)]
+    expected += [(str(cells[module.cell].host_cell), module.size_mib) for module in modules]
+    assert expected == [(given['host-nodes'], int(given['size']) // 1024**2) for given in backends]
     assert {'bind'} == {given['policy'] for given in backends}
 
 

@@ -8,14 +8,14 @@ import pytest
 from numaplace import exception, objects, wire
 from numaplace.db import details
 from numaplace.libvirt import capabilities
-from numaplace.model import Guest
+from numaplace.model import Guest, MemoryModule, Offline
 from numaplace.tests import recordings, samples
 
 
 @pytest.mark.parametrize(
     ('change', 'error', 'message'),
     [
-        ({'numaplace_object.version': '1.1'}, exception.IncompatibleObjectVersion, r"version '1\.1' cannot be read"),
+        ({'numaplace_object.version': '2.0'}, exception.IncompatibleObjectVersion, r"version '2\.0' cannot be read"),
         ({'numaplace_object.name': 'Else'}, exception.InvalidObject, "found 'Else'"),
         ({'numaplace_object.data': {}}, exception.InvalidObject, 'KeyError at '),
         ({'numaplace_object.data': None}, exception.InvalidObject, 'TypeError at '),
@@ -33,6 +33,18 @@ def test_details_that_cannot_be_read_are_a_fault(change, error, message):
 
 def test_a_guest_without_details_is_read():
     assert details.read_guest(None, Guest(1, 512)) == Guest(1, 512)
+
+
+def test_a_guest_of_the_first_version_has_all_its_vcpus_on_and_no_modules():
+    guest = Guest(2, 1024, offline=(Offline(0b10, 0b100),), modules=(MemoryModule(512, 0, '/dev/dax0.0', pmem=True),))
+    stored = json.loads(json.dumps(details.write_guest(guest)))
+    assert details.read_guest(stored, Guest(2, 1024)) == guest
+    stored['numaplace_object.version'] = '1.0'
+    for name in ('offline', 'modules'):
+        del stored['numaplace_object.data'][name]
+    assert details.read_guest(stored, Guest(2, 1024)) == Guest(2, 1024)
+    told = objects.GuestDetails.from_json(json.dumps(stored))
+    assert (told.VERSION, told.apply(Guest(2, 1024))) == ('1.1', Guest(2, 1024))
 
 
 def test_cells_of_the_first_version_are_read_without_what_came_later():

@@ -15,8 +15,11 @@ from numaplace.model import (
     Guest,
     GuestCell,
     Host,
+    MemoryModule,
+    Offline,
     Placement,
 )
+from numaplace.request import Hotplug
 from numaplace.tests import recordings
 
 UUID = 'c7b8ca9f-1853-43f8-abfb-60d34cff18ae'
@@ -30,9 +33,9 @@ class Sample:
     placement: Placement
     name: str = 'instance-00000001'
     title: str = 'cirros2'
-    options: dict[str, str] = field(default_factory=dict)
+    options: dict[str, object] = field(default_factory=dict)
 
-    def xml(self, **options: str) -> str:
+    def xml(self, **options: object) -> str:
         """Write the guest's XML."""
         return domain.write(self.name, UUID, self.title, self.placement, self.host, **(self.options | options))
 
@@ -81,6 +84,15 @@ def _oracle_pins(node: int) -> dict[int, int]:
 
 _TOPOLOGY = CpuTopology(4, 2, 2)
 
+#: As many on as the talk leaves: the lowest two of each cell.
+_OFF = tuple(Offline(0b1100 << 4 * node) for node in range(4))
+_SLOTS = Hotplug(slots=16, max_memory_mib=512 * 1024)
+#: What the talk plugs in.
+_MODULES = (
+    MemoryModule(32 * 1024, 0),
+    MemoryModule(512, 2, '/dev/dax0.0', align_kib=2048, label_kib=128, pmem=True),
+)
+
 _FLOATING = Placement(Guest(2, 512))
 
 #: Placed guests by name.
@@ -120,6 +132,54 @@ SAMPLES = {
             cpu_topology=_TOPOLOGY,
             locked_memory=True,
         ),
+    ),
+    'hot-pluggable vCPUs': Sample(
+        host('fake-oracle-host'),
+        placed(
+            *(cell(node, f'{4 * node}-{4 * node + 3}', 8192) for node in range(4)),
+            cpu_topology=_TOPOLOGY,
+            locked_memory=True,
+        ),
+        options={'hotplug': Hotplug(vcpus=True)},
+    ),
+    'half of the vCPUs off': Sample(
+        host('fake-oracle-host'),
+        placed(
+            *(cell(node, f'{4 * node}-{4 * node + 1}', 8192) for node in range(4)),
+            cpu_topology=_TOPOLOGY,
+            offline=_OFF,
+        ),
+        options={'hotplug': Hotplug(vcpus=True)},
+    ),
+    'floating with vCPUs off': Sample(
+        host('seed3'),
+        Placement(Guest(2, 512, offline=(Offline(0b1100),))),
+        options={'hotplug': Hotplug(vcpus=True)},
+    ),
+    'realtime vCPUs off': Sample(
+        host('seed3'),
+        placed(
+            cell(0, '0,2', 512, {0: 3, 2: 2}),
+            realtime_vcpus=0b1100,
+            cpu_topology=CpuTopology(4),
+            offline=(Offline(0, 0b1010),),
+        ),
+        options={'hotplug': Hotplug(vcpus=True)},
+    ),
+    'memory modules': Sample(
+        host('fake-oracle-host'),
+        placed(
+            cell(0, '0-3', (16 + 32) * 1024),
+            *(cell(node, f'{4 * node}-{4 * node + 3}', 16 * 1024) for node in range(1, 4)),
+            cpu_topology=_TOPOLOGY,
+            modules=_MODULES,
+        ),
+        options={'hotplug': _SLOTS},
+    ),
+    'a module of huge pages': Sample(
+        host('seed3'),
+        placed(cell(0, '0-1', 256, {0: 0, 1: 1}, 2048), modules=(MemoryModule(128, 0),)),
+        options={'hotplug': Hotplug(slots=1, max_memory_mib=1024)},
     ),
     'emulator isolate': Sample(
         host('seed3', None, '0-7'),

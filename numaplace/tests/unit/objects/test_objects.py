@@ -28,9 +28,11 @@ FINGERPRINTS = {
     'AccessDetails': '1.0-71c9dd378700e5c5f437ff3d15dcd8a8',
     'CacheDetails': '1.0-fe59b55591a1953ce4942c7db1a97ef7',
     'CellDetails': '1.1-e8bd9dae233fd1e14c3600bdda0d5058',
-    'GuestDetails': '1.0-53a66608e80e770449123503550d5e42',
+    'GuestDetails': '1.1-1bbccd9d0d31e679bf8baa3dd1826923',
     'HostDetails': '1.0-c63fad38be73b6afd04715c9c1b29220',
+    'ModuleDetails': '1.0-36fd57c952eaf0889322a28054421b49',
     'MoveDetails': '1.0-04cfdba8a193c5e61514ef5a5f9050f4',
+    'OfflineDetails': '1.0-803f92b0dfba447384d7c395ce524014',
     'SideDetails': '1.0-d3af2539a86010bd4ca02930ed460eaa',
 }
 
