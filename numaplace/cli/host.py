@@ -4,175 +4,18 @@
 from __future__ import annotations
 
 import argparse
-import socket
 from collections.abc import Sequence
 from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
-from numaplace import cpuset, exception, explain, units
-from numaplace.cli import base, names, sources
+from numaplace import cpuset, explain, units
+from numaplace.cli import base
 
 if TYPE_CHECKING:
-    from oslo_config import cfg
-
     from numaplace.db.records import HostRecord, InstanceRecord
-    from numaplace.libvirt.topology import HostFacts, Options
-    from numaplace.model import Host, HostCell
+    from numaplace.model import HostCell
 
-__all__ = ['DeleteHost', 'DiscoverHost', 'ImportHost', 'ListHost', 'SetHost', 'ShowHost', 'options']
-
-
-def options(conf: cfg.ConfigOpts) -> Options:
-    """Return the operator's options for a host."""
-    from numaplace import conf as configuration
-    from numaplace.model import Networks
-
-    physnets: dict[int, set[str]] = {}
-    for physnet in conf.neutron.physnets:
-        for cell in conf[f'neutron_physnet_{physnet}'].numa_nodes:
-            physnets.setdefault(cell, set()).add(physnet)
-    tunneled = conf.neutron_tunnel.numa_nodes
-    shared, dedicated = configuration.cpu_sets(conf)
-    return {
-        'shared_cpus': shared,
-        'dedicated_cpus': dedicated,
-        'reserved': configuration.reserved_pages(conf),
-        'networks': {
-            cell: Networks(frozenset(physnets.get(cell, ())), cell in tunneled) for cell in {*physnets, *tunneled}
-        },
-    }
-
-
-def _facts(found: HostFacts) -> dict[str, Any]:
-    """Return what the filters ask for, as JSON; domains are triples of architecture, type and mode."""
-    facts = {
-        'architecture': found.arch,
-        'cpu_model': found.cpu_model,
-        'cpu_vendor': found.vendor,
-        'domains': [[guest.arch, kind, guest.os_type] for guest in found.guests for kind in guest.domain_types],
-    }
-    return {key: value for key, value in facts.items() if value}
-
-
-def _record(conf: cfg.ConfigOpts, name: str, host: Host, found: HostFacts) -> HostRecord:
-    from numaplace import conf as configuration
-    from numaplace.db.records import HostRecord
-
-    cpu_ratio, ram_ratio = configuration.ratios(conf)
-    return HostRecord(
-        name=name,
-        host=host,
-        availability_zone=names.name('[DEFAULT] default_availability_zone:', conf.default_availability_zone),
-        facts=_facts(found),
-        cpu_allocation_ratio=cpu_ratio,
-        ram_allocation_ratio=ram_ratio,
-    )
-
-
-class _AddHost(base.ShowOf):
-    def _add(self, name: str, found: sources.Found) -> tuple[tuple[str, ...], tuple[Any, ...]]:
-        from numaplace.compute import resource_tracker
-
-        with self.open_database() as database:
-            try:
-                record = resource_tracker.register(database, _record(self.conf, name, found.host, found.facts))
-            except exception.AlreadyExists as error:
-                raise exception.AlreadyExists(
-                    f'{error}; delete it with `numaplace host delete`, or give another name'
-                ) from error
-        for warning in found.warnings:
-            self.app.warn(warning)
-        return _summary(record)
-
-
-class DiscoverHost(_AddHost):
-    """Take in a machine: this one, from libvirt if it answers, else from /sys; or that of another libvirt.
-
-    CPU sets, reserved pages, allocation ratios and networks are those of the configuration. CPUs that a control group
-    keeps from guests are named in a warning.
-    """
-
-    examples = (
-        'numaplace host discover',
-        'numaplace --config-file /etc/nova/nova.conf host discover compute1.example.org',
-        'numaplace host discover --connect qemu+ssh://root@compute2/system',
-        'numaplace host discover --root /srv/recorded/compute3 compute3',
-    )
-
-    def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
-        """Add the name and the ways to other machines."""
-        parser = super().get_parser(prog_name)
-        parser.add_argument(
-            'name', metavar='NAME', nargs='?', help="Name of the host (default: the machine's; with --root required)."
-        )
-        ways = parser.add_mutually_exclusive_group()
-        ways.add_argument('--connect', metavar='URI', help='Ask the libvirt at this URI, with virsh.')
-        ways.add_argument(
-            '--root',
-            metavar='DIR',
-            help="Read copies of a machine's /sys and /proc in this directory, or a copy of its /sys that it is.",
-        )
-        return parser
-
-    def take_action(self, parsed_args: argparse.Namespace) -> tuple[tuple[str, ...], tuple[Any, ...]]:
-        """Read the machine and store it."""
-        name, directory, uri = parsed_args.name, parsed_args.root, parsed_args.connect
-        if directory is not None:
-            if name is None:
-                self.misuse('--root reads another machine: expected its NAME')
-            return self._add(names.name('host', name), sources.recorded_tree(directory, options(self.conf)))
-        if uri is None:
-            name = names.name('host', socket.gethostname() if name is None else name)
-            return self._add(name, sources.this_machine(options(self.conf)))
-        if name is None:
-            from numaplace.libvirt import connection
-
-            name = connection.hostname_at(uri)
-        return self._add(names.name('host', name), sources.other_libvirt(uri, options(self.conf)))
-
-
-class ImportHost(_AddHost):
-    """Take in a host from what a program printed there: virsh, lstopo, or numactl and lscpu.
-
-    CPU sets, reserved pages, allocation ratios and networks are those of the configuration.
-    """
-
-    examples = (
-        'ssh compute1 virsh capabilities > compute1.xml',
-        'numaplace host import compute1 --capabilities compute1.xml',
-        'numaplace --config-file compute1-nova.conf host import compute1 --capabilities compute1.xml',
-        'numaplace host import compute2 --lstopo compute2.lstopo.xml',
-        'numaplace host import compute3 --numactl compute3.numactl --lscpu compute3.lscpu',
-    )
-
-    def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
-        """Add the name and the files."""
-        parser = super().get_parser(prog_name)
-        parser.add_argument('name', metavar='NAME', help='Name of the host.')
-        files = parser.add_mutually_exclusive_group(required=True)
-        files.add_argument('--capabilities', metavar='FILE', help='Output of `virsh capabilities`.')
-        files.add_argument('--lstopo', metavar='FILE', help='Output of `lstopo --of xml`.')
-        files.add_argument('--numactl', metavar='FILE', help='Output of `numactl -H`; needs --lscpu.')
-        parser.add_argument(
-            '--lscpu',
-            metavar='FILE',
-            help='Output of `lscpu`, `lscpu -p` or `lscpu -e`, or of several one after another.',
-        )
-        return parser
-
-    def take_action(self, parsed_args: argparse.Namespace) -> tuple[tuple[str, ...], tuple[Any, ...]]:
-        """Read the files and store the host."""
-        if (parsed_args.numactl is None) != (parsed_args.lscpu is None):
-            self.misuse(
-                'expected --numactl and --lscpu together: one tells the memory, the other which CPUs share a core'
-            )
-        name = names.name('host', parsed_args.name)
-        given = options(self.conf)
-        if parsed_args.capabilities is not None:
-            return self._add(name, sources.capabilities_file(parsed_args.capabilities, given))
-        if parsed_args.lstopo is not None:
-            return self._add(name, sources.lstopo_file(parsed_args.lstopo, given))
-        return self._add(name, sources.numactl_files(parsed_args.numactl, parsed_args.lscpu, given))
+__all__ = ['DeleteHost', 'ListHost', 'SetHost', 'ShowHost', 'summary']
 
 
 class ListHost(base.ListOf):
@@ -227,8 +70,8 @@ class ShowHost(base.ShowOf):
             from numaplace.cli import picture
 
             self._picture = picture.draw(record, servers)
-            return _summary(record)
-        columns, row = _summary(record)
+            return summary(record)
+        columns, row = summary(record)
         return (*columns, 'cells', 'servers'), (*row, _cells(record.host.cells, servers), _names(servers))
 
     def produce_output(self, parsed_args: argparse.Namespace, column_names: Sequence[str], data: Any) -> int:
@@ -243,7 +86,8 @@ class ShowHost(base.ShowOf):
     _picture = ''
 
 
-def _summary(record: HostRecord) -> tuple[tuple[str, ...], tuple[Any, ...]]:
+def summary(record: HostRecord) -> tuple[tuple[str, ...], tuple[Any, ...]]:
+    """Return what is shown of a host as a whole."""
     host = record.host
     values = {
         'name': base.Text(record.name),

@@ -57,7 +57,7 @@ class _OfDomain(base._Command):
 
     def read_capabilities(self, path: str) -> Host:
         """Return the host of a file."""
-        from numaplace.cli.host import options
+        from numaplace.cli.host_import import options
         from numaplace.libvirt import capabilities
 
         return capabilities.read(capabilities.load(path), place=path, **options(self.conf))

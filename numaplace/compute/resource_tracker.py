@@ -3,16 +3,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 
-from numaplace import wire
-from numaplace.db import api
-from numaplace.db.records import HostRecord
+from numaplace import exception, wire
+from numaplace.db import api, holding
+from numaplace.db.records import HostRecord, InstanceRecord
 from numaplace.db.retry import retry
 from numaplace.model import Host, Placement
 
-__all__ = ['empty', 'refresh', 'register', 'switch', 'unregister', 'usage']
+__all__ = ['Counted', 'count', 'empty', 'refresh', 'register', 'switch', 'unregister', 'usage']
 
 
 def empty(host: Host) -> Host:
@@ -43,6 +43,37 @@ def usage(host: Host, placements: Iterable[Placement]) -> Host:
     return counted
 
 
+@dataclass(frozen=True, slots=True)
+class Counted:
+    """A host with the usage that follows from its servers.
+
+    :param host: with the servers that could be counted
+    :param faults: the others by UUID, each with what is wrong with it
+    """
+
+    host: Host
+    faults: Mapping[str, exception.NumaplaceException]
+
+
+def count(name: str, host: Host, instances: Iterable[InstanceRecord]) -> Counted:
+    """Count all servers that hold something on a host; one that cannot be counted does not keep the others.
+
+    :param name: of the host
+    :param host: what it has, with whatever usage
+    """
+    counted, faults = empty(host), {}
+    for instance in instances:
+        with_it = counted
+        try:
+            for placement in holding.held_on(name, [instance]):
+                with_it = with_it.consume(_read_anew(placement, host))
+        except exception.NumaplaceException as error:
+            faults[instance.uuid] = type(error)(f'server {instance.name!r} ({instance.uuid}) on host {name!r}: {error}')
+        else:
+            counted = with_it
+    return Counted(counted, faults)
+
+
 def register(database: api.Database, record: HostRecord) -> HostRecord:
     """Store a new host, which nobody uses.
 
@@ -51,17 +82,31 @@ def register(database: api.Database, record: HostRecord) -> HostRecord:
     return database.create_host(replace(record, host=empty(record.host)))
 
 
-def refresh(database: api.Database, name: str, host: Host) -> HostRecord:
+def refresh(database: api.Database, name: str, host: Host, like: HostRecord | None = None) -> HostRecord:
     """Store what a host has now, with the usage that all that counts on it makes: its servers, and those in a move.
 
+    :param like: the facts and ratios that it has now; None leaves them as they are
     :raises: :class:`~numaplace.exception.NotFound`, :class:`~numaplace.exception.ConcurrentUpdate`, and the faults of
-        :func:`usage` if its servers hold what it no longer has
+        :func:`usage`, with the server named, if it holds what the host no longer has
     """
 
-    def change(record: HostRecord, held: Sequence[Placement]) -> HostRecord:
-        return replace(record, host=usage(host, (_read_anew(placement, host) for placement in held)))
+    def change(record: HostRecord, instances: Sequence[InstanceRecord]) -> HostRecord:
+        now = like or record
+        return replace(
+            record,
+            host=_all_counted(count(name, host, instances)),
+            facts=now.facts,
+            cpu_allocation_ratio=now.cpu_allocation_ratio,
+            ram_allocation_ratio=now.ram_allocation_ratio,
+        )
 
     return retry(lambda: database.change_host(name, change))
+
+
+def _all_counted(counted: Counted) -> Host:
+    for fault in counted.faults.values():
+        raise fault
+    return counted.host
 
 
 def _read_anew(placement: Placement, host: Host) -> Placement:
@@ -77,7 +122,7 @@ def switch(database: api.Database, name: str, *, status: str | None = None, stat
     :raises: :class:`~numaplace.exception.NotFound`, :class:`~numaplace.exception.ConcurrentUpdate`
     """
 
-    def change(record: HostRecord, _held: Sequence[Placement]) -> HostRecord:
+    def change(record: HostRecord, _instances: Sequence[InstanceRecord]) -> HostRecord:
         return replace(record, status=status or record.status, state=state or record.state)
 
     return retry(lambda: database.change_host(name, change))

@@ -225,8 +225,17 @@ class Database:
             rows.insert(session, row, known=f'a host {record.name!r} exists')
             return convert.host_record(row)
 
-    def change_host(self, name: str, change: Callable[[HostRecord, list[Placement]], HostRecord]) -> HostRecord:
-        """Replace what is stored of a host by what `change` makes of it and of all that counts on it.
+    @repeated
+    def holders(self, name: str) -> tuple[HostRecord, list[InstanceRecord]]:
+        """Return a host, and the servers that hold something on it by number, as they are at one moment.
+
+        :raises: :class:`~numaplace.exception.NotFound`
+        """
+        with self._transaction(self._reader) as session:
+            return rows.find_host(session.connection(), name), rows.find_instances(session, on_host=name)[0]
+
+    def change_host(self, name: str, change: Callable[[HostRecord, list[InstanceRecord]], HostRecord]) -> HostRecord:
+        """Replace what is stored of a host by what `change` makes of it and of the servers that hold something on it.
 
         One transaction guarded by the generation, so that a claim that came in between is not lost.
 
@@ -237,7 +246,7 @@ class Database:
             # The host is read first: what its servers do after that changes its generation.
             record = rows.find_host(session.connection(), name)
             instances, _ = rows.find_instances(session, on_host=name)
-            changed = change(record, holding.held_on(name, instances))
+            changed = change(record, instances)
             rows.check_name('availability zone', changed.availability_zone)
             rows.replace_host(session.connection(), record, convert.host_values(changed))
             return rows.find_host(session.connection(), name)

@@ -48,7 +48,7 @@ COMMANDS = {
     'a known host': (
         1,
         'host import seed3 --capabilities {seed3}',
-        ["'seed3'", 'exists', '`numaplace host delete`', 'another name'],
+        ["'seed3'", 'exists', '--refresh', 'another name'],
     ),
     'a known flavor': (
         1,

@@ -1,0 +1,70 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``numaplace host audit``: the usage of hosts beside what their servers hold."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+from numaplace.cli import base
+
+if TYPE_CHECKING:
+    from numaplace.compute.audit import Report
+    from numaplace.db.api import Database
+
+__all__ = ['AuditHost']
+
+_COLUMNS = ('Host', 'What', 'Stored', 'Counted')
+
+
+class AuditHost(base.ListOf):
+    """Count what servers hold on hosts, and compare that with the usage that the hosts are stored with.
+
+    Each difference is a line, and so is a server that cannot be counted; neither keeps the audit from the rest. Ends
+    with status 1 if there is any that --repair did not put right.
+    """
+
+    examples = (
+        'numaplace host audit',
+        'numaplace host audit --repair compute1',
+        'numaplace host audit -f json compute1 compute2',
+    )
+
+    _status = base.DONE
+
+    def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
+        """Add the names, and what is done about what is found."""
+        parser = super().get_parser(prog_name)
+        parser.add_argument('names', metavar='NAME', nargs='*', help='Name of a host (default: all hosts).')
+        parser.add_argument(
+            '--repair',
+            action='store_true',
+            help='Store the usage that was counted, on hosts where every server can be counted.',
+        )
+        return parser
+
+    def take_action(self, parsed_args: argparse.Namespace) -> tuple[tuple[str, ...], list[tuple[Any, ...]]]:
+        """Return what was found, by host."""
+        from numaplace.compute import audit
+
+        act = audit.repair if parsed_args.repair else audit.audit
+        with self.open_database() as database:
+            reports = [act(database, name) for name in self._names(database, parsed_args)]
+        open_ones = [report for report in reports if report.faults or (report.differences and not parsed_args.repair)]
+        self._status = base.FAULT if open_ones else base.DONE
+        return _COLUMNS, [row for report in reports for row in _rows(report)]
+
+    def _names(self, database: Database, parsed_args: argparse.Namespace) -> list[str]:
+        return parsed_args.names or [record.name for record in database.hosts()]
+
+    def run(self, parsed_args: argparse.Namespace) -> int:
+        """Run the command; what is still wrong is no success."""
+        return super().run(parsed_args) or self._status
+
+
+def _rows(report: Report) -> Iterator[tuple[Any, ...]]:
+    for fault in report.faults:
+        yield base.Text(report.host), base.Text(fault), '', ''
+    for difference in report.differences:
+        yield base.Text(report.host), difference.part, difference.stored, difference.counted

@@ -1,0 +1,103 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Whether the usage that hosts are stored with is what their servers hold."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+from numaplace import cpuset, units
+from numaplace.compute import resource_tracker
+from numaplace.db import api
+from numaplace.db.records import HostRecord, InstanceRecord
+from numaplace.db.retry import retry
+from numaplace.model import Host, HostCell
+
+__all__ = ['Difference', 'Report', 'audit', 'repair']
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """One figure of a host that is stored otherwise than its servers make it.
+
+    :param part: what it is, in words
+    """
+
+    part: str
+    stored: str
+    counted: str
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What an audit found of a host.
+
+    :param faults: why servers could not be counted, a line for each; where there are any, the differences are those
+        of the other servers, and nobody knows the right usage
+    """
+
+    host: str
+    differences: tuple[Difference, ...]
+    faults: tuple[str, ...] = ()
+
+
+def audit(database: api.Database, name: str) -> Report:
+    """Count what the servers of a host hold, and compare it with the usage that the host is stored with.
+
+    :raises: :class:`~numaplace.exception.NotFound`
+    """
+    return _report(*database.holders(name))[0]
+
+
+def repair(database: api.Database, name: str) -> Report:
+    """Audit a host, and store the usage that its servers make where all of them can be counted.
+
+    One transaction, so that no claim is lost that comes meanwhile.
+
+    :returns: what was found before
+    :raises: :class:`~numaplace.exception.NotFound`, :class:`~numaplace.exception.ConcurrentUpdate`
+    """
+    report = audit(database, name)
+    if report.faults or not report.differences:
+        return report
+
+    def change(record: HostRecord, instances: list[InstanceRecord]) -> HostRecord:
+        nonlocal report
+        report, counted = _report(record, instances)
+        return record if report.faults else replace(record, host=counted)
+
+    retry(lambda: database.change_host(name, change))
+    return report
+
+
+def _report(record: HostRecord, instances: list[InstanceRecord]) -> tuple[Report, Host]:
+    counted = resource_tracker.count(record.name, record.host, instances)
+    differences = tuple(_compare(_figures(record.host), _figures(counted.host)))
+    return Report(record.name, differences, tuple(map(str, counted.faults.values()))), counted.host
+
+
+def _compare(stored: dict[str, str], counted: dict[str, str]) -> Iterator[Difference]:
+    for part, value in stored.items():
+        if value != counted[part]:
+            yield Difference(part, value, counted[part])
+
+
+def _figures(host: Host) -> dict[str, str]:
+    """Return the usage of a host, by what each figure is."""
+    found = {
+        'vCPUs of all servers': str(host.vcpus_used),
+        'MiB of all servers': str(host.memory_used_mib),
+        'vCPUs that float': str(host.floating_vcpus),
+    }
+    for cell in host.cells:
+        found |= {f'host cell {cell.id}: {part}': value for part, value in _cell_figures(cell).items()}
+    return found
+
+
+def _cell_figures(cell: HostCell) -> dict[str, str]:
+    return {
+        'pinned CPUs': cpuset.text(cell.pinned_cpus) or 'none',
+        'shared vCPUs': str(cell.cpu_usage),
+        'MiB': str(cell.memory_usage_mib),
+        **{f'{units.size(pages.size_kib)} pages': str(pages.used) for pages in cell.pages},
+    }

@@ -1,0 +1,121 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Hosts that change under their servers, and usage that is not what the servers hold."""
+
+import json
+import sqlite3
+from contextlib import closing
+
+import pytest
+
+
+@pytest.fixture
+def pinned(prepared):
+    """The program with two pinned servers of one vCPU on a host, and an idle host beside."""
+    prepared('flavor create --ram 256 --vcpus 1 --property hw:cpu_policy=dedicated m1.pinned')
+    prepared('server create --flavor m1.pinned --max 2 db')
+    prepared(f'host import other --capabilities {prepared.fixture("seed3")}')
+    return prepared
+
+
+def change(program, statement, *values):
+    """Write to the database behind the program's back."""
+    with closing(sqlite3.connect(program.database)) as connection, connection:
+        connection.execute(statement, values)
+
+
+def edit_topology(program, table, where, edit):
+    """Change the JSON of a topology behind the program's back."""
+    with closing(sqlite3.connect(program.database)) as connection:
+        (text,) = connection.execute(f'SELECT numa_topology FROM {table} WHERE {where}').fetchone()  # noqa: S608
+    topology = json.loads(text)
+    edit(topology['nova_object.data']['cells'])
+    change(program, f'UPDATE {table} SET numa_topology = ? WHERE {where}', json.dumps(topology))  # noqa: S608
+
+
+def unpin(cells):
+    cells[0]['nova_object.data']['pinned_cpus'] = []
+
+
+def test_an_audit_of_hosts_that_are_right_is_silent(pinned):
+    assert '' == pinned('host audit -f value')
+    pinned('server delete db-1')
+    assert '' == pinned('host audit -f value seed3')
+
+
+def test_an_audit_tells_each_figure_that_is_wrong_and_goes_on_to_the_next_host(pinned):
+    edit_topology(pinned, 'compute_nodes', "host = 'seed3'", unpin)
+    change(pinned, "UPDATE compute_nodes SET vcpus_used = 7 WHERE host = 'other'")
+    done = pinned.run('host', 'audit', '-f', 'json')
+    assert (1, '') == (done.returncode, done.stderr)
+    assert [
+        {'Host': 'other', 'What': 'vCPUs of all servers', 'Stored': '7', 'Counted': '0'},
+        {'Host': 'seed3', 'What': 'host cell 0: pinned CPUs', 'Stored': 'none', 'Counted': '0-1'},
+    ] == json.loads(done.stdout)
+
+
+def test_a_repair_stores_what_was_counted(pinned):
+    right = pinned.json('host show seed3')
+    edit_topology(pinned, 'compute_nodes', "host = 'seed3'", unpin)
+    assert pinned.json('host show seed3') != right
+    assert 'seed3 host cell 0: pinned CPUs none 0-1\n' == pinned('host audit --repair -f value')
+    assert pinned.json('host show seed3') == right
+    assert '' == pinned('host audit -f value')
+
+
+def test_a_host_on_which_two_servers_hold_a_cpu_is_told_and_not_repaired(pinned):
+    def take_the_same(cells):
+        cells[0]['nova_object.data']['cpu_pinning_raw'] = {'0': 0}
+
+    second = 'instance_uuid = (SELECT uuid FROM instances WHERE display_name = "db-2")'
+    edit_topology(pinned, 'instance_extra', second, take_the_same)
+    before = pinned.digest()
+    done = pinned.run('host', 'audit', '--repair', '-f', 'value', '-c', 'What', 'seed3', 'other')
+    assert (1, '') == (done.returncode, done.stderr)
+    fault = done.stdout.splitlines()[0]
+    assert fault.startswith("server 'db-2' (")
+    assert fault.endswith("on host 'seed3': host cell 0: CPUs 0 are pinned already; free are 1-3")
+    assert before == pinned.digest()
+
+
+def test_an_audit_of_an_unknown_host_says_so(refused):
+    assert "there is no host 'nowhere'" in refused(1, 'host', 'audit', 'nowhere')
+
+
+def test_a_refreshed_host_has_what_it_has_now_and_its_servers_keep_what_they_hold(pinned):
+    capabilities = pinned.fixture('seed3')
+    before = pinned.json('host show seed3')
+    pinned.configure(more='[compute]\ncpu_dedicated_set = 0-1,4\ncpu_shared_set = 2-3,5-7\n')
+    pinned('host set --disable seed3')
+    pinned(f'host import --refresh seed3 --capabilities {capabilities}')
+    after = pinned.json('host show seed3')
+    assert [0, 1] == after['cells'][0]['dedicated_cpus'] == after['cells'][0]['pinned_cpus']
+    assert before['cells'][0]['pinned_by'] == after['cells'][0]['pinned_by']
+    assert ('disabled', before['uuid']) == (after['status'], after['uuid'])
+    assert '' == pinned('host audit -f value')
+
+
+def test_a_host_is_not_refreshed_where_a_server_holds_what_it_has_no_more(pinned, refused):
+    pinned.configure(more='[compute]\ncpu_dedicated_set = 1,4\n')
+    before = pinned.digest()
+    told = refused(1, 'host', 'import', '--refresh', 'seed3', '--capabilities', pinned.fixture('seed3'))
+    assert "server 'db-1' (" in told
+    assert 'host cell 0: CPUs 0 to pin are not among its dedicated CPUs 1' in told
+    assert before == pinned.digest()
+
+
+def test_only_a_known_host_is_refreshed_and_a_known_one_is_not_taken_in_twice(pinned, refused):
+    capabilities = pinned.fixture('seed3')
+    assert "there is no host 'new'" in refused(1, *f'host import --refresh new --capabilities {capabilities}'.split())
+    assert '--refresh' in refused(1, *f'host import seed3 --capabilities {capabilities}'.split())
+
+
+def test_pages_that_a_host_has_too_few_of_are_told(prepared):
+    prepared('flavor create --ram 256 --vcpus 1 --property hw:mem_page_size=2MB m1.huge')
+    prepared('server create --flavor m1.huge --max 1 big')
+    prepared.configure(more='[DEFAULT]\nreserved_huge_pages = node:0,size:2048,count:200\n')
+    words = f'host import --refresh seed3 --capabilities {prepared.fixture("seed3")}'.split()
+    done = prepared.run(*words)
+    assert 0 == done.returncode
+    assert done.stderr.splitlines() == [
+        'numaplace: warning: host cell 0: its servers hold 128 2M pages of 256, of which 200 are reserved'
+    ]
