@@ -26,10 +26,10 @@ def change(program, statement, *values):
 def edit_topology(program, table, where, edit):
     """Change the JSON of a topology behind the program's back."""
     with closing(sqlite3.connect(program.database)) as connection:
-        (text,) = connection.execute(f'SELECT numa_topology FROM {table} WHERE {where}').fetchone()  # noqa: S608
+        (text,) = connection.execute(f'SELECT numa_topology FROM {table} WHERE {where}').fetchone()
     topology = json.loads(text)
     edit(topology['nova_object.data']['cells'])
-    change(program, f'UPDATE {table} SET numa_topology = ? WHERE {where}', json.dumps(topology))  # noqa: S608
+    change(program, f'UPDATE {table} SET numa_topology = ? WHERE {where}', json.dumps(topology))
 
 
 def unpin(cells):
