@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from lxml import etree
 
 from numaplace import cpuset, exception
-from numaplace.libvirt import document
+from numaplace.libvirt import document, expander
 from numaplace.units import KIB_PER_MIB
 
 __all__ = ['Difference', 'compare']
@@ -48,14 +48,39 @@ def compare(expected: str, found: str, *, place: str) -> list[Difference]:
 def _parts(xml: str, place: str) -> dict[str, str]:
     """Return what a domain says, by part; CPU lists in one form, sizes in MiB."""
     source = document.parse(xml.encode(), place, 'domain', _SOURCE, exception.InvalidDomain)
-    root = source.root
-    on = _enabled(source)
-    parts = {
+    parts: dict[str, str] = {}
+    for read in (_sizes, _times, _pins, _nodes, _cells, _backing, _modules, _devices):
+        parts |= read(source)
+    return {part: value for part, value in parts.items() if value}
+
+
+def _sizes(source: document.Document) -> dict[str, str]:
+    root, topology = source.root, source.root.find('cpu/topology')
+    return {
         'vCPUs': (root.findtext('vcpu') or '').strip(),
-        'vCPUs that are on': cpuset.text(on),
+        'vCPUs that are on': cpuset.text(_enabled(source)),
         'memory in MiB': _mebibytes(source, root.find('memory'), None),
         'most memory in MiB': _mebibytes(source, root.find('maxMemory'), None),
+        'I/O threads': (root.findtext('iothreads') or '').strip(),
+        'sockets, cores and threads': ''
+        if topology is None
+        else ':'.join(topology.get(name, '1') for name in ('sockets', 'cores', 'threads')),
     }
+
+
+def _times(source: document.Document) -> dict[str, str]:
+    tags = {'shares': 'weight', 'period': 'period in microseconds', 'quota': 'quota in microseconds'}
+    parts = {words: (source.root.findtext(f'cputune/{tag}') or '').strip() for tag, words in tags.items()}
+    for one in source.root.iterfind('cputune/vcpusched'):
+        for vcpu in cpuset.ids(source.cpus(one, 'vcpus') & _enabled(source)):
+            parts[f'scheduling of vCPU {vcpu}'] = f'{one.get("scheduler")} {one.get("priority", "")}'.strip()
+    return parts
+
+
+def _pins(source: document.Document) -> dict[str, str]:
+    root, on, parts = source.root, _enabled(source), {}
+    for vcpu in root.iterfind('vcpu'):
+        parts['CPUs of a guest that floats'] = _list(vcpu.get('cpuset'))
     for pin in root.iterfind('cputune/vcpupin'):
         # libvirt remembers where those that are off would run.
         if on & cpuset.parse(pin.get('vcpu', '')):
@@ -63,21 +88,73 @@ def _parts(xml: str, place: str) -> dict[str, str]:
     for tag, words in (('emulatorpin', 'the emulator'), ('iothreadpin', 'the I/O thread')):
         for pin in root.iterfind(f'cputune/{tag}'):
             parts[f'CPUs of {words}'] = _list(pin.get('cpuset'))
-    for memory in root.iterfind('numatune/memory'):
-        parts['nodes of the memory'] = _list(memory.get('nodeset'))
-    for memory in root.iterfind('numatune/memnode'):
-        parts[f'node of cell {memory.get("cellid")}'] = _list(memory.get('nodeset'))
-    for cell in root.iterfind('cpu/numa/cell'):
-        parts[f'vCPUs of cell {cell.get("id")}'] = _list(cell.get('cpus'))
-        parts[f'memory of cell {cell.get("id")} in MiB'] = _mebibytes(source, cell, 'memory')
-    for page in root.iterfind('memoryBacking/hugepages/page'):
+    return parts
+
+
+def _nodes(source: document.Document) -> dict[str, str]:
+    parts = {}
+    for memory in source.root.iterfind('numatune/memory'):
+        parts['nodes of the memory'] = _bound(memory)
+    for memory in source.root.iterfind('numatune/memnode'):
+        parts[f'node of cell {memory.get("cellid")}'] = _bound(memory)
+    return parts
+
+
+def _bound(memory: etree._Element) -> str:
+    """Return a list of nodes, and how memory is bound to them where that is not strictly."""
+    mode = memory.get('mode', 'strict')
+    return _list(memory.get('nodeset')) + ('' if mode == 'strict' else f' ({mode})')
+
+
+def _cells(source: document.Document) -> dict[str, str]:
+    parts = {}
+    for cell in source.root.iterfind('cpu/numa/cell'):
+        words = f'cell {cell.get("id")}'
+        parts[f'vCPUs of {words}'] = _list(cell.get('cpus'))
+        parts[f'memory of {words} in MiB'] = _mebibytes(source, cell, 'memory')
+        parts[f'access to the memory of {words}'] = cell.get('memAccess', '')
+        siblings = sorted(cell.iterfind('distances/sibling'), key=lambda one: source.whole(one, 'id', 'cell number'))
+        parts[f'distances of {words}'] = ' '.join(one.get('value', '') for one in siblings)
+    return parts
+
+
+def _backing(source: document.Document) -> dict[str, str]:
+    backing = 'memoryBacking'
+    parts = {
+        words: 'yes'
+        for tag, words in (('locked', 'locked memory'), ('nosharepages', 'pages that are never merged'))
+        if source.root.find(f'{backing}/{tag}') is not None
+    }
+    for page in source.root.iterfind(f'{backing}/hugepages/page'):
         parts[f'cells with pages of {page.get("size")} {page.get("unit", "KiB")}'] = _list(page.get('nodeset'))
-    for number, module in enumerate(root.iterfind('devices/memory')):
+    return parts
+
+
+def _modules(source: document.Document) -> dict[str, str]:
+    parts = {}
+    for number, module in enumerate(source.root.iterfind('devices/memory')):
         size_mib = _mebibytes(source, module.find('target/size'), None)
         path = module.findtext('source/path')
         words = f'{module.get("model")} of {size_mib} MiB in cell {module.findtext("target/node")}'
         parts[f'memory module {number}'] = words + (f' from {path}' if path else '')
-    return {part: value for part, value in parts.items() if value}
+    return parts
+
+
+def _devices(source: document.Document) -> dict[str, str]:
+    """Return where the disks and NICs come from, and the cell that each is near to."""
+    parts = {}
+    for kind, path, name, keys in (
+        ('disk', 'target', 'dev', ('file', 'dev')),
+        ('interface', 'mac', 'address', ('network', 'bridge')),
+    ):
+        for device in source.root.iterfind(f'devices/{kind}'):
+            named, origin = device.find(path), device.find('source')
+            if named is None or origin is None:
+                continue
+            words = f'{kind} {named.get(name)}'
+            parts[f'source of {words}'] = next((origin.get(key, '') for key in keys if origin.get(key)), '')
+            parts[f'cell of {words}'] = expander.node_of(source.root, device)
+    return parts
 
 
 def _enabled(source: document.Document) -> int:

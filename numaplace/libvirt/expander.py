@@ -16,7 +16,7 @@ from numaplace.libvirt.document import Document, show
 from numaplace.libvirt.xmltext import element
 from numaplace.model import Placement
 
-__all__ = ['MAX_PORTS', 'buses', 'connect', 'has_buses', 'overfull']
+__all__ = ['MAX_PORTS', 'buses', 'connect', 'has_buses', 'node_of', 'overfull']
 
 TAG = 'vnuma'
 #: Buses are numbered from the top: a bus for the expander and one for each root port behind it.
@@ -94,6 +94,27 @@ def connect(document: Document, placement: Placement) -> None:
         raise document.fault(near[node][-1], f'too many devices on node {node}: expected at most {MAX_PORTS}')
     for controller in list(buses(near, index=index, bus=bus)):
         editing.append(devices, controller)
+
+
+def node_of(root: etree._Element, device: etree._Element) -> str:
+    """Return the guest cell that a device of a domain is near to, or an empty text."""
+    controllers = {_number(one.get('index')): one for one in root.iterfind("devices/controller[@type='pci']")}
+    for _ in range(_BUSES):  # a bus behind itself would never end
+        address = device.find("address[@type='pci']")
+        behind = None if address is None else controllers.get(_number(address.get('bus')))
+        if behind is None:
+            break
+        if node := (behind.findtext('target/node') or '').strip():
+            return node
+        device = behind
+    return ''
+
+
+def _number(text: str | None) -> int | None:
+    try:
+        return int(text or '', 0)
+    except ValueError:
+        return None
 
 
 def _node(document: Document, mark: etree._Element, cells: int) -> int:

@@ -14,7 +14,7 @@ _KINDS = ('qom-type', 'driver')
 
 
 #: Options that make the guest's hardware.
-_HARDWARE = ('-machine', '-cpu', '-m', '-smp', '-object', '-numa', '-device')
+_HARDWARE = ('-machine', '-cpu', '-m', '-smp', '-object', '-numa', '-blockdev', '-device')
 #: Objects that the guest's hardware does not need.
 _NOT_NEEDED = ('secret', 'thread-context')
 #: What binds memory to nodes that this machine does not have.

@@ -5,6 +5,7 @@ import pytest
 from lxml import etree
 
 from numaplace.model import CpuTopology
+from numaplace.request import own_devices
 from numaplace.tests.unit.libvirt import samples
 from numaplace.tests.unit.libvirt.samples import SAMPLES, Sample, cell, placed
 
@@ -26,6 +27,44 @@ def test_libvirt_binds_memory_as_the_placement_says(testbed, talk_host, tmp_path
     expected += [(str(cells[module.cell].host_cell), module.size_mib) for module in modules]
     assert expected == [(given['host-nodes'], int(given['size']) // 1024**2) for given in backends]
     assert {'bind'} == {given['policy'] for given in backends}
+
+
+def test_a_device_with_a_node_is_behind_a_bus_of_that_node(testbed, talk_host, tmp_path):
+    """The arguments of the talk: bus 254 on node 1, a root port behind it, and the device behind that."""
+    path = tmp_path / 'guest.xml'
+    found = own_devices([], ['path=/srv/plain.img', 'path=/srv/near.qcow2,format=qcow2,node=1'])
+    path.write_text(SAMPLES['four cells'].xml(attached=found), 'utf-8')
+    arguments = testbed.arguments.parse(talk_host.arguments(path))
+    by_driver = {}
+    for option, given in arguments:
+        if option == '-device':
+            by_driver.setdefault(given[''], []).append(given)
+    (bus,) = by_driver['pxb-pcie']
+    assert ('254', '1', 'pcie.0') == (bus['bus_nr'], bus['numa_node'], bus['bus'])
+    (port,) = [given for given in by_driver['pcie-root-port'] if given['bus'] == bus['id']]
+    plain, near = by_driver['virtio-blk-pci']
+    assert (port['id'], '0') == (near['bus'], near['addr'])
+    assert plain['bus'] not in (port['id'], bus['id'])
+    assert {'iothread1'} == {plain['iothread'], near['iothread']}
+
+
+def test_a_kernel_knows_the_node_of_each_device(boot, tmp_path):
+    disks = []
+    for number, node in enumerate((None, 1, 0, 1)):
+        path = tmp_path / f'{number}.img'
+        path.write_bytes(bytes(1024**2))
+        disks.append(f'path={path}' + ('' if node is None else f',node={node}'))
+    sample = Sample(samples.host('fake-oracle-host'), placed(cell(3, '0', 128), cell(1, '1', 128)))
+    told = boot(sample.xml(attached=own_devices([], disks)))
+    nodes = {name.split('/')[5]: text.strip() for name, text in told.items() if name.endswith('/numa_node')}
+    storage = [
+        nodes[name.split('/')[5]]
+        for name, text in told.items()
+        if name.endswith('/class') and text.startswith('0x0100') and 'pci/devices' in name
+    ]
+    assert {'-1': 1, '0': 1, '1': 2} == {node: storage.count(node) for node in ('-1', '0', '1')}
+    assert 'pci_bus 0000:fe: on NUMA node 0' in told['dmesg']
+    assert 'pci_bus 0000:fb: on NUMA node 1' in told['dmesg']
 
 
 def test_a_kernel_sees_the_cells_of_a_guest_as_far_apart_as_their_host_cells(boot):

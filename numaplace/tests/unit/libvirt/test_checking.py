@@ -5,7 +5,9 @@ import pytest
 
 from numaplace import exception
 from numaplace.libvirt.checking import Difference, compare
-from numaplace.tests.unit.libvirt.samples import SAMPLES
+from numaplace.libvirt.devices import mac_address
+from numaplace.request import own_devices
+from numaplace.tests.unit.libvirt.samples import SAMPLES, UUID
 
 
 @pytest.mark.parametrize('name', SAMPLES)
@@ -29,6 +31,34 @@ def test_a_domain_is_as_it_was_written(name):
         ('two cells', "<vcpu placement='static'>4<", "<vcpu placement='static'>8<", ('vCPUs', '4', '8')),
         ('two cells', "cpus='2-3'", "cpus='2'", ('vCPUs of cell 1', '2-3', '2')),
         ('two cells', "cpus='2-3' memory='524288'", "cpus='2-3' memory='1'", ('memory of cell 1 in MiB', '512', '0')),
+        (
+            'two cells',
+            "mode='strict' nodeset='0-1'",
+            "mode='preferred' nodeset='0-1'",
+            ('nodes of the memory', '0-1', '0-1 (preferred)'),
+        ),
+        (
+            'four cells',
+            "<sibling id='3' value='10'/>",
+            "<sibling id='3' value='20'/>",
+            ('distances of cell 3', '21 21 21 10', '21 21 21 20'),
+        ),
+        (
+            'four cells',
+            "sockets='4' cores='2'",
+            "sockets='2' cores='4'",
+            ('sockets, cores and threads', '4:2:2', '2:4:2'),
+        ),
+        ('four cells by threads, locked', '<locked/>', '', ('locked memory', 'yes', '')),
+        ('realtime', '<nosharepages/>', '', ('pages that are never merged', 'yes', '')),
+        (
+            'realtime',
+            "vcpus='3' scheduler='fifo'",
+            "vcpus='3' scheduler='rr'",
+            ('scheduling of vCPU 3', 'fifo 1', 'rr 1'),
+        ),
+        ('two cells', '<iothreads>1<', '<iothreads>2<', ('I/O threads', '1', '2')),
+        ('floating with a shared set', "cpuset='0-1,6'", '', ('CPUs of a guest that floats', '0-1,6', '')),
         ('huge pages', "size='2048'", "size='4096'", ('cells with pages of 2048 KiB', '0-1', '')),
     ],
 )
@@ -36,6 +66,24 @@ def test_a_difference_says_what_it_is_about(name, before, after, expected):
     xml = SAMPLES[name].xml()
     assert 1 == xml.count(before)
     assert Difference(*expected) in compare(xml, xml.replace(before, after), place='libvirt')
+
+
+def test_where_a_device_comes_from_and_is_near_to_is_compared():
+    devices = own_devices(['network=default,node=1', 'bridge=br0'], ['path=/srv/a.img,node=0', 'path=/dev/b'])
+    xml = SAMPLES['two cells'].xml(attached=devices)
+    assert [] == compare(xml, xml, place='libvirt')
+    address = mac_address(UUID, 0)
+    for before, after, expected in (
+        (
+            "<source network='default'/>",
+            "<source network='other'/>",
+            (f'source of interface {address}', 'default', 'other'),
+        ),
+        ("<source dev='/dev/b'/>", "<source dev='/dev/c'/>", ('source of disk vdb', '/dev/b', '/dev/c')),
+        ('<node>1</node>', '<node>0</node>', (f'cell of interface {address}', '1', '0')),
+        ("bus='0x02' slot='0x00'", "bus='0x00' slot='0x05'", ('cell of disk vda', '0', '')),
+    ):
+        assert [Difference(*expected)] == compare(xml, xml.replace(before, after), place='libvirt')
 
 
 def test_the_same_in_other_words_is_no_difference():
