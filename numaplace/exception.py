@@ -248,6 +248,10 @@ class LibvirtError(NumaplaceException):
     """Libvirt does not answer, or refuses what it is told; its own words follow."""
 
 
+class DomainChanged(LibvirtError):
+    """Libvirt refuses one change of a domain, and refuses to take back those before it."""
+
+
 # --- stored objects ----------------------------------------------------------------
 
 

@@ -43,6 +43,8 @@ def page_size(host_cell: HostCell, demand: Demand) -> int | None:
 
 def shortfall(host_cell: HostCell, demand: Demand) -> Lack | None:
     """Return what a host cell's memory lacks for a demand, or None if it suffices."""
+    if not demand.memory_mib:  # vCPUs that come to a guest
+        return None
     if demand.pagesize_kib:
         return _page_shortfall(host_cell, demand)
     smallest = host_cell.smallest_pages

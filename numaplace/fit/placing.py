@@ -83,7 +83,7 @@ def _place_floating(host: Host, guest: Guest, limits: Limits | None) -> Placemen
     """Place a guest without cells: it counts on the whole host, against the memory and the shared CPUs."""
     reasons = []
     free_mib = host.memory_mib * (limits.ram_allocation_ratio if limits else 1.0) - host.memory_used_mib
-    if guest.memory_mib > free_mib:
+    if guest.memory_mib and guest.memory_mib > free_mib:
         reasons.append(Reason('memory.host', guest.memory_mib, free_mib, 'MiB'))
     shared = host.shared_cpus.bit_count()
     if guest.vcpus > shared:

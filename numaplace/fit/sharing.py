@@ -109,6 +109,8 @@ def _page_sizes(host_cell: HostCell, demands: Sequence[Demand]) -> list[int | No
 
 def _size_options(host_cell: HostCell, demand: Demand, smallest_kib: int) -> list[int]:
     """Return the page sizes that a guest cell may hold, best first; none if it may overcommit memory."""
+    if not demand.memory_mib:
+        return []
     if demand.pagesize_kib:
         return [pages.size_kib for pages in backing_pages(host_cell, demand.pagesize_kib)]
     return [smallest_kib] if demand.is_pinned else []
@@ -116,7 +118,7 @@ def _size_options(host_cell: HostCell, demand: Demand, smallest_kib: int) -> lis
 
 def _without_pages(host_cell: HostCell, demands: Sequence[Demand]) -> list[int | None] | Lack:
     pinned_mib = sum(demand.memory_mib for demand in demands if demand.is_pinned)
-    if pinned_mib > host_cell.free_memory_mib:
+    if pinned_mib and pinned_mib > host_cell.free_memory_mib:
         return Lack('memory.free', pinned_mib, host_cell.free_memory_mib, 'MiB')
     memory_mib = sum(demand.memory_mib for demand in demands)
     if memory_mib > host_cell.shape.memory_mib:

@@ -11,7 +11,7 @@ from numaplace import cpuset, exception
 from numaplace.libvirt import document, expander
 from numaplace.units import KIB_PER_MIB
 
-__all__ = ['Difference', 'compare']
+__all__ = ['Difference', 'compare', 'enabled']
 
 _SOURCE = 'the output of `virsh dumpxml`'
 _MOST_VCPUS = 65535
@@ -58,7 +58,7 @@ def _sizes(source: document.Document) -> dict[str, str]:
     root, topology = source.root, source.root.find('cpu/topology')
     return {
         'vCPUs': (root.findtext('vcpu') or '').strip(),
-        'vCPUs that are on': cpuset.text(_enabled(source)),
+        'vCPUs that are on': cpuset.text(enabled(source)),
         'memory in MiB': _mebibytes(source, root.find('memory'), None),
         'most memory in MiB': _mebibytes(source, root.find('maxMemory'), None),
         'I/O threads': (root.findtext('iothreads') or '').strip(),
@@ -72,13 +72,13 @@ def _times(source: document.Document) -> dict[str, str]:
     tags = {'shares': 'weight', 'period': 'period in microseconds', 'quota': 'quota in microseconds'}
     parts = {words: (source.root.findtext(f'cputune/{tag}') or '').strip() for tag, words in tags.items()}
     for one in source.root.iterfind('cputune/vcpusched'):
-        for vcpu in cpuset.ids(source.cpus(one, 'vcpus') & _enabled(source)):
+        for vcpu in cpuset.ids(source.cpus(one, 'vcpus') & enabled(source)):
             parts[f'scheduling of vCPU {vcpu}'] = f'{one.get("scheduler")} {one.get("priority", "")}'.strip()
     return parts
 
 
 def _pins(source: document.Document) -> dict[str, str]:
-    root, on, parts = source.root, _enabled(source), {}
+    root, on, parts = source.root, enabled(source), {}
     for vcpu in root.iterfind('vcpu'):
         parts['CPUs of a guest that floats'] = _list(vcpu.get('cpuset'))
     for pin in root.iterfind('cputune/vcpupin'):
@@ -157,7 +157,7 @@ def _devices(source: document.Document) -> dict[str, str]:
     return parts
 
 
-def _enabled(source: document.Document) -> int:
+def enabled(source: document.Document) -> int:
     """Return the mask of the vCPUs that are on."""
     if listed := source.root.findall('vcpus/vcpu'):
         on = (vcpu for vcpu in listed if vcpu.get('enabled') == 'yes')

@@ -12,7 +12,17 @@ import threading
 
 from numaplace import exception, explain
 
-__all__ = ['capabilities', 'capabilities_at', 'define', 'domains', 'dumpxml', 'hostname_at', 'undefine']
+__all__ = [
+    'capabilities',
+    'capabilities_at',
+    'change',
+    'define',
+    'domains',
+    'dumpxml',
+    'hostname_at',
+    'is_persistent',
+    'undefine',
+]
 
 LOG = logging.getLogger(__name__)
 
@@ -120,6 +130,25 @@ def dumpxml(uuid: str, uri: str, *, timeout_s: float = 60.0) -> str:
     :raises: :class:`~numaplace.exception.LibvirtError`
     """
     return _virsh(uri, 'dumpxml', uuid, timeout_s=timeout_s)
+
+
+def is_persistent(uuid: str, uri: str, *, timeout_s: float = 60.0) -> bool:
+    """Return whether a domain has a definition that it starts from again.
+
+    :raises: :class:`~numaplace.exception.LibvirtError`
+    """
+    return uuid in _virsh(uri, 'list', '--all', '--persistent', '--uuid', timeout_s=timeout_s).split()
+
+
+def change(command: str, uuid: str, *words: str, uri: str, text: str = '', timeout_s: float = 60.0) -> None:
+    """Change a domain while it runs, and what it starts from again where there is such a definition.
+
+    :param command: of virsh, such as ``setvcpu``; `words` are what follows the domain
+    :param text: what the command reads
+    :raises: :class:`~numaplace.exception.LibvirtError`
+    """
+    kept = ('--config',) if is_persistent(uuid, uri) else ()
+    _virsh(uri, command, uuid, *words, '--live', *kept, text=text, timeout_s=timeout_s)
 
 
 def _virsh(uri: str, *words: str, timeout_s: float, text: str = '', options: tuple[str, ...] = ()) -> str:

@@ -7,10 +7,10 @@ import random
 from collections.abc import Callable
 from dataclasses import replace
 
-from numaplace.compute import claims, migration, resource_tracker
+from numaplace.compute import claims, hotplug, migration, resource_tracker
 from numaplace.db import api
 from numaplace.db.records import DOWN, FlavorRecord
-from numaplace.model import Guest
+from numaplace.model import Guest, MemoryModule
 from numaplace.tests.functional.storms import world
 
 __all__ = ['SCENES', 'Scene', 'set_up']
@@ -57,6 +57,22 @@ def _rebuild(database: api.Database, uuid: str) -> object:
     return claims.rebuild(database, uuid, {'os_distro': 'debian'}, read=read)
 
 
+def _fewer(database: api.Database, uuid: str) -> object:
+    return hotplug.set_vcpus(database, uuid, 2)
+
+
+def _more(database: api.Database, uuid: str) -> object:
+    return hotplug.set_vcpus(database, uuid, 4, limits=world.LIMITS)
+
+
+def _attach(database: api.Database, uuid: str) -> object:
+    return hotplug.attach_memory(database, uuid, MemoryModule(256, 1), limits=world.LIMITS)
+
+
+def _detach(database: api.Database, uuid: str) -> object:
+    return hotplug.detach_memory(database, uuid, 0)
+
+
 def _fail(database: api.Database, _uuid: str) -> object:
     return database.change_host('host0', lambda record, _held: replace(record, state=DOWN))
 
@@ -87,6 +103,11 @@ SCENES: dict[str, Scene] = {
     'shelve': (migration.shelve,),
     'unshelve': (migration.shelve, _unshelve),
     'rebuild': (_rebuild,),
+    'fewer vCPUs': (_fewer,),
+    'more vCPUs': (_fewer, _more),
+    'attach': (_attach,),
+    'detach': (_attach, _detach),
+    'live-migrate what was changed': (_fewer, _attach, _live_migrate),
     'refresh': (_refresh,),
 }
 

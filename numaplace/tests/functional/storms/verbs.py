@@ -10,11 +10,12 @@ from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 
-from numaplace.compute import claims, migration, resource_tracker
+from numaplace import exception
+from numaplace.compute import claims, hotplug, migration, resource_tracker
 from numaplace.db import api
 from numaplace.db.records import DOWN, UP, FlavorRecord, InstanceRecord
 from numaplace.db.retry import retry
-from numaplace.model import Guest, Placement, Refusal
+from numaplace.model import Guest, MemoryModule, Placement, Reason, Refusal
 from numaplace.tests.functional.storms import world
 from numaplace.tests.functional.storms.ledger import NEW, OLD, OVER, OWN, Cell, Holding
 
@@ -176,6 +177,42 @@ def rebuild(database: api.Database, dice: random.Random, server: Seen) -> Deed:
     return _deed('rebuild', server, lambda: told(claims.rebuild(database, server.uuid, image, read=_read)))
 
 
+def set_vcpus(database: api.Database, dice: random.Random, server: Seen) -> Deed:
+    """Let some vCPUs be on, where there are so many."""
+    number = dice.randint(1, 4)
+    return _hot_change(
+        'set-vcpus', server, lambda: hotplug.set_vcpus(database, server.uuid, number, limits=world.LIMITS)
+    )
+
+
+def attach_memory(database: api.Database, dice: random.Random, server: Seen) -> Deed:
+    """Plug memory into a cell, where there is one."""
+    module = MemoryModule(dice.choice((64, 256)), dice.randrange(2))
+    return _hot_change(
+        'attach-memory', server, lambda: hotplug.attach_memory(database, server.uuid, module, limits=world.LIMITS)
+    )
+
+
+def detach_memory(database: api.Database, dice: random.Random, server: Seen) -> Deed:
+    """Pull memory out, where there is any."""
+    return _hot_change('detach-memory', server, lambda: hotplug.detach_memory(database, server.uuid, dice.randrange(2)))
+
+
+def _hot_change(verb: str, server: Seen, change: Callable[[], InstanceRecord | Refusal]) -> Deed:
+    def act() -> list[Holding] | Refusal:
+        try:
+            answer = change()
+        except exception.InstanceInvalidState:
+            raise
+        except (exception.Invalid, exception.NotFound, exception.Conflict) as error:
+            if isinstance(error, exception.InstanceNotFound):
+                raise
+            return Refusal.of(Reason('hotplug', subject=str(error)))  # it has no such vCPU, cell, slot or module
+        return answer if isinstance(answer, Refusal) else told(answer)
+
+    return _deed(verb, server, act)
+
+
 def _step(function: Callable[[api.Database, str], InstanceRecord]) -> Callable[..., Deed]:
     def step(database: api.Database, dice: random.Random, server: Seen) -> Deed:
         return _deed(function.__name__, server, lambda: told(function(database, server.uuid)))
@@ -222,7 +259,8 @@ _SHELVE = _step(migration.shelve)
 
 #: Verbs by the state of the server, and how often they are chosen.
 _BY_STATE: dict[str, dict[Callable[..., Deed], int]] = {
-    'active': {release: 4, resize: 4, migrate: 3, live_migrate: 4, _SHELVE: 1, rebuild: 1},
+    'active': dict.fromkeys((release, resize, live_migrate, set_vcpus), 4)
+    | {migrate: 3, attach_memory: 2, detach_memory: 1, _SHELVE: 1, rebuild: 1},
     'stranded': {release: 1, evacuate: 3},
     'moving': {release: 1, _FINISH: 6, _DROP: 2, _DROP_AT_DESTINATION: 1},
     'resized': {release: 1, _CONFIRM: 4, _REVERT: 3, _DROP_AT_SOURCE: 1, _DROP_AT_DESTINATION: 1},

@@ -13,11 +13,13 @@ from numaplace.db.records import FlavorRecord, HostRecord, InstanceRequest
 from numaplace.model import MIXED, CellShape, Guest, GuestCell, Host, HostCell, Limits, Pages
 from numaplace.tests import samples
 
-__all__ = ['GUESTS', 'HOSTS', 'LIMITS', 'fill', 'flavor', 'host', 'request']
+__all__ = ['GUESTS', 'HOSTS', 'LIMITS', 'SLOTS', 'fill', 'flavor', 'host', 'request']
 
 #: The first two keep shared and dedicated CPUs apart; on the others every CPU is both, so that cores can be isolated.
 HOSTS = ('host0', 'host1', 'host2', 'host3')
 LIMITS = Limits(2.0, 1.0)
+#: So many memory modules may a guest with cells have.
+SLOTS = 2
 
 _PAGES_KIB = 2048
 
@@ -62,7 +64,15 @@ def fill(database: api.Database) -> None:
 def flavor(kind: str) -> FlavorRecord:
     """Return the flavor of a kind of guest."""
     asked = GUESTS[kind]
-    return FlavorRecord(kind, asked.vcpus, asked.memory_mib, 1, {}, kind)
+    return FlavorRecord(kind, asked.vcpus, asked.memory_mib, 1, _hotplug(asked), kind)
+
+
+def _hotplug(asked: Guest) -> dict[str, str]:
+    """Let vCPUs go off, and modules be plugged into guests that have cells."""
+    specs = {'numaplace:vcpu_hotplug': 'true'}
+    if asked.cells:
+        specs |= {'numaplace:memory_slots': str(SLOTS), 'numaplace:max_memory': '8192'}
+    return specs
 
 
 def request(dice: random.Random, kind: str) -> InstanceRequest:
