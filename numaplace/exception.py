@@ -222,7 +222,7 @@ class InvalidPartition(Invalid):
 
 
 class InvalidDomain(Invalid):
-    """A document is no libvirt domain XML with a ``<vnuma>`` that can be expanded."""
+    """A document is no libvirt domain XML with a ``<vnuma>`` that can be expanded, or asks for what its host lacks."""
 
 
 # --- hosts -----------------------------------------------------------------------

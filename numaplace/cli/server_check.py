@@ -8,6 +8,7 @@ import socket
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
+from numaplace import exception
 from numaplace.cli import base, server_xml
 
 if TYPE_CHECKING:
@@ -23,8 +24,8 @@ _Row = tuple[Any, ...]
 class CheckServer(base.ListOf):
     """Compare the servers of a host with the domains in its libvirt: pins, nodes, cells, memory and pages.
 
-    Each difference is a line, and so is a server that is no domain, or a domain that is no server. Ends with status 1
-    if there is any.
+    Each difference is a line, and so is a server that is no domain, a domain that is no server, and a server whose XML
+    cannot be written any more, with the reason. Ends with status 1 if there is any.
     """
 
     examples = (
@@ -63,7 +64,11 @@ class CheckServer(base.ListOf):
     def _compare(self, database: Database, server: InstanceRecord, parsed_args: argparse.Namespace) -> Iterator[_Row]:
         from numaplace.libvirt import checking, connection
 
-        expected = server_xml.write(self.conf, database, server, parsed_args.profile)
+        try:
+            expected = server_xml.write(self.conf, database, server, parsed_args.profile)
+        except exception.NumaplaceException as error:
+            yield base.Text(server.name), server.domain_name, 'XML', base.Text(str(error)), ''
+            return
         found = connection.dumpxml(server.uuid, parsed_args.connect)
         for difference in checking.compare(expected, found, place=f'domain {server.uuid}'):
             yield (

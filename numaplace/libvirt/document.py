@@ -47,7 +47,8 @@ class Document:
         path = element.getroottree().getpath(element)
         if attribute is not None:
             path += f'/@{attribute}'
-        return self.kind(f'{self.place}: line {element.sourceline}, {path}: {text}')
+        line = '' if element.sourceline is None else f'line {element.sourceline}, '  # none where it was not read
+        return self.kind(f'{self.place}: {line}{path}: {text}')
 
     def whole(self, element: etree._Element, attribute: str | None, what: str, maximum: int | None = None) -> int:
         """Return a whole number from an attribute, or from the text where `attribute` is None.
@@ -64,13 +65,15 @@ class Document:
             raise self.fault(element, f'{show(value)} is no {what}: {expected}', attribute)
         return number
 
-    def cpus(self, element: etree._Element, attribute: str) -> int:
-        """Return the mask of a CPU list such as ``0-3,8``; a missing attribute is an empty list.
+    def cpus(self, element: etree._Element, attribute: str | None) -> int:
+        """Return the mask of a CPU list such as ``0-3,8`` from an attribute, or from the text where that is None.
+
+        What is missing is an empty list.
 
         :raises: :meth:`fault` if it is no such list
         """
         try:
-            return cpuset.parse(element.get(attribute, ''))
+            return cpuset.parse((element.text if attribute is None else element.get(attribute)) or '')
         except exception.Invalid as error:
             raise self.fault(element, str(error), attribute) from error
 

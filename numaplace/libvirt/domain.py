@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from lxml import etree
 
 from numaplace import cpuset, exception
-from numaplace.libvirt import cputune, devices, numa, pinning, xmltext
+from numaplace.libvirt import cputune, devices, numa, pinning, soundness, xmltext
 from numaplace.libvirt import hotplug as hot
+from numaplace.libvirt.document import Document, show
 from numaplace.libvirt.profile import NEWEST, PROFILES, Profile
 from numaplace.libvirt.xmltext import element
 from numaplace.model import CellPlacement, CpuTopology, Host, Placement
@@ -97,6 +98,7 @@ def write(
     :returns: the text, as ``virsh dumpxml`` prints it
     :raises: :class:`~numaplace.exception.InvalidConfiguration` if the host has no CPUs any more for a vCPU,
         :class:`~numaplace.exception.UsageInvalid` for a host cell that does not exist,
+        :class:`~numaplace.exception.InvalidDomain` for what else the host does not have any more,
         :class:`~numaplace.exception.Invalid` for an architecture or a machine type that cannot be one, for memory slots
         of a guest without cells, for what was unplugged or plugged in where the form has no place for it, and for
         devices as :func:`numaplace.libvirt.devices.check`
@@ -111,7 +113,10 @@ def write(
     devices.check(attached, len(placement.cells), arch, machine)
     _check_hotplug(placement, profile, hotplug)
     domain = _Domain(name, uuid, title, placement, host, domain_type, arch, machine, profile, tuning, attached, hotplug)
-    return xmltext.write(element('domain', {'type': domain_type}, *(build(domain) for build in _ELEMENTS)))
+    root = element('domain', {'type': domain_type}, *(build(domain) for build in _ELEMENTS))
+    whole = Document(f'domain {show(title or name)}', root, exception.InvalidDomain)
+    soundness.check(whole, host, reached=profile.reaches_all_nodes)
+    return xmltext.write(root)
 
 
 def _check_hotplug(placement: Placement, profile: Profile, hotplug: Hotplug) -> None:

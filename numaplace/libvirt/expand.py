@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from lxml import etree
 
-from numaplace.libvirt import cputune, editing, expander, hotplug, numa
+from numaplace.libvirt import cputune, editing, expander, hotplug, numa, soundness
 from numaplace.libvirt.vnuma import Domain
 from numaplace.libvirt.xmltext import element
 from numaplace.model import CpuTopology, Host, Placement
@@ -24,7 +24,8 @@ def expand(domain: Domain, placement: Placement, host: Host, *, uuid: str | None
     :param placement: the guest of `domain` on `host`
     :param uuid: what the domain is to be called by where it has no UUID, or None to leave that to libvirt
     :returns: the document as text
-    :raises: :class:`~numaplace.exception.InvalidDomain` for a device that cannot be put on its guest cell
+    :raises: :class:`~numaplace.exception.InvalidDomain` for a device that cannot be put on its guest cell, and for what
+        the domain asks of the host and that does not have
     """
     root = domain.document.root
     if uuid is not None and root.find('uuid') is None:
@@ -45,6 +46,7 @@ def expand(domain: Domain, placement: Placement, host: Host, *, uuid: str | None
         editing.append(_find(root, 'cpu'), child)
     expander.connect(domain.document, placement)
     editing.remove(domain.vnuma)
+    soundness.check(domain.document, host)
     return ''.join(f'{etree.tostring(node, encoding="unicode", with_tail=False)}\n' for node in _with_siblings(root))
 
 

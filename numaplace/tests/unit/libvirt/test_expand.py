@@ -135,6 +135,56 @@ def test_a_machine_without_expander_buses_is_named():
         expanded(whole(devices=NIC.format(number=0, node=1)).replace("'q35'", "'pc'"))
 
 
+@pytest.mark.parametrize(
+    ('more', 'told'),
+    [
+        ("<cputune><emulatorpin cpuset='0,200'/></cputune>", 'cputune/emulatorpin/@cpuset: the host has no CPU 200'),
+        (
+            "<iothreads>1</iothreads><cputune><iothreadpin iothread='1' cpuset='120'/></cputune>",
+            'cputune/iothreadpin/@cpuset: the host has no CPU 120',
+        ),
+        (
+            "<cputune><vcpusched vcpus='15-16' scheduler='fifo' priority='1'/></cputune>",
+            'cputune/vcpusched/@vcpus: there is no vCPU 16: expected of 0-15',
+        ),
+        (
+            "<memoryBacking><hugepages><page size='3' unit='MiB'/></hugepages></memoryBacking>",
+            'memoryBacking/hugepages/page/@size: node 0 of the host has no pages of 3072 KiB',
+        ),
+        (
+            "<memoryBacking><hugepages/></memoryBacking><cputune><emulatorpin cpuset='0-50'/></cputune>",
+            '',
+        ),
+        (
+            "<memoryBacking><hugepages/></memoryBacking><cputune><emulatorpin cpuset='0-40'/></cputune>",
+            'cputune/emulatorpin/@cpuset: the emulator has no CPU of node 3, whose memory is preallocated',
+        ),
+        (
+            "<memoryBacking><allocation mode='immediate'/></memoryBacking><cputune><emulatorpin cpuset='7'/></cputune>",
+            'cputune/emulatorpin/@cpuset: the emulator has no CPU of node 1, whose memory is preallocated',
+        ),
+        (
+            "<memoryBacking><allocation mode='ondemand'/></memoryBacking><cputune><emulatorpin cpuset='7'/></cputune>",
+            '',
+        ),
+        ("<devices><memory model='dimm'><source><nodemask>4</nodemask></source></memory></devices>", 'nodemask: the'),
+    ],
+)
+def test_what_libvirt_would_take_without_a_word_is_refused_with_its_place(more, told):
+    text = talk(more=more)
+    if not told:
+        assert expanded(text)
+        return
+    with pytest.raises(exception.InvalidDomain, match=r'guest\.xml: line \d+, /domain/') as caught:
+        expanded(text)
+    assert told in str(caught.value)
+
+
+def test_a_list_of_cpus_that_the_host_lacks_is_refused():
+    with pytest.raises(exception.InvalidDomain, match='line 5, /domain/vcpu/@cpuset: the host has no CPU 120-127'):
+        expanded(talk().replace("'static'", "'static' cpuset='0-127'"))
+
+
 def test_all_else_stays_as_it_was():
     text = """<?xml version='1.0' encoding='UTF-8'?>
 <!-- above -->
