@@ -49,10 +49,13 @@ def _cpu_lists(properties: Properties) -> list[int] | None:
     _forbid_both(properties, 'numa_cpus', of_flavor, of_image)
     masks = []
     for number, text in enumerate((of_flavor or of_image)[:MAX_NODES]):
+        place = _place(properties, 'numa_cpus', number, text, of_flavor)
         try:
             masks.append(cpuset.parse(text))
         except exception.Invalid as error:
-            raise exception.Invalid(f'{_place(properties, "numa_cpus", number, text, of_flavor)}: {error}') from None
+            raise exception.Invalid(f'{place}: {error}') from None
+        if not masks[-1]:
+            raise exception.Invalid(f'{place}: expected at least one vCPU')
     return masks or None
 
 

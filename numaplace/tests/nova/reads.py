@@ -55,12 +55,22 @@ def _is_odd_amount(key: str, value: str) -> bool:
     return bool(_AMOUNT.fullmatch(key)) and not value.strip().isdecimal()
 
 
+def _is_empty_list(key: str, value: str) -> bool:
+    if not re.fullmatch(r'hw[:_]numa_cpus\.\d+', key):
+        return False
+    try:
+        return not cpuset.parse(value)
+    except exception.Invalid:
+        return False
+
+
 #: For each known oddity of a value: which values have it, and what stands for them in a request without it.
 #: None takes the key away.
 _ODDITIES: dict[str, tuple[Callable[[str, str], bool], str | None]] = {
     'Nova: page sizes of 0, below 0, or of parts of a KiB': (_is_odd_size, 'none'),
     'Nova: numbers of 0, below 0, huge, or as only Python writes them': (_is_odd_number, 'none'),
     'Nova: lists of CPUs as only Python writes numbers': (_is_odd_list, 'none'),
+    'Nova: cells without vCPUs': (_is_empty_list, 'none'),
     'Nova: keys that only begin like one': (lambda key, value: bool(_PREFIXED.match(key)), None),
     'Nova: amounts of resources below 0, or as only Python writes them': (_is_odd_amount, None),
     'an empty value counts as none': (lambda key, value: bool(_EMPTY.match(key) and value == ''), None),
