@@ -169,5 +169,6 @@ def _virsh(uri: str, *words: str, timeout_s: float, text: str = '', options: tup
         raise exception.LibvirtError(f'virsh {words[0]} at {uri}: {explain.escape(str(error))}') from error
     if done.returncode:
         told = ' '.join(done.stderr.decode(errors='replace').split())
+        told = told[max(told.find('error: '), 0) :]  # an embedded driver says more before
         raise exception.LibvirtError(f'virsh {words[0]} at {uri}: {explain.escape(told) or "failed without a word"}')
     return done.stdout.decode(errors='replace')

@@ -1,0 +1,145 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Guests with vCPUs off and memory modules: what QEMU is told, what a kernel sees, and a libvirt that runs one."""
+
+import re
+import subprocess
+import sysconfig
+import tempfile
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from lxml import etree
+
+from numaplace.model import MemoryModule
+from numaplace.request import Hotplug
+from numaplace.tests import real
+from numaplace.tests.unit.libvirt import samples
+from numaplace.tests.unit.libvirt.samples import SAMPLES, Sample, cell, placed
+
+_BLOCK_MIB = 128
+
+
+def test_libvirt_tells_qemu_of_the_modules_of_the_talk(testbed, talk_host, tmp_path):
+    path = tmp_path / 'guest.xml'
+    path.write_text(SAMPLES['memory modules'].xml(), 'utf-8')
+    found = testbed.arguments.parse(talk_host.arguments(path))
+    (memory,) = [given for option, given in found if option == '-m']
+    assert (memory['slots'], memory['maxmem']) == ('16', f'{512 * 1024**2}k')
+    by_driver = {given['']: given for option, given in found if option == '-device'}
+    assert by_driver['pc-dimm']['node'] == '0'
+    nvdimm = by_driver['nvdimm']
+    assert (nvdimm['node'], nvdimm['label-size']) == ('2', str(128 * 1024))
+    (backend,) = [given for option, given in found if option == '-object' and given.get('mem-path') == '/dev/dax0.0']
+    assert (backend['pmem'], backend['share'], backend['align']) == ('on', 'on', str(2048 * 1024))
+
+
+def test_a_kernel_sees_in_each_cell_the_vcpus_that_are_on(boot):
+    """Eight of 16, two in each of four cells; the others may come."""
+    sample = SAMPLES['half of the vCPUs off']
+    cells = tuple(replace(one, guest_cell=replace(one.guest_cell, memory_mib=128)) for one in sample.placement.cells)
+    guest = replace(sample.placement.guest, memory_mib=512, cells=tuple(one.guest_cell for one in cells))
+    root = etree.fromstring(replace(sample, placement=replace(sample.placement, guest=guest, cells=cells)).xml())
+    etree.SubElement(root.find('cpu'), 'model').text = 'Nehalem'
+    told = boot(etree.tostring(root, encoding='unicode'))
+    assert ['0-1', '2-3', '4-5', '6-7'] == [told[f'node/node{node}/cpulist'].strip() for node in range(4)]
+    assert '0-15' == told['cpu/possible'].strip()
+
+
+def _blocks(told, node):
+    return len([name for name in told if re.fullmatch(f'node/node{node}/memory[0-9]+/state', name)])
+
+
+def test_a_kernel_sees_a_module_in_the_node_of_its_cell(boot):
+    def guest(*modules):
+        plugged = sum(module.size_mib for module in modules)
+        cells = cell(3, '0', 256), cell(1, '1', 256 + plugged)
+        hotplug = Hotplug(slots=2, max_memory_mib=2048)
+        return Sample(samples.host('fake-oracle-host'), placed(*cells, modules=modules), options={'hotplug': hotplug})
+
+    plain = boot(guest().xml())
+    told = boot(guest(MemoryModule(4 * _BLOCK_MIB, 1)).xml())
+    assert [_blocks(told, node) - _blocks(plain, node) for node in range(2)] == [0, 4]
+
+
+# --- a libvirt that runs a guest on this machine
+
+
+class Here:
+    """A libvirt of its own on this machine, with the command and a database."""
+
+    def __init__(self, directory):
+        (directory / 'libvirt' / 'etc').mkdir(parents=True)
+        settings = ('user = "root"', 'group = "root"', 'security_driver = "none"', 'stdio_handler = "file"')
+        (directory / 'libvirt' / 'etc' / 'qemu.conf').write_text(
+            '\n'.join((*settings, 'namespaces = [ ]', 'cgroup_controllers = [ ]\n'))
+        )
+        (directory / 'numaplace.conf').write_text('[libvirt]\nvirt_type = qemu\n')
+        self.uri = f'qemu:///embed?root={directory / "libvirt"}'
+        self._numaplace = (
+            Path(sysconfig.get_path('scripts'), 'numaplace'),
+            *('--config-file', directory / 'numaplace.conf', '--database', f'sqlite:///{directory / "db"}'),
+        )
+
+    def virsh(self, *words):
+        return self._run('virsh', '-q', '-c', self.uri, *words)
+
+    def __call__(self, line, *, status=0):
+        return self._run(*self._numaplace, *line.split(), status=status)
+
+    def _run(self, *command, status=0):
+        done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+        assert done.returncode == status, done.stderr
+        return done.stderr if status else done.stdout
+
+
+@pytest.fixture
+def here():
+    """A libvirt on this machine in which a server of two vCPUs runs, one of them off; it boots nothing."""
+    for program in ('qemu-system-x86_64', 'virsh'):
+        real.require_program(program)
+    with tempfile.TemporaryDirectory() as name:  # its sockets have no room for longer ones
+        directory = Path(name)
+        here = Here(directory)
+        capabilities = directory / 'capabilities.xml'
+        capabilities.write_text(here.virsh('capabilities'), 'utf-8')
+        here(f'host import here --capabilities {capabilities}')
+        specs = (
+            'hw:numa_nodes=1',
+            'numaplace:vcpu_hotplug=true',
+            'numaplace:memory_slots=1',
+            'numaplace:max_memory=512',
+        )
+        here(f'flavor create --ram 128 --vcpus 2 {" ".join(f"--property {spec}" for spec in specs)} hot')
+        here('server create --flavor hot db1')
+        here('server set-vcpus db1 1')
+        here(f'server define db1 --connect {here.uri}')
+        here.virsh('start', 'instance-00000001')
+        yield here
+        # It may be told to be off already: a libvirt that has just come finds its guests while it is asked.
+        subprocess.run(
+            ['virsh', '-q', '-c', here.uri, 'destroy', 'instance-00000001'], capture_output=True, check=False
+        )
+        assert here.virsh('list', '--name').strip() == ''
+
+
+def test_what_is_plugged_into_a_guest_that_runs_is_what_was_claimed(here):
+    """What libvirt refuses is given back."""
+    check = f'server check --host here --connect {here.uri} -f value'
+    assert here(check) == ''
+    shown = '-f value -c vcpus -c memory_mib'
+    assert here(f'server set-vcpus db1 2 --connect {here.uri} {shown}') == '2\n128\n'
+    live = etree.fromstring(here.virsh('dumpxml', 'instance-00000001'))
+    assert [vcpu.get('enabled') for vcpu in live.iterfind('vcpus/vcpu')] == ['yes', 'yes']
+    assert [pin.get('vcpu') for pin in live.iterfind('cputune/vcpupin')] == ['0', '1']
+    assert here(check) == ''
+    nowhere = '--size 64 --node 0 --model nvdimm --path /nowhere/at/all'
+    assert 'virsh attach-device' in here(f'server attach-memory db1 {nowhere} --connect {here.uri}', status=1)
+    assert here(f'server attach-memory db1 --size 128 --node 0 --connect {here.uri} {shown}') == '2\n256\n'
+    assert here(check) == ''
+    kept = etree.fromstring(here.virsh('dumpxml', '--inactive', 'instance-00000001'))
+    assert (kept.find('vcpu').get('current'), len(kept.findall('devices/memory'))) == (None, 1)
+    # No kernel is there that lets a vCPU go.
+    assert 'virsh setvcpu' in here(f'server set-vcpus db1 1 --connect {here.uri}', status=1)
+    assert here(f'server show db1 {shown}') == '2\n256\n'
+    assert here(check) == ''
