@@ -75,7 +75,7 @@ def _claim_all(database: api.Database, requests: Sequence[InstanceRequest], seed
 
 def _empty(database: api.Database) -> None:
     """Leave nothing but idle hosts."""
-    with database._transaction(database._writer) as session:
+    with database._transaction() as session:
         for table in ('instance_extra', 'instances', 'compute_nodes'):
             session.execute(sa.text(f'DELETE FROM {table}'))  # noqa: S608 - names of ours
     for name in HOSTS:

@@ -29,7 +29,7 @@ from numaplace.db.records import (
     Side,
 )
 from numaplace.db.retry import retry
-from numaplace.model import Guest, Limits, Networks, Placement, Refusal
+from numaplace.model import Guest, Host, Limits, Networks, Placement, Refusal
 
 __all__ = [
     'Claim',
@@ -115,8 +115,8 @@ def instance_claim(
         :class:`~numaplace.exception.ConcurrentUpdate` if the race for the host was lost again and again
     """
 
-    def place(record: HostRecord) -> Placement | Refusal:
-        return partition.place(record.host, request.guest, **terms)
+    def place(host: Host) -> Placement | Refusal:
+        return partition.place(host, request.guest, **terms)
 
     # Whoever lost once waits for the host instead: it cannot lose again to those who compute longer than it waits.
     lock = itertools.chain([False], itertools.repeat(True))

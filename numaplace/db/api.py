@@ -20,7 +20,7 @@ from numaplace.db.engine import default_url
 from numaplace.db.models import ComputeNode, Instance, Migration
 from numaplace.db.records import FlavorRecord, HostRecord, InstanceRecord, InstanceRequest, MigrationRecord
 from numaplace.db.retry import repeated, retry
-from numaplace.model import Placement, Refusal
+from numaplace.model import Host, Placement, Refusal
 
 __all__ = ['Database', 'connect', 'default_url', 'upgrade']
 
@@ -62,8 +62,6 @@ class Database:
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
-        self._reader = engines.reader(engine)
-        self._writer = engines.writer(engine)
 
     def close(self) -> None:
         """Close all connections."""
@@ -76,36 +74,38 @@ class Database:
         self.close()
 
     @contextmanager
-    def _transaction(self, engine: Engine, happened: Callable[[Session], bool] | None = None) -> Iterator[Session]:
+    def _transaction(
+        self, happened: Callable[[Session], bool] | None = None, *, reads: bool = False
+    ) -> Iterator[Session]:
         """Do as :meth:`_begin`, with a session."""
-        with self._begin(engine, happened) as connection:
-            connection.begin()  # else the session would begin, and end, a transaction of its own
-            with Session(connection) as session:
-                yield session
-                session.flush()
+        with self._begin(happened, reads=reads) as connection, Session(connection) as session:
+            yield session
+            session.flush()
 
     @contextmanager
-    def _begin(self, engine: Engine, happened: Callable[[Session], bool] | None = None) -> Iterator[Connection]:
+    def _begin(self, happened: Callable[[Session], bool] | None = None, *, reads: bool = False) -> Iterator[Connection]:
         """Begin a transaction, and commit it where the body comes to its end.
 
         :param happened: asked in a later transaction where the database went away during the commit: whether it holds
             what this one stored. It waits for a commit that is still under way, by a lock that this one held
+        :param reads: it writes nothing, and sees the database at one moment
         :raises: :class:`~numaplace.exception.LostConnection` if the database holds nothing of it,
             :class:`~numaplace.exception.UnknownOutcome` if that cannot be found out,
             :class:`~numaplace.exception.ConcurrentUpdate` if another transaction was in the way
         """
-        with self._faults(), engine.connect() as connection:
+        with self._faults(), self._engine.connect() as connection:
+            engines.begin(connection, reads=reads)
             yield connection
             try:
-                with self._faults():
-                    connection.commit()
-            except exception.NumaplaceException as error:
+                connection.commit()
+            except faults.ERRORS as error:
                 # SQLAlchemy would keep the connection for the next, with a transaction that may still be open.
                 connection.invalidate()
-                if not isinstance(error, exception.LostConnection):
-                    raise
-                if engine is not self._reader:
-                    self._settle(happened, error)
+                fault = faults.fault(self._engine.url, error)
+                if not isinstance(fault, exception.LostConnection):
+                    raise fault from error
+                if not reads:
+                    self._settle(happened, fault)
 
     @contextmanager
     def _faults(self) -> Iterator[None]:
@@ -121,8 +121,10 @@ class Database:
             raise unknown from error
 
         def ask() -> bool:
-            with self._faults(), Session(self._writer) as session:
-                return happened(session)
+            with self._faults(), self._engine.connect() as connection:
+                engines.begin(connection)
+                with Session(connection) as session:
+                    return happened(session)
 
         try:
             found = retry(ask)
@@ -136,7 +138,7 @@ class Database:
     @repeated
     def flavors(self) -> list[FlavorRecord]:
         """Return all flavors by name."""
-        with self._transaction(self._reader) as session:
+        with self._transaction(reads=True) as session:
             found = session.execute(sa.select(rows.FLAVORS).order_by(rows.FLAVORS.c.name))
             return [convert.flavor_record(row) for row in found.mappings()]
 
@@ -146,7 +148,7 @@ class Database:
 
         :raises: :class:`~numaplace.exception.NotFound`
         """
-        with self._transaction(self._reader) as session:
+        with self._transaction(reads=True) as session:
             return rows.find_flavor(session, name_or_id)
 
     def create_flavor(self, flavor: FlavorRecord) -> FlavorRecord:
@@ -157,7 +159,7 @@ class Database:
         """
         rows.check_name('flavor name', flavor.name)
         rows.check_name('flavor id', flavor.id)
-        with self._transaction(self._writer) as session:
+        with self._transaction() as session:
             try:
                 session.execute(sa.insert(rows.FLAVORS).values(convert.flavor_values(flavor)))
             except oslo_db.DBError as error:
@@ -175,7 +177,7 @@ class Database:
 
         :raises: :class:`~numaplace.exception.NotFound` for an unknown flavor or a key to remove that it does not have
         """
-        with self._transaction(self._writer) as session:
+        with self._transaction() as session:
             flavor = rows.find_flavor(session, name_or_id, lock=True)
             specs = {**flavor.extra_specs, **(change or {})}
             for key in remove:
@@ -192,7 +194,7 @@ class Database:
 
         :raises: :class:`~numaplace.exception.NotFound`
         """
-        with self._transaction(self._writer) as session:
+        with self._transaction() as session:
             flavor = rows.find_flavor(session, name_or_id, lock=True)
             session.execute(sa.delete(rows.FLAVORS).where(rows.FLAVORS.c.flavorid == flavor.id))
 
@@ -201,7 +203,7 @@ class Database:
     @repeated
     def hosts(self) -> list[HostRecord]:
         """Return all hosts by name."""
-        with self._transaction(self._reader) as session:
+        with self._transaction(reads=True) as session:
             return list(rows.find_hosts(session.connection()).values())
 
     @repeated
@@ -210,7 +212,7 @@ class Database:
 
         :raises: :class:`~numaplace.exception.NotFound`
         """
-        with self._transaction(self._reader) as session:
+        with self._transaction(reads=True) as session:
             return rows.find_host(session.connection(), name)
 
     def create_host(self, record: HostRecord) -> HostRecord:
@@ -220,7 +222,7 @@ class Database:
         """
         rows.check_name('host name', record.name)
         rows.check_name('availability zone', record.availability_zone)
-        with self._transaction(self._writer) as session:
+        with self._transaction() as session:
             row = ComputeNode(host=record.name, uuid=record.uuid, generation=0, **convert.host_values(record))
             rows.insert(session, row, known=f'a host {record.name!r} exists')
             return convert.host_record(row)
@@ -231,7 +233,7 @@ class Database:
 
         :raises: :class:`~numaplace.exception.NotFound`
         """
-        with self._transaction(self._reader) as session:
+        with self._transaction(reads=True) as session:
             return rows.find_host(session.connection(), name), rows.find_instances(session, on_host=name)[0]
 
     def change_host(self, name: str, change: Callable[[HostRecord, list[InstanceRecord]], HostRecord]) -> HostRecord:
@@ -242,13 +244,13 @@ class Database:
         :raises: :class:`~numaplace.exception.NotFound`, :class:`~numaplace.exception.ConcurrentUpdate`
         """
         # Whatever became of a commit that nobody answered: it can be made again.
-        with self._transaction(self._writer, lambda _session: False) as session:
+        with self._transaction(lambda _session: False) as session:
             # The host is read first: what its servers do after that changes its generation.
             record = rows.find_host(session.connection(), name)
             instances, _ = rows.find_instances(session, on_host=name)
             changed = change(record, instances)
             rows.check_name('availability zone', changed.availability_zone)
-            rows.replace_host(session.connection(), record, convert.host_values(changed))
+            rows.replace_host(session.connection(), record, changed)
             return rows.find_host(session.connection(), name)
 
     def delete_host(self, name: str) -> None:
@@ -257,7 +259,7 @@ class Database:
         :raises: :class:`~numaplace.exception.NotFound`, :class:`~numaplace.exception.Conflict` if servers hold
             something on it, :class:`~numaplace.exception.ConcurrentUpdate`
         """
-        with self._transaction(self._writer) as session:
+        with self._transaction() as session:
             record = rows.find_host(session.connection(), name)
             instances, _ = rows.find_instances(session, on_host=name)
             if number := len(instances):
@@ -272,7 +274,7 @@ class Database:
     @repeated
     def instances(self, host: str | None = None) -> list[InstanceRecord]:
         """Return all servers by number, or those that hold something on one host."""
-        with self._transaction(self._reader) as session:
+        with self._transaction(reads=True) as session:
             return rows.find_instances(session, on_host=host)[0]
 
     @repeated
@@ -281,7 +283,7 @@ class Database:
 
         :raises: :class:`~numaplace.exception.NotFound`; :class:`~numaplace.exception.Conflict` if several have the name
         """
-        with self._transaction(self._reader) as session:
+        with self._transaction(reads=True) as session:
             either = sa.or_(Instance.uuid == name_or_uuid, Instance.display_name == name_or_uuid)
             found, _ = rows.find_instances(session, either)
         found = [record for record in found if record.uuid == name_or_uuid] or found
@@ -296,7 +298,7 @@ class Database:
         self,
         request: InstanceRequest,
         host_name: str,
-        place: Callable[[HostRecord], Placement | Refusal],
+        place: Callable[[Host], Placement | Refusal],
         *,
         lock: bool = False,
     ) -> InstanceRecord | Refusal:
@@ -312,17 +314,16 @@ class Database:
             :class:`~numaplace.exception.ConcurrentUpdate` if another change of the host came first
         """
         rows.check_name('server name', request.name)
-        with self._begin(self._writer, lambda session: rows.is_stored(session, request.uuid, host_name)) as connection:
-            record = rows.find_host(connection, host_name, lock=lock)
-            placement = place(record)
+        with self._begin(lambda session: rows.is_stored(session, request.uuid, host_name)) as connection:
+            found = rows.find_usage(connection, host_name, lock=lock)
+            placement = place(found.host)
             if isinstance(placement, Refusal):
                 return placement
-            used = record.host.consume(placement)
             # The host goes first: its row is the lock that everybody takes before writing anything else.
-            rows.replace_host(connection, record, convert.usage_values(used))
+            rows.replace_usage(connection, found, found.host.consume(placement))
             values = convert.instance_values(request, host_name)
             number = rows.insert_instance(connection, values, convert.instance_extra_values(request.uuid, placement))
-            return convert.new_instance_record(request, number, values, convert.as_stored(placement, used))
+            return convert.new_instance_record(request, number, values, convert.as_stored(placement))
 
     def change_instance(
         self,
@@ -351,7 +352,7 @@ class Database:
         def happened(session: Session) -> bool:
             return before is None or rows.has_become(session, before, after)
 
-        with self._transaction(self._writer, happened) as session:
+        with self._transaction(happened) as session:
             before, hosts = rows.find_instance(session, instance_uuid, more_hosts)
             changed = change(before, hosts)
             if isinstance(changed, Refusal):
@@ -363,11 +364,11 @@ class Database:
                 rows.check_same(session, before)
                 raise
             for name, host in counted.items():
-                rows.replace_host(session.connection(), hosts[name], convert.usage_values(host))
+                rows.replace_usage(session.connection(), hosts[name], host)
             if changed is None:
                 rows.delete_instance(session, before)
                 return before
-            after = rows.replace_instance(session, before, changed, counted)
+            after = rows.replace_instance(session, before, changed)
             return after
 
     def release(self, instance_uuid: str) -> InstanceRecord:
@@ -396,6 +397,6 @@ class Database:
             criteria.append(sa.or_(Migration.source_compute == host, Migration.dest_compute == host))
         if status is not None:
             criteria.append(Migration.status == status)
-        with self._transaction(self._reader) as session:
+        with self._transaction(reads=True) as session:
             found = session.scalars(sa.select(Migration).where(*criteria).order_by(Migration.id))
             return [convert.migration_record(row) for row in found]

@@ -11,7 +11,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from numaplace import exception, wire
-from numaplace.db import details, models
+from numaplace.db import details, models, texts
 from numaplace.db.records import (
     ACTIVE,
     FlavorRecord,
@@ -30,6 +30,7 @@ __all__ = [
     'changed_instance_values',
     'flavor_record',
     'flavor_values',
+    'host',
     'host_record',
     'host_values',
     'instance_extra_values',
@@ -82,26 +83,31 @@ def flavor_record(values: Mapping[Any, Any]) -> FlavorRecord:
 # --- hosts
 
 
-def usage_values(host: Host) -> dict[str, Any]:
+def usage_values(used: Host) -> dict[str, Any]:
     """Return the columns of a host that its servers change."""
+    topology, _ = texts.write_host(used)
+    return _usage_values(used, topology)
+
+
+def _usage_values(used: Host, topology: str) -> dict[str, Any]:
     return {
-        'numa_topology': wire.write_host(host),
-        'vcpus_used': host.vcpus_used,
-        'floating_vcpus': host.floating_vcpus,
-        'memory_mb_used': host.memory_used_mib,
+        'numa_topology': topology,
+        'vcpus_used': used.vcpus_used,
+        'floating_vcpus': used.floating_vcpus,
+        'memory_mb_used': used.memory_used_mib,
     }
 
 
 def host_values(record: HostRecord) -> dict[str, Any]:
     """Return the columns of a host that may change; its name and uuid never do."""
-    host = record.host
-    return usage_values(host) | {
+    topology, beside = texts.write_host(record.host)
+    return _usage_values(record.host, topology) | {
         'hypervisor_hostname': record.name,
-        'vcpus': (host.shared_cpus | host.dedicated_cpus).bit_count(),
-        'memory_mb': host.memory_mib,
+        'vcpus': (record.host.shared_cpus | record.host.dedicated_cpus).bit_count(),
+        'memory_mb': record.host.memory_mib,
         'cpu_allocation_ratio': record.cpu_allocation_ratio,
         'ram_allocation_ratio': record.ram_allocation_ratio,
-        'host_details': details.write_host(host),
+        'host_details': beside,
         'facts': dict(record.facts),
         'availability_zone': record.availability_zone,
         'status': record.status,
@@ -109,19 +115,20 @@ def host_values(record: HostRecord) -> dict[str, Any]:
     }
 
 
-def _host(row: models.ComputeNode | sa.Row[Any]) -> Host:
-    host = wire.read_host(row.numa_topology) if row.numa_topology else Host()
-    host = details.read_host(row.host_details, host)
-    return replace(
-        host, vcpus_used=row.vcpus_used, memory_used_mib=row.memory_mb_used, floating_vcpus=row.floating_vcpus
-    )
+def host(topology: str | None, beside: str | None, vcpus_used: int, memory_mb_used: int, floating_vcpus: int) -> Host:
+    """Read the columns of a host that hold its cells, and those that its servers change.
+
+    :param topology: `numa_topology`
+    :param beside: `host_details`
+    """
+    return Host(texts.read_cells(topology, beside), vcpus_used, memory_mb_used, floating_vcpus)
 
 
 def host_record(row: models.ComputeNode | sa.Row[Any]) -> HostRecord:
     """Read the row of a host."""
     return HostRecord(
         name=row.host,
-        host=_host(row),
+        host=host(row.numa_topology, row.host_details, row.vcpus_used, row.memory_mb_used, row.floating_vcpus),
         uuid=row.uuid,
         availability_zone=row.availability_zone,
         facts=row.facts,
@@ -149,6 +156,7 @@ def instance_values(request: InstanceRequest, host_name: str) -> dict[str, Any]:
         **_size_values(request.flavor, request.guest),
         'image_properties': dict(request.image_properties),
         'devices': _write_devices(request.devices),
+        'generation': 0,
         'created_at': models.now(),
     }
 
@@ -265,10 +273,20 @@ def _devices(source: Mapping[str, Any] | None) -> Devices:
         raise exception.InvalidObject(f'devices: {type(error).__name__} at {error}') from None
 
 
-def as_stored(placement: Placement, host: Host) -> Placement:
+def as_stored(placement: Placement) -> Placement:
     """Return a placement as it is read when it was stored: its guest wants the page sizes that it has."""
-    read = wire.read_placement(wire.write_placement(placement), host) if placement.cells else None
-    return _placement(placement.guest, read)
+    cells = tuple([_stored_cell(placed, number) for number, placed in enumerate(placement.cells)])
+    guest, guest_cells = placement.guest, tuple([placed.guest_cell for placed in cells])
+    if guest_cells != guest.cells or guest.wish is not None:
+        guest = replace(guest, cells=guest_cells, wish=None)
+    return Placement(guest, cells)
+
+
+def _stored_cell(placed: CellPlacement, number: int) -> CellPlacement:
+    cell = placed.guest_cell
+    if cell.id == number and cell.pagesize_kib == placed.pagesize_kib:
+        return placed
+    return replace(placed, guest_cell=replace(cell, id=number, pagesize_kib=placed.pagesize_kib))
 
 
 def _placement(guest: Guest, stored: Placement | None) -> Placement:

@@ -12,13 +12,14 @@ from typing import Any
 import sqlalchemy as sa
 from oslo_db.sqlalchemy import exc_filters
 from sqlalchemy import event
-from sqlalchemy.engine import URL, Connection, Engine
+from sqlalchemy.engine import URL, Connection, Engine, RootTransaction
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError
 
 from numaplace import exception
 from numaplace.db import faults
+from numaplace.db.statements import execute
 
-__all__ = ['create', 'default_url', 'open_url', 'reader', 'writer']
+__all__ = ['begin', 'create', 'default_url', 'open_url']
 
 #: Drivers of the plain forms; SQLAlchemy's own choices change with its releases.
 _DRIVERS = {
@@ -45,6 +46,17 @@ _SET_UP = {
         f"SET lock_timeout = '{_LOCK_TIMEOUT}s'",
         'SET SESSION CHARACTERISTICS AS TRANSACTION ISOLATION LEVEL READ COMMITTED',
     ),
+}
+
+#: What a transaction begins with. On SQLite, one that reads first and writes later fails at once if another one wrote
+#: in between, whatever the timeout; one that begins as a writer waits.
+_BEGIN = {'sqlite': 'BEGIN IMMEDIATE'}
+#: For one transaction, while the session stays as it was set up: SQLAlchemy's own way costs statements beside, on
+#: PostgreSQL also in the transactions that come after.
+_BEGIN_READER = {
+    'sqlite': 'BEGIN',
+    'mysql': 'SET TRANSACTION ISOLATION LEVEL REPEATABLE READ',
+    'postgresql': 'SET TRANSACTION ISOLATION LEVEL REPEATABLE READ',
 }
 
 
@@ -77,7 +89,7 @@ def open_url(text: str) -> URL:
 
 
 def create(url: URL) -> Engine:
-    """Return an engine whose errors are oslo.db's; nothing is opened yet.
+    """Return an engine whose errors are oslo.db's; nothing is opened yet. See :func:`begin` for its transactions.
 
     :raises: :class:`~numaplace.exception.UnknownDatabase` if the driver is not installed
     """
@@ -96,9 +108,9 @@ def _create_sqlite(url: URL) -> Engine:
     back, at several times the cost of a claim.
     """
     engine = sa.create_engine(url, connect_args={'timeout': _LOCK_TIMEOUT})
-    exc_filters.register_engine(engine)
+    # What else oslo.db registers is for savepoints, and listeners of an engine cost each statement some of its time.
+    event.listen(engine, 'handle_error', exc_filters.handler, retval=True)
     event.listen(engine, 'connect', _set_up_sqlite)
-    event.listen(engine, 'begin', _begin_sqlite)
     return engine
 
 
@@ -114,8 +126,6 @@ def _create_server(url: URL) -> Engine:
         thread_checkin=False,
     )
     event.listen(engine, 'connect', _set_up_server(_SET_UP[name]))
-    if name == 'mysql':
-        event.listen(engine, 'begin', _begin_mysql)
     return engine
 
 
@@ -130,32 +140,21 @@ def _set_up_server(statements: Sequence[str]) -> Callable[[Any, object], None]:
     return set_up
 
 
-def _begin_mysql(connection: Connection) -> None:
-    # For one transaction, while the session stays at READ COMMITTED: SQLAlchemy's own way costs four more statements.
-    if connection.get_execution_options().get('reads', False):
-        connection.exec_driver_sql('SET TRANSACTION ISOLATION LEVEL REPEATABLE READ')
-
-
 def _set_up_sqlite(connection: Any, _record: object) -> None:
     # Else the driver begins transactions by itself, deferred and not before tables are created.
     connection.isolation_level = None
     connection.execute('PRAGMA foreign_keys = ON')
 
 
-def _begin_sqlite(connection: Connection) -> None:
-    # A transaction that reads first and writes later fails at once if another one wrote in between,
-    # whatever the timeout; one that begins as a writer waits.
-    writes = connection.get_execution_options().get('writes', False)
-    connection.exec_driver_sql('BEGIN IMMEDIATE' if writes else 'BEGIN')
+def begin(connection: Connection, *, reads: bool = False) -> RootTransaction:
+    """Begin a transaction that sees what others committed, and guards what it replaces.
 
+    Not by an event of the engine: where there is one, each statement asks for all that there could be.
 
-def reader(engine: Engine) -> Engine:
-    """Return an engine whose transactions see the database at one moment."""
-    if engine.dialect.name == 'postgresql':
-        return engine.execution_options(isolation_level='REPEATABLE READ')
-    return engine.execution_options(reads=True)
-
-
-def writer(engine: Engine) -> Engine:
-    """Return an engine whose transactions write: they see what others committed, and guard what they replace."""
-    return engine.execution_options(writes=True)
+    :param reads: it writes nothing, and sees the database at one moment
+    """
+    transaction = connection.begin()
+    text = (_BEGIN_READER if reads else _BEGIN).get(connection.dialect.name)
+    if text is not None:
+        execute(connection, text)
+    return transaction

@@ -96,8 +96,9 @@ class ComputeNode(Base):
     memory_mb_used: Mapped[int]
     cpu_allocation_ratio: Mapped[float | None] = mapped_column(Double)
     ram_allocation_ratio: Mapped[float | None] = mapped_column(Double)
-    numa_topology: Mapped[dict[str, Any] | None] = mapped_column(JsonObject('NUMATopology'))
-    host_details: Mapped[dict[str, Any] | None] = mapped_column(JsonObject('HostDetails', 'numaplace'))
+    # JSON as text: see numaplace.db.texts.
+    numa_topology: Mapped[str | None] = mapped_column(_LONG_TEXT)
+    host_details: Mapped[str | None] = mapped_column(_LONG_TEXT)
     facts: Mapped[dict[str, Any]] = mapped_column(JsonObject())
     availability_zone: Mapped[str] = mapped_column(String(NAME_LENGTH))
     status: Mapped[str] = mapped_column(String(16))

@@ -27,6 +27,7 @@ __all__ = [
     'UP',
     'FlavorRecord',
     'HostRecord',
+    'HostUsage',
     'InstanceRecord',
     'InstanceRequest',
     'MigrationRecord',
@@ -90,6 +91,16 @@ class HostRecord:
     generation: int = 0
     created_at: datetime | None = None
     updated_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class HostUsage:
+    """What a claim needs to know of a host; its fields are those of :class:`HostRecord`."""
+
+    name: str
+    host: Host
+    uuid: str
+    generation: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,8 @@ from sqlalchemy.orm import Session
 from numaplace import exception
 from numaplace.db import convert, faults, models
 from numaplace.db.models import ComputeNode, Instance, InstanceExtra, Migration
-from numaplace.db.records import OVER, FlavorRecord, HostRecord, InstanceRecord, Move
+from numaplace.db.records import OVER, FlavorRecord, HostRecord, HostUsage, InstanceRecord, Move
+from numaplace.db.statements import Statement
 from numaplace.model import Host
 
 __all__ = [
@@ -29,6 +30,7 @@ __all__ = [
     'find_hosts',
     'find_instance',
     'find_instances',
+    'find_usage',
     'has_become',
     'insert',
     'insert_instance',
@@ -36,6 +38,7 @@ __all__ = [
     'is_stored',
     'replace_host',
     'replace_instance',
+    'replace_usage',
 ]
 
 FLAVORS = models.Base.metadata.tables['flavors']
@@ -46,13 +49,23 @@ _EXTRAS = models.Base.metadata.tables['instance_extra']
 # The statements of a claim are made once, and run without the ORM: it takes longer than the fit.
 _SELECT_HOSTS = sa.select(_HOSTS).order_by(_HOSTS.c.host)
 _SELECT_HOST = sa.select(_HOSTS).where(_HOSTS.c.host == sa.bindparam('name'))
-_LOCK_HOST = _SELECT_HOST.with_for_update()
+_USAGE = sa.select(
+    _HOSTS.c.uuid,
+    _HOSTS.c.generation,
+    _HOSTS.c.numa_topology,
+    _HOSTS.c.host_details,
+    _HOSTS.c.vcpus_used,
+    _HOSTS.c.memory_mb_used,
+    _HOSTS.c.floating_vcpus,
+).where(_HOSTS.c.host == sa.bindparam('name'))
+_SELECT_USAGE, _LOCK_USAGE = Statement(_USAGE), Statement(_USAGE.with_for_update())
 # The UUID too: a host of the same name may have been deleted and made again, with the same generation.
-_REPLACE_HOST = sa.update(_HOSTS).where(
+_HOST_AS_READ = sa.update(_HOSTS).where(
     _HOSTS.c.uuid == sa.bindparam('read_uuid'), _HOSTS.c.generation == sa.bindparam('read_generation')
 )
-_INSERT_INSTANCE = sa.insert(_INSTANCES)
-_INSERT_EXTRA = sa.insert(_EXTRAS)
+_REPLACE_USAGE, _REPLACE_HOST = Statement(_HOST_AS_READ), Statement(_HOST_AS_READ)
+_INSERT_INSTANCE = Statement(sa.insert(_INSTANCES))
+_INSERT_EXTRA = Statement(sa.insert(_EXTRAS))
 
 #: So many hosts are named in a query; more of them are read with all others.
 _MAX_NAMES = 500
@@ -99,16 +112,32 @@ def find_flavor(session: Session, name_or_id: str, *, lock: bool = False) -> Fla
     raise exception.NotFound(f'there is no flavor {name_or_id!r}')
 
 
-def find_host(connection: Connection, name: str, *, lock: bool = False) -> HostRecord:
+def find_host(connection: Connection, name: str) -> HostRecord:
     """Return a host.
+
+    :raises: :class:`~numaplace.exception.NotFound`
+    """
+    row = connection.execute(_SELECT_HOST, {'name': name}).one_or_none()
+    if row is None:
+        raise _no_host(name)
+    return convert.host_record(row)
+
+
+def find_usage(connection: Connection, name: str, *, lock: bool = False) -> HostUsage:
+    """Return what a claim needs to know of a host.
 
     :param lock: wait for others that change it, and keep them from it until the transaction ends
     :raises: :class:`~numaplace.exception.NotFound`
     """
-    row = connection.execute(_LOCK_HOST if lock else _SELECT_HOST, {'name': name}).one_or_none()
+    row = (_LOCK_USAGE if lock else _SELECT_USAGE).run(connection, {'name': name}).row
     if row is None:
-        raise exception.NotFound(f'there is no host {name!r}')
-    return convert.host_record(row)
+        raise _no_host(name)
+    uuid, generation, *used = row
+    return HostUsage(name, convert.host(*used), uuid, generation)
+
+
+def _no_host(name: str) -> exception.NotFound:
+    return exception.NotFound(f'there is no host {name!r}')
 
 
 def find_hosts(connection: Connection, names: Iterable[str] | None = None) -> dict[str, HostRecord]:
@@ -188,14 +217,28 @@ def is_as_read(record: HostRecord) -> tuple[sa.ColumnElement[bool], ...]:
     return ComputeNode.uuid == record.uuid, ComputeNode.generation == record.generation
 
 
-def replace_host(connection: Connection, record: HostRecord, values: Mapping[str, Any]) -> None:
-    """Write the row of a host only if it is as it was read: compare and swap of its generation.
+def replace_usage(connection: Connection, read: HostRecord | HostUsage, used: Host) -> None:
+    """Write what the servers of a host use, only if its row is as it was read: compare and swap of its generation.
 
     :raises: :class:`~numaplace.exception.ConcurrentUpdate`
     """
-    guard = {'read_uuid': record.uuid, 'read_generation': record.generation}
-    result = connection.execute(_REPLACE_HOST, {**guard, **values, 'generation': record.generation + 1})
-    check_guard(result, f'host {record.name!r}')
+    _replace(_REPLACE_USAGE, connection, read, convert.usage_values(used))
+
+
+def replace_host(connection: Connection, read: HostRecord, changed: HostRecord) -> None:
+    """Write all of a host, as :func:`replace_usage` does.
+
+    :raises: :class:`~numaplace.exception.ConcurrentUpdate`
+    """
+    _replace(_REPLACE_HOST, connection, read, convert.host_values(changed))
+
+
+def _replace(
+    statement: Statement, connection: Connection, read: HostRecord | HostUsage, values: Mapping[str, Any]
+) -> None:
+    guard = {'read_uuid': read.uuid, 'read_generation': read.generation, 'generation': read.generation + 1}
+    answer = statement.run(connection, {**values, **guard, 'updated_at': models.now()})
+    check_guard(answer, f'host {read.name!r}')
 
 
 def insert_instance(connection: Connection, values: Mapping[str, Any], extra: Mapping[str, Any]) -> int:
@@ -205,30 +248,27 @@ def insert_instance(connection: Connection, values: Mapping[str, Any], extra: Ma
     :raises: :class:`~numaplace.exception.AlreadyExists` for a known UUID
     """
     try:
-        result = connection.execute(_INSERT_INSTANCE, values)
-        connection.execute(_INSERT_EXTRA, extra)
+        answer = _INSERT_INSTANCE.run(connection, values)
+        _INSERT_EXTRA.run(connection, extra)
     except oslo_db.DBError as error:
         if not faults.is_duplicate(error):
             raise
         raise exception.AlreadyExists(f'a server with the UUID {values["uuid"]!r} exists') from None
-    key: Any = result.inserted_primary_key
-    number: int = key.id
-    return number
+    # PostgreSQL returns it as a row.
+    number: Any = answer.row[0] if answer.row else answer.lastrowid
+    return int(number)
 
 
-def replace_instance(
-    session: Session, before: InstanceRecord, after: InstanceRecord, hosts: Mapping[str, Host]
-) -> InstanceRecord:
+def replace_instance(session: Session, before: InstanceRecord, after: InstanceRecord) -> InstanceRecord:
     """Write the rows of a server only if they are as they were read, by its generation.
 
-    :param hosts: by name, those that it holds something on
     :returns: the server as it is stored now
     :raises: :class:`~numaplace.exception.ConcurrentUpdate`
     """
     values = convert.changed_instance_values(after) | {'generation': before.generation + 1}
     result = session.execute(sa.update(Instance).where(*_is_same(before)).values(values), execution_options=_UNSYNCED)
     check_guard(result, f'server {before.uuid!r}')
-    move = after.move and _store_move(session, after.uuid, after.move, hosts)
+    move = after.move and _store_move(session, after.uuid, after.move)
     extra = convert.instance_extra_values(after.uuid, after.placement, move)
     session.execute(
         sa.update(InstanceExtra).where(InstanceExtra.instance_uuid == after.uuid).values(extra),
@@ -236,20 +276,20 @@ def replace_instance(
     )
     return replace(
         after,
-        placement=convert.as_stored(after.placement, hosts[after.host]) if after.host else after.placement,
+        placement=convert.as_stored(after.placement) if after.host else after.placement,
         generation=before.generation + 1,
         move=None if move is None or move.is_over else move,
     )
 
 
-def _store_move(session: Session, instance_uuid: str, move: Move, hosts: Mapping[str, Host]) -> Move:
+def _store_move(session: Session, instance_uuid: str, move: Move) -> Move:
     if move.number is not None:
         changed = sa.update(Migration).where(Migration.id == move.number).values(status=move.status)
         session.execute(changed, execution_options=_UNSYNCED)
         return move
     row = Migration(**convert.migration_values(instance_uuid, move))
     insert(session, row, known=f'a migration with the UUID {move.uuid!r} exists')
-    new = replace(move.new, placement=convert.as_stored(move.new.placement, hosts[move.new.host]))
+    new = replace(move.new, placement=convert.as_stored(move.new.placement))
     return replace(move, number=row.id, new=new)
 
 

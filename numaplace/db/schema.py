@@ -51,6 +51,7 @@ def check(engine: Engine) -> None:
     _make_directory(engine)
     try:
         with engine.connect() as connection:
+            engines.begin(connection, reads=True)
             found = _revision(engine, connection)
     except faults.ERRORS as error:
         raise faults.fault(engine.url, error) from None
@@ -88,7 +89,7 @@ def upgrade(engine: Engine) -> str:
     try:
         if engine.dialect.name == 'sqlite':
             _let_readers_go_on(engine)
-        with engines.writer(engine).begin() as connection:
+        with engine.connect() as connection, engines.begin(connection):
             _wait_for_others(engine, connection)
             if _revision(engine, connection) != REVISIONS[-1]:
                 _migrate(connection)
@@ -120,6 +121,7 @@ def _let_readers_go_on(engine: Engine) -> None:
     Before there are tables, for whoever finds them does not ask for the mode; but not in a file of others.
     """
     with engine.connect() as own:
+        engines.begin(own, reads=True)
         _revision(engine, own)
     connection = engine.raw_connection()
     try:

@@ -15,7 +15,7 @@ from numaplace.wire.moves import (
 )
 from numaplace.wire.reading import read_guest, read_host, read_limits, read_placement
 from numaplace.wire.table import SPECS, Field, Spec, dumps, loads, primitive
-from numaplace.wire.writing import JSON, Target, write_guest, write_host, write_limits, write_placement
+from numaplace.wire.writing import JSON, Target, write_guest, write_host, write_limits, write_pages, write_placement
 
 __all__ = [
     'JSON',
@@ -39,5 +39,6 @@ __all__ = [
     'write_host',
     'write_limits',
     'write_live_migrate_numa_info',
+    'write_pages',
     'write_placement',
 ]

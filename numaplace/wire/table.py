@@ -182,9 +182,13 @@ def loads(text: str) -> dict[str, Any]:
     return data
 
 
-def dumps(data: Mapping[str, Any]) -> str:
-    """Write a primitive as JSON."""
-    return json.dumps(data)
+def dumps(data: Any) -> str:
+    """Write a primitive, or a part of one, as JSON."""
+    return _encode(data)
+
+
+# As json.dumps does, but primitives hold no circles to look out for.
+_encode = json.JSONEncoder(check_circular=False).encode
 
 
 def primitive(name: str, data: dict[str, Any]) -> dict[str, Any]:

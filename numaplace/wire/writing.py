@@ -12,7 +12,7 @@ from numaplace import cpuset
 from numaplace.model import CellPlacement, Guest, GuestCell, Host, HostCell, Limits, Networks, Pages, Placement
 from numaplace.wire.table import primitive
 
-__all__ = ['JSON', 'Target', 'write_guest', 'write_host', 'write_limits', 'write_placement']
+__all__ = ['JSON', 'Target', 'write_guest', 'write_host', 'write_limits', 'write_pages', 'write_placement']
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,14 +55,15 @@ def _write_host_cell(cell: HostCell, target: Target) -> Any:
             'memory_usage': cell.memory_usage_mib,
             'pinned_cpus': cpus(_ids(cell.pinned_cpus)),
             'siblings': [cpus(_ids(core)) for core in shape.siblings],
-            'mempages': [_write_pages(pages, target) for pages in cell.pages],
+            'mempages': [write_pages(pages, target) for pages in cell.pages],
             'network_metadata': _write_networks(Networks(shape.physnets, shape.tunneled), target),
             'socket': shape.socket,
         },
     )
 
 
-def _write_pages(pages: Pages, target: Target) -> Any:
+def write_pages(pages: Pages, target: Target = JSON) -> Any:
+    """Write the pages of one size as a NUMAPagesTopology 1.1."""
     data = {'size_kb': pages.size_kib, 'total': pages.total, 'used': pages.used, 'reserved': pages.reserved}
     return target.make('NUMAPagesTopology', data)
 

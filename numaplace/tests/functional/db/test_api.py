@@ -60,7 +60,7 @@ def test_names_that_some_database_cannot_hold_are_refused_by_all(database, name,
     for create in (
         lambda: database.create_flavor(FlavorRecord(name, 1, 512)),
         lambda: database.create_host(samples.host_record(name)),
-        lambda: database.claim(asked, 'host1', lambda record: fit.place(record.host, asked.guest)),
+        lambda: database.claim(asked, 'host1', lambda host: fit.place(host, asked.guest)),
     ):
         with pytest.raises(exception.Invalid, match=message):
             create()
@@ -134,7 +134,7 @@ def test_a_change_of_a_host_counts(database):
 
 def store(database, guest, name='guest1', host='host1'):
     request = samples.instance_request(guest, name)
-    return database.claim(request, host, lambda record: fit.place(record.host, request.guest))
+    return database.claim(request, host, lambda host: fit.place(host, request.guest))
 
 
 PINNED = samples.guest(cells=2, vcpus=3)
@@ -223,7 +223,7 @@ def test_the_columns_hold_novas_json_for_the_shell_of_sqlite(database, tmp_path)
 def test_a_column_that_holds_something_else_is_a_fault(database, database_url, text):
     database.create_host(samples.host_record())
     opened = engine.create(engine.open_url(database_url))
-    with engine.writer(opened).begin() as connection:
+    with opened.connect() as connection, engine.begin(connection):
         connection.execute(sa.text('UPDATE compute_nodes SET numa_topology = :text'), {'text': text})
     opened.dispose()
     with pytest.raises(exception.InvalidObject):
@@ -236,7 +236,7 @@ def test_a_lock_that_is_held_too_long_is_a_lost_race(database, database_url, mon
     monkeypatch.setattr(engine, '_LOCK_TIMEOUT', 1)
     opened = engine.create(engine.open_url(database_url))
     with api.connect(database_url) as impatient:
-        with engine.writer(opened).begin() as connection:
+        with opened.connect() as connection, engine.begin(connection):
             connection.execute(sa.text('UPDATE compute_nodes SET state = state'))
             with pytest.raises(exception.ConcurrentUpdate, match='another transaction was in the way'):
                 store(impatient, FLOATING)
@@ -246,7 +246,7 @@ def test_a_lock_that_is_held_too_long_is_a_lost_race(database, database_url, mon
 
 def test_a_table_that_vanished_is_a_fault_of_one_line(database, database_url):
     opened = engine.create(engine.open_url(database_url))
-    with engine.writer(opened).begin() as connection:
+    with opened.connect() as connection, engine.begin(connection):
         connection.execute(sa.text('DROP TABLE flavors'))
     opened.dispose()
     with pytest.raises(exception.UnknownDatabase, match='flavors') as caught:

@@ -125,7 +125,7 @@ def test_of_two_who_read_the_same_generation_one_loses(database, idle):
     def attempt(name):
         mine = replace(request, uuid=name)
         try:
-            return database.claim(mine, 'host1', lambda record: fit.place(record.host, mine.guest, strategy=meeting))
+            return database.claim(mine, 'host1', lambda host: fit.place(host, mine.guest, strategy=meeting))
         except exception.ConcurrentUpdate as error:
             return error
 
@@ -235,10 +235,10 @@ def test_a_host_deleted_and_made_again_during_a_fit_is_not_the_same(database, id
         pytest.skip('on SQLite nobody can come between')
     request = samples.instance_request(samples.guest())
 
-    def place(record):
+    def place(host):
         database.delete_host('host1')
         database.create_host(samples.host_record())
-        return fit.place(record.host, request.guest)
+        return fit.place(host, request.guest)
 
     with pytest.raises(exception.ConcurrentUpdate):
         database.claim(request, 'host1', place)
@@ -288,7 +288,7 @@ def test_a_host_registers_idle(database, idle):
 def test_nobody_waits_for_a_reader(database, database_url, idle):
     """A claim goes through while another connection is in the middle of reading."""
     opened = engine.create(engine.open_url(database_url))
-    with engine.reader(opened).connect() as connection:
+    with opened.connect() as connection, engine.begin(connection, reads=True):
         query = sa.text('SELECT generation FROM compute_nodes')
         before = connection.scalar(query)
         assert claim(database)

@@ -100,10 +100,10 @@ def test_a_serialization_failure_is_a_race(postgresql_url):
     api.upgrade(postgresql_url)
     with api.connect(postgresql_url) as database:
         resource_tracker.register(database, samples.host_record())
-        strict = database._engine.execution_options(isolation_level='SERIALIZABLE')
 
         def overtaken():
-            with database._transaction(strict) as session:
+            with database._transaction() as session:
+                session.execute(sa.text('SET TRANSACTION ISOLATION LEVEL SERIALIZABLE'))
                 session.execute(sa.text('SELECT * FROM compute_nodes'))
                 database.change_host('host1', lambda record, _instances: record)
                 session.execute(sa.text('UPDATE compute_nodes SET generation = 7'))
@@ -123,7 +123,7 @@ def test_of_two_that_wait_for_each_other_one_loses_a_race(request, kind):
         both = threading.Barrier(2)
 
         def change(*names):
-            with database._transaction(database._writer) as session:
+            with database._transaction() as session:
                 for name in names:
                     session.execute(sa.text('UPDATE compute_nodes SET vcpus = 1 WHERE host = :name'), {'name': name})
                     if name == names[0]:
@@ -137,7 +137,7 @@ def test_of_two_that_wait_for_each_other_one_loses_a_race(request, kind):
 def test_a_locked_file_is_a_race(sqlite_url, monkeypatch):
     monkeypatch.setattr(engine, '_LOCK_TIMEOUT', 0)
     with api.connect(sqlite_url) as database, api.connect(sqlite_url) as other:
-        with other._transaction(other._writer) as session:
+        with other._transaction() as session:
             session.execute(sa.text('SELECT 1'))
             with pytest.raises(exception.ConcurrentUpdate, match='another transaction was in the way'):
                 database.create_flavor(FlavorRecord('m1', 1, 512))

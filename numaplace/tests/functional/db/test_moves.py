@@ -122,7 +122,7 @@ def test_cells_that_share_a_host_cell_go_on_sharing_it(hosts):
     """Which no search would find; a destination without those host cells refuses."""
     shared = fit.place(samples.host(), samples.guest(cells=3, vcpus=2), bindings=(0, 0, 1))
     request = samples.instance_request(shared.guest)
-    server = hosts.claim(request, 'a', lambda _record: shared).uuid
+    server = hosts.claim(request, 'a', lambda _host: shared).uuid
     place(hosts, SMALL_GUEST, 'b', 'neighbour')
     resource_tracker.register(hosts, samples.host_record('small', cells=1))
     refusal = claims.live_migration_claim(hosts, server, 'small')
@@ -366,7 +366,7 @@ def test_the_context_of_a_move_is_novas(hosts, server, database_url):
     opened = engine.create(engine.open_url(database_url))
 
     def context():
-        with engine.reader(opened).connect() as connection:
+        with opened.connect() as connection, engine.begin(connection, reads=True):
             return connection.scalar(sa.text('SELECT migration_context FROM instance_extra'))
 
     assert context() is None
@@ -396,7 +396,7 @@ def test_a_move_whose_context_is_lost_is_a_fault(hosts, server, database_url):
     """Nothing guesses what it held."""
     resize(hosts, server)
     opened = engine.create(engine.open_url(database_url))
-    with engine.writer(opened).begin() as connection:
+    with opened.connect() as connection, engine.begin(connection):
         connection.execute(sa.text('UPDATE instance_extra SET migration_context = NULL'))
     opened.dispose()
     with pytest.raises(exception.InvalidObject, match='is pre-migrating, but the server has no context of it'):

@@ -27,7 +27,7 @@ from numaplace.tests import samples
 
 def execute(url: str, *statements: str) -> None:
     opened = engine.create(engine.open_url(url))
-    with engine.writer(opened).begin() as connection:
+    with opened.connect() as connection, engine.begin(connection):
         for statement in statements:
             connection.execute(sa.text(statement))
     opened.dispose()
@@ -196,7 +196,7 @@ def upgrade_to(url: str, revision: str) -> None:
     settings = Config()
     settings.set_main_option('script_location', str(Path(numaplace.db.migrations.__file__).parent))
     opened = engine.create(engine.open_url(url))
-    with engine.writer(opened).begin() as connection:
+    with opened.connect() as connection, engine.begin(connection):
         settings.attributes['connection'] = connection
         command.upgrade(settings, revision)
     opened.dispose()
@@ -243,7 +243,7 @@ def test_rows_of_the_first_revision_stay_and_move(database_url):
         },
     }
     opened = engine.create(engine.open_url(database_url))
-    with engine.writer(opened).begin() as connection:
+    with opened.connect() as connection, engine.begin(connection):
         for table, values in columns.items():
             names = ', '.join(values)
             places = ', '.join(f':{name}' for name in values)

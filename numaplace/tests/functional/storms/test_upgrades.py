@@ -27,7 +27,7 @@ def migrate(url, revision):
     settings = Config()
     settings.set_main_option('script_location', str(Path(numaplace.db.migrations.__file__).parent))
     opened = engine.create(engine.open_url(url))
-    with engine.writer(opened).begin() as connection:
+    with opened.connect() as connection, engine.begin(connection):
         settings.attributes['connection'] = connection
         command.upgrade(settings, revision)
     opened.dispose()

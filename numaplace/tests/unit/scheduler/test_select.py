@@ -45,7 +45,7 @@ class Rival(Filter):
         if host.name in self.hosts:
             for cell in range(2):
                 taken = samples.instance_request(samples.guest(vcpus=8), f'rival{host.name}{cell}')
-                self.database.claim(taken, host.name, lambda record, taken=taken: fit.place(record.host, taken.guest))
+                self.database.claim(taken, host.name, lambda free, taken=taken: fit.place(free, taken.guest))
         return True
 
 
