@@ -167,6 +167,10 @@ class FlavorImageLockedMemoryConflict(Invalid):
     """Flavor and image contradict each other about locked memory."""
 
 
+class FlavorImageConflict(Invalid):
+    """Flavor and image contradict each other."""
+
+
 class ImageVCPULimitsRangeExceeded(Invalid):
     """The image's limits of the vCPU topology are above the flavor's."""
 

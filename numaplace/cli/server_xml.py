@@ -47,7 +47,7 @@ def write(conf: cfg.ConfigOpts, database: Database, server: InstanceRecord, form
         arch=canonical(arch),
         machine=server.image_properties.get('hw_machine_type'),
         profile=PROFILES[form],
-        tuning=request.tuning(server.flavor),
+        tuning=request.tuning(server.flavor, server.image_properties),
         attached=server.devices + request.devices(server.flavor),
         hotplug=request.hotplug(server.flavor),
     )
@@ -129,7 +129,10 @@ def add_profile(parser: argparse.ArgumentParser) -> argparse.ArgumentParser:
         '--profile',
         choices=tuple(PROFILES),
         default=_NEWEST,
-        help='Form of the XML: as Nova writes it since that release, or with all that is known (default).',
+        help=(
+            'Form of the XML: as Nova writes it or libvirt takes it since that release, or with all that is known '
+            '(default).'
+        ),
     )
     return parser
 

@@ -61,6 +61,7 @@ def _sizes(source: document.Document) -> dict[str, str]:
         'vCPUs that are on': cpuset.text(enabled(source)),
         'memory in MiB': _mebibytes(source, root.find('memory'), None),
         'most memory in MiB': _mebibytes(source, root.find('maxMemory'), None),
+        'performance counters': '' if (pmu := root.find('features/pmu')) is None else pmu.get('state', ''),
         'I/O threads': (root.findtext('iothreads') or '').strip(),
         'sockets, cores and threads': ''
         if topology is None

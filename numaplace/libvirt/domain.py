@@ -239,7 +239,10 @@ def _os(domain: _Domain) -> etree._Element:
 
 def _features(domain: _Domain) -> etree._Element | None:
     # Elsewhere libvirt refuses them, or wants UEFI first.
-    return element('features', None, element('acpi'), element('apic')) if domain.arch in _X86 else None
+    features = [element('acpi'), element('apic')] if domain.arch in _X86 else []
+    if domain.tuning.pmu is not None:
+        features.append(element('pmu', {'state': 'on' if domain.tuning.pmu else 'off'}))
+    return element('features', None, *features) if features else None
 
 
 def _cpu(domain: _Domain) -> etree._Element:

@@ -31,9 +31,11 @@ class Profile:
 
 NEWEST = 'newest'
 
-#: By name; a release of Nova stands for the form from it on.
+#: By name; a release of Nova stands for the form from it on, one of libvirt for what is taken from it on.
 PROFILES: Mapping[str, Profile] = {
     'nova-12': Profile(iothreads=False, distances=False, reaches_all_nodes=False, expanders=False, hotplug=False),
     'nova-33': Profile(distances=False, reaches_all_nodes=False, expanders=False, hotplug=False),
+    'libvirt-1.2': Profile(distances=False, expanders=False, hotplug=False),
+    'libvirt-2.2': Profile(distances=False),
     NEWEST: Profile(),
 }

@@ -1,12 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How much CPU time a guest gets beside others: ``quota:cpu_shares``, ``quota:cpu_quota`` and ``quota:cpu_period``."""
+"""How much CPU time a guest gets beside others, ``quota:cpu_shares`` and the like, and whether it may count events."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from numaplace import exception
-from numaplace.request.properties import Flavor
+from numaplace.request.properties import Flavor, Properties, is_true
 
 __all__ = ['Tuning', 'tuning']
 
@@ -21,24 +22,39 @@ _NO_QUOTA = -1
 
 @dataclass(frozen=True, slots=True)
 class Tuning:
-    """Weights and limits of the kernel's scheduler; None leaves one to libvirt.
+    """Weights and limits of the kernel's scheduler, and performance counters; None leaves one to libvirt.
 
     :param shares: weight beside other guests
     :param period: microseconds in which `quota` holds
     :param quota: microseconds of CPU time of each vCPU in a period; -1 for no limit
+    :param pmu: whether the guest has a performance monitoring unit, which can delay realtime vCPUs
     """
 
     shares: int | None = None
     period: int | None = None
     quota: int | None = None
+    pmu: bool | None = None
 
 
-def tuning(flavor: Flavor) -> Tuning:
-    """Read the quotas of a flavor.
+def tuning(flavor: Flavor, image: Mapping[str, object] | None = None) -> Tuning:
+    """Read the quotas of a flavor, and the performance counters of flavor and image.
 
-    :raises: :class:`~numaplace.exception.InvalidRequest`
+    :raises: :class:`~numaplace.exception.InvalidRequest`, :class:`~numaplace.exception.FlavorImageConflict`
     """
-    return Tuning(**{name: _number(flavor, name) for name in _RANGES})
+    pmu = _pmu(Properties(flavor, image or {}))
+    return Tuning(**{name: _number(flavor, name) for name in _RANGES}, pmu=pmu)
+
+
+def _pmu(properties: Properties) -> bool | None:
+    """Nova 34, `get_pmu_constraint`."""
+    of_flavor, of_image = properties.of_flavor('pmu'), properties.of_image('pmu')
+    if of_flavor and of_image and is_true(of_flavor) != is_true(of_image):
+        flavor_place = properties.flavor_place('hw:pmu', of_flavor)
+        raise exception.FlavorImageConflict(
+            f'{properties.image_place("hw_pmu", of_image)}: {flavor_place} says otherwise'
+        )
+    text = of_flavor or of_image
+    return None if text is None else is_true(text)
 
 
 def _number(flavor: Flavor, name: str) -> int | None:

@@ -27,7 +27,10 @@ def test_a_server_that_libvirt_does_not_know_is_not_undefined(prepared):
     assert prepared.json('server show one')['id'] in result.stderr
 
 
-@pytest.mark.parametrize(('form', 'iothreads', 'distances'), [('nova-12', 0, 0), ('nova-33', 1, 0), ('newest', 1, 2)])
+@pytest.mark.parametrize(
+    ('form', 'iothreads', 'distances'),
+    [('nova-12', 0, 0), ('nova-33', 1, 0), ('libvirt-2.2', 1, 0), ('newest', 1, 2)],
+)
 def test_the_form_is_that_of_a_release(prepared, form, iothreads, distances):
     prepared('flavor set --property hw:numa_nodes=2 m1.numa')
     prepared('server create --flavor m1.numa two')

@@ -88,6 +88,19 @@ _SPECS = {
         'hw:emulator_threads_policy': 'isolate',
         'hw:mem_page_size': 'large',
     },
+    'realtime without performance counters': {
+        **_PINNED,
+        'hw:cpu_realtime': 'yes',
+        'hw:cpu_realtime_mask': '^0',
+        'hw:pmu': 'false',
+    },
+    'performance counters': {'hw:pmu': 'yes'},
+    'vCPUs and memory that are plugged in': {
+        **_TWO,
+        'numaplace:vcpu_hotplug': 'true',
+        'numaplace:memory_slots': '4',
+        'numaplace:max_memory': '4096',
+    },
     'quotas': {'quota:cpu_shares': '2048', 'quota:cpu_period': '20000', 'quota:cpu_quota': '10000'},
     'quotas in cells': {**_TWO, 'quota:cpu_shares': '512', 'quota:cpu_quota': '-1'},
     'topology': {'hw:cpu_sockets': '1', 'hw:cpu_cores': '2', 'hw:cpu_threads': '2'},
@@ -144,6 +157,7 @@ class Server:
             profile=PROFILES[profile],
             tuning=request.tuning(self.flavor),
             attached=request.devices(self.flavor),
+            hotplug=request.hotplug(self.flavor),
             **options,
         )
 

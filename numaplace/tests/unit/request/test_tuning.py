@@ -40,3 +40,28 @@ def test_what_libvirt_would_refuse_is_told_by_key_and_value(specs, told):
     with pytest.raises(exception.InvalidRequest) as caught:
         tuning(_flavor(**specs))
     assert told in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ('flavor', 'image', 'expected'),
+    [
+        (None, None, None),
+        ('', '', None),
+        ('yes', None, True),
+        (None, 'false', False),
+        ('true', 'yes', True),
+        ('no', 'off', False),
+        ('perhaps', None, False),
+    ],
+)
+def test_performance_counters_are_what_flavor_or_image_say(flavor, image, expected):
+    specs = {} if flavor is None else {'hw:pmu': flavor}
+    properties = {} if image is None else {'hw_pmu': image}
+    assert expected is tuning(Flavor('f', 1, 64, extra_specs=specs), properties).pmu
+
+
+def test_flavor_and_image_agree_about_performance_counters():
+    flavor = Flavor('f', 1, 64, extra_specs={'hw:pmu': 'true'})
+    with pytest.raises(exception.FlavorImageConflict) as caught:
+        tuning(flavor, {'hw_pmu': 'false'})
+    assert "image: hw_pmu='false': flavor 'f': hw:pmu='true' says otherwise" == str(caught.value)
