@@ -3,17 +3,53 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import NamedTuple
 
 from numaplace import cpuset
-from numaplace.model import Guest, Host
+from numaplace.model import Guest, GuestCell, Host
 from numaplace.tests.functional.storms import world
 from numaplace.tests.functional.storms.ledger import NEW, OLD, OWN, Holding
 from numaplace.tests.property import oracle
 
-__all__ = ['ACTIVE', 'RESIZED', 'SHELVED', 'Model', 'Move', 'Server']
+__all__ = ['ACTIVE', 'RESIZED', 'SHELVED', 'Model', 'Move', 'Server', 'Shape']
 
 ACTIVE, RESIZED, SHELVED = 'active', 'resized', 'shelved_offloaded'
+
+
+class Shape(NamedTuple):
+    """What a guest is: its kind, the vCPUs that are on, if not all, and the modules as size and cell."""
+
+    kind: str
+    on: frozenset[int] | None = None
+    modules: tuple[tuple[int, int], ...] = ()
+
+    def guest(self) -> Guest:
+        """Return what it holds while it runs."""
+        asked = world.GUESTS[self.kind]
+        on = (1 << asked.vcpus) - 1 if self.on is None else cpuset.mask(self.on)
+        cells = [
+            replace(
+                cell,
+                shared_vcpus=cell.shared_vcpus & on,
+                dedicated_vcpus=cell.dedicated_vcpus & on,
+                memory_mib=cell.memory_mib + sum(size for size, number in self.modules if number == cell.id),
+            )
+            for cell in asked.cells
+        ]
+        memory_mib = asked.memory_mib + sum(size for size, _ in self.modules)
+        return replace(asked, vcpus=on.bit_count(), memory_mib=memory_mib, cells=tuple(cells))
+
+    def with_vcpus(self, number: int) -> Shape | None:
+        """Return the same with so many vCPUs on, or None if there cannot be: each cell in turn has one more."""
+        asked = world.GUESTS[self.kind]
+        queues = [list(cpuset.ids(cell.vcpus)) for cell in asked.cells] or [list(range(asked.vcpus))]
+        if not len(queues) <= number <= asked.vcpus:
+            return None
+        on: list[int] = []
+        while len(on) < number:
+            on += [queue.pop(0) for queue in queues if queue][: number - len(on)]
+        return self._replace(on=frozenset(on))
 
 
 @dataclass(frozen=True)
@@ -21,8 +57,8 @@ class Move:
     """A move that is not over; `kind` is Nova's word for it."""
 
     kind: str
-    old: tuple[str, Holding]
-    new: tuple[str, Holding]
+    old: tuple[Shape, Holding]
+    new: tuple[Shape, Holding]
 
     @property
     def waits(self) -> bool:
@@ -32,9 +68,9 @@ class Move:
 
 @dataclass
 class Server:
-    """A server: the kind of its guest, its state, what it holds where it is, and its move."""
+    """A server: its guest, its state, what it holds where it is, and its move."""
 
-    kind: str
+    shape: Shape
     place: Holding | None
     state: str = ACTIVE
     move: Move | None = None
@@ -55,21 +91,21 @@ class Server:
             return [self.move.old[1]._replace(role=OLD), self.move.new[1]._replace(role=NEW)]
         return [self.place._replace(role=OWN)] if self.place else []
 
-    def end_at(self, side: tuple[str, Holding]) -> None:
+    def end_at(self, side: tuple[Shape, Holding]) -> None:
         """End the move on one of its sides."""
-        (self.kind, self.place), self.state, self.move = side, ACTIVE, None
+        (self.shape, self.place), self.state, self.move = side, ACTIVE, None
 
     def arrive(self) -> None:
         """Let the guest come where it goes."""
         assert self.move is not None
         if self.move.waits:
-            (self.kind, self.place), self.state = self.move.new, RESIZED
+            (self.shape, self.place), self.state = self.move.new, RESIZED
         else:
             self.end_at(self.move.new)
 
     def shelve(self) -> None:
-        """Take it off its host."""
-        self.place, self.state = None, SHELVED
+        """Take it off its host; it starts anew later."""
+        self.shape, self.place, self.state = Shape(self.shape.kind), None, SHELVED
 
 
 @dataclass
@@ -83,14 +119,34 @@ class Model:
         """Return what all servers hold."""
         return [holding for server in self.servers.values() for holding in server.holdings()]
 
-    def fits(self, kind: str, host: str) -> bool:
+    def fits(self, shape: Shape, host: str) -> bool:
         """Tell by brute force whether a guest finds a place beside what is held."""
-        guest = world.GUESTS[kind]
-        cells = _cells(world.host(apart=host in world.HOSTS[:2]))
-        held = [holding for holding in self.holdings() if holding.host == host]
+        guest = shape.guest()
         if not guest.cells:
-            return _floats(cells, guest, held)
-        for part in (part for holding in held for part in holding.cells):
+            return _floats(self._used(host), guest, self._held(host))
+        return oracle.choose(_case(self._used(host), guest)) is not None
+
+    def fits_more(self, place: Holding, old: Shape, new: Shape) -> bool:
+        """Tell by brute force whether what comes to a guest finds room where the guest is."""
+        before, after = old.guest(), new.guest()
+        cells = self._used(place.host)
+        if not after.cells:
+            held = self._held(place.host)
+            return _floats(cells, Guest(after.vcpus - before.vcpus, 0), held)
+        limits = (world.LIMITS.cpu_allocation_ratio, world.LIMITS.ram_allocation_ratio)
+        return all(
+            oracle.fits(_without_memory(cells[part.host_cell], more), _part(more), 0, limits)
+            for part, more in zip(place.cells, map(_difference, before.cells, after.cells), strict=True)
+            if more.vcpus or more.memory_mib
+        )
+
+    def _held(self, host: str) -> list[Holding]:
+        return [holding for holding in self.holdings() if holding.host == host]
+
+    def _used(self, host: str) -> list[dict]:
+        """Return the cells of a host with what is held of them."""
+        cells = _cells(world.host(apart=host in world.HOSTS[:2]))
+        for part in (part for holding in self._held(host) for part in holding.cells):
             cell = cells[part.host_cell]
             cell['pinned'] += part.cpus
             cell['cpu_used'] += part.shared_vcpus
@@ -98,7 +154,30 @@ class Model:
             for pages in cell['pages']:
                 if pages['size'] == part.pagesize_kib:
                     pages['used'] += part.memory_mib * 1024 // part.pagesize_kib
-        return oracle.choose(_case(cells, guest)) is not None
+        return cells
+
+
+def _difference(before: GuestCell, after: GuestCell) -> GuestCell:
+    """Return what comes to a cell, which asks for whole cores only if it asks for CPUs of its own."""
+    dedicated = after.dedicated_vcpus & ~before.dedicated_vcpus
+    memory_mib = after.memory_mib - before.memory_mib
+    policy = after.cpu_policy if dedicated or memory_mib else None
+    return replace(
+        after,
+        shared_vcpus=after.shared_vcpus & ~before.shared_vcpus,
+        dedicated_vcpus=dedicated,
+        memory_mib=memory_mib,
+        pagesize_kib=after.pagesize_kib if memory_mib else None,
+        cpu_policy=policy,
+        thread_policy=after.thread_policy if dedicated else None,
+    )
+
+
+def _without_memory(cell: dict, more: GuestCell) -> dict:
+    """Return a host cell of which nobody uses memory, where only vCPUs are asked for."""
+    if more.memory_mib:
+        return cell
+    return cell | {'memory_used': 0, 'pages': [pages | {'used': 0} for pages in cell['pages']]}
 
 
 def _floats(cells: list[dict], guest: Guest, held: list[Holding]) -> bool:
@@ -108,24 +187,30 @@ def _floats(cells: list[dict], guest: Guest, held: list[Holding]) -> bool:
     vcpus = sum(holding.vcpus for holding in held if not holding.cells) + sum(part.shared_vcpus for part in parts)
     vcpus += sum(cpu in shared for part in parts for cpu in part.cpus)
     memory_mib = sum(cell['memory'] for cell in cells) - sum(holding.memory_mib for holding in held)
-    return vcpus + guest.vcpus <= len(shared) * world.LIMITS.cpu_allocation_ratio and guest.memory_mib <= memory_mib
+    has_memory = not guest.memory_mib or guest.memory_mib <= memory_mib
+    return has_memory and vcpus + guest.vcpus <= len(shared) * world.LIMITS.cpu_allocation_ratio
 
 
 def _case(cells: list[dict], guest: Guest) -> dict:
-    parts = [
-        {
-            'shared': list(cpuset.ids(cell.shared_vcpus)),
-            'dedicated': list(cpuset.ids(cell.dedicated_vcpus)),
-            'memory': cell.memory_mib,
-            'pagesize': cell.pagesize_kib,
-            'policy': cell.cpu_policy,
-            'threads': cell.thread_policy,
-        }
-        for cell in guest.cells
-    ]
     limits = (world.LIMITS.cpu_allocation_ratio, world.LIMITS.ram_allocation_ratio)
-    asked = {'guest': parts, 'emulator': guest.emulator_policy, 'limits': limits, 'networks': None}
+    asked = {
+        'guest': list(map(_part, guest.cells)),
+        'emulator': guest.emulator_policy,
+        'limits': limits,
+        'networks': None,
+    }
     return asked | {'host': cells, 'strategy': 'spread'}
+
+
+def _part(cell: GuestCell) -> dict:
+    return {
+        'shared': list(cpuset.ids(cell.shared_vcpus)),
+        'dedicated': list(cpuset.ids(cell.dedicated_vcpus)),
+        'memory': cell.memory_mib,
+        'pagesize': cell.pagesize_kib,
+        'policy': cell.cpu_policy,
+        'threads': cell.thread_policy,
+    }
 
 
 def _cells(host: Host) -> list[dict]:

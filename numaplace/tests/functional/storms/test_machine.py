@@ -15,12 +15,12 @@ from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, initialize, invariant, multiple, rule
 
 from numaplace import exception
-from numaplace.compute import claims, migration, resource_tracker
+from numaplace.compute import claims, hotplug, migration, resource_tracker
 from numaplace.db import api
 from numaplace.db.records import DOWN, UP
-from numaplace.model import Refusal
+from numaplace.model import MemoryModule, Refusal
 from numaplace.tests.functional.storms import amount, ledger, scenes, verbs, world
-from numaplace.tests.functional.storms.model import ACTIVE, RESIZED, SHELVED, Model, Move, Server
+from numaplace.tests.functional.storms.model import ACTIVE, RESIZED, SHELVED, Model, Move, Server, Shape
 
 KINDS = st.sampled_from(sorted(world.GUESTS))
 HOSTS = st.sampled_from(world.HOSTS)
@@ -90,11 +90,11 @@ class Storm(RuleBasedStateMachine):
             return answer
         return None
 
-    def placed(self, answer, kind, host):
+    def placed(self, answer, shape, host):
         """Check a claim against brute force, and return what it holds there, or None."""
         if answer is None:
             return None
-        assert bool(answer) == self.model.fits(kind, host), f'{answer}, brute force thinks otherwise'
+        assert bool(answer) == self.model.fits(shape, host), f'{answer}, brute force thinks otherwise'
         if isinstance(answer, Refusal):
             assert answer.reasons
             return None
@@ -102,10 +102,10 @@ class Storm(RuleBasedStateMachine):
 
     def new_server(self, kind, host):
         asked = world.request(self.dice, kind)
-        place = self.placed(self.expect(None, claims.instance_claim, asked, host, **TERMS), kind, host)
+        place = self.placed(self.expect(None, claims.instance_claim, asked, host, **TERMS), Shape(kind), host)
         if place is None:
             return multiple()
-        self.model.servers[asked.uuid] = Server(kind, place)
+        self.model.servers[asked.uuid] = Server(Shape(kind), place)
         return asked.uuid
 
     # --- new servers and the end of them
@@ -138,11 +138,12 @@ class Storm(RuleBasedStateMachine):
     @rule(uuid=servers, host=HOSTS, kind=KINDS, verb=VERBS)
     def move(self, uuid, host, kind, verb):
         server = self.model.servers[uuid]
-        kind = kind if verb == 'resize' else server.kind
-        claim, keys = MOVES[verb](kind)
-        new = self.placed(self.expect(self.cannot(server, verb, host), claim, uuid, host, **keys, **TERMS), kind, host)
-        if new:
-            server.move = Move(verb, (server.kind, server.place), (kind, new))
+        anew = Shape(kind if verb == 'resize' else server.shape.kind)
+        shape = server.shape if verb == 'live-migration' else anew
+        claim, keys = MOVES[verb](shape.kind)
+        answer = self.expect(self.cannot(server, verb, host), claim, uuid, host, **keys, **TERMS)
+        if new := self.placed(answer, shape, host):
+            server.move = Move(verb, (server.shape, server.place), (shape, new))
 
     @rule(uuid=servers, host=HOSTS)
     def lose_the_host_of(self, uuid, host):
@@ -169,7 +170,9 @@ class Storm(RuleBasedStateMachine):
         for number in numbers:
             server = self.model.servers[uuid]
             ready = [verb for verb, is_ready in READY.items() if is_ready(server)]
-            if server.is_idle and number % 5:
+            if server.is_idle and number % 7 < 3:
+                (self.set_vcpus, self.plug, self.rebuild_alike)[number % 7](uuid, number % 4 + 1)
+            elif server.is_idle and number % 5:
                 kinds = sorted(world.GUESTS)
                 verb = ('resize', 'migration', 'live-migration')[number % 3]
                 self.move(uuid, world.HOSTS[number % len(world.HOSTS)], kinds[number % len(kinds)], verb)
@@ -193,19 +196,75 @@ class Storm(RuleBasedStateMachine):
         server = self.model.servers[uuid]
         fault = None if server.state == SHELVED else exception.InstanceInvalidState
         answer = self.expect(fault, claims.unshelve_claim, uuid, host, read=scenes.read, **TERMS)
-        if place := self.placed(answer, server.kind, host):
+        if place := self.placed(answer, server.shape, host):
             server.place, server.state = place, ACTIVE
 
     @rule(uuid=servers, kind=KINDS)
     def rebuild(self, uuid, kind):
         server = self.model.servers[uuid]
-        fault = None if _topology(server.kind) == _topology(kind) else exception.ImageNUMATopologyRebuildConflict
+        fault = None if _topology(server.shape.kind) == _topology(kind) else exception.ImageNUMATopologyRebuildConflict
         fault = fault if server.is_idle else exception.InstanceInvalidState
 
         def read(_flavor, image):
-            return world.GUESTS[image.get('kind', server.kind)]
+            return world.GUESTS[image.get('kind', server.shape.kind)]
 
         self.expect(fault, claims.rebuild, uuid, {'kind': kind}, read=read)
+
+    def rebuild_alike(self, uuid, _number):
+        self.rebuild(uuid, self.model.servers[uuid].shape.kind)
+
+    # --- what changes while a guest runs
+
+    @rule(uuid=servers, number=st.integers(1, 4))
+    def set_vcpus(self, uuid, number):
+        server = self.model.servers[uuid]
+        shape = server.shape.with_vcpus(number)
+        fault = None if shape else exception.Invalid
+        fault = fault if server.is_idle else exception.InstanceInvalidState
+        self.change(server, shape, self.expect(fault, hotplug.set_vcpus, uuid, number, **TERMS))
+
+    @rule(uuid=servers, size_mib=st.sampled_from([63, 64, 512, 1024]), cell=st.integers(0, 1))
+    def attach_memory(self, uuid, size_mib, cell):
+        server = self.model.servers[uuid]
+        cells, modules = len(world.GUESTS[server.shape.kind].cells), server.shape.modules
+        fault = exception.Conflict if not cells or len(modules) == world.SLOTS else None
+        fault = exception.Invalid if 0 < cells <= cell else fault
+        fault = fault if server.is_idle else exception.InstanceInvalidState
+        answer = self.expect(fault, hotplug.attach_memory, uuid, MemoryModule(size_mib, cell), **TERMS)
+        self.change(server, server.shape._replace(modules=(*modules, (size_mib, cell))), answer)
+
+    def plug(self, uuid, number):
+        """Plug memory in, or pull it out where all slots are taken."""
+        if len(self.model.servers[uuid].shape.modules) < world.SLOTS:
+            self.attach_memory(uuid, 64 * number, 0)
+        else:
+            self.detach_memory(uuid, number % 2)
+
+    @rule(uuid=servers, number=st.integers(0, 1))
+    def detach_memory(self, uuid, number):
+        server = self.model.servers[uuid]
+        modules = server.shape.modules
+        fault = None if number < len(modules) else exception.NotFound
+        fault = fault if server.is_idle else exception.InstanceInvalidState
+        answer = self.expect(fault, hotplug.detach_memory, uuid, number)
+        self.change(server, server.shape._replace(modules=modules[:number] + modules[number + 1 :]), answer)
+
+    def change(self, server, shape, answer):
+        """Check a change of a running guest against brute force, and that nothing else of it changed."""
+        if answer is None:
+            return
+        assert bool(answer) == self.model.fits_more(server.place, server.shape, shape), f'{answer}, {shape}'
+        if isinstance(answer, Refusal):
+            assert answer.reasons
+            return
+        (place,) = verbs.told(answer)
+        guest = shape.guest()
+        assert (place.vcpus, place.memory_mib) == (guest.vcpus, guest.memory_mib)
+        for asked, old, new in zip(guest.cells, server.place.cells, place.cells, strict=True):
+            assert (new.host_cell, new.pagesize_kib) == (old.host_cell, old.pagesize_kib)
+            assert (new.shared_vcpus, new.memory_mib) == (asked.shared_vcpus.bit_count(), asked.memory_mib)
+            assert set(old.cpus) <= set(new.cpus) or set(new.cpus) <= set(old.cpus)
+        server.shape, server.place = shape, place
 
     # --- what is done to hosts
 
@@ -244,8 +303,9 @@ def test_the_database_does_what_the_model_does(tmp_path):
     url = f'sqlite:///{TEMPLATE[0]}'
     with api.connect(url) as database:
         world.fill(database)
-    settings = hypothesis.settings(max_examples=1000 if amount.IS_LONG else 40, stateful_step_count=30, phases=PHASES)
+    settings = hypothesis.settings(max_examples=1000 if amount.IS_LONG else 60, stateful_step_count=30, phases=PHASES)
     hypothesis.stateful.run_state_machine_as_test(Storm, settings=settings)
     claimed = {'instance_claim', 'resize_claim', 'rebuild_claim', 'live_migration_claim', 'unshelve_claim'}
-    assert set(DONE) == {*claimed, 'rebuild', 'release', *(verb.__name__ for verb in READY)}, DONE
+    hot = {'set_vcpus', 'attach_memory', 'detach_memory'}
+    assert set(DONE) == {*claimed, *hot, 'rebuild', 'release', *(verb.__name__ for verb in READY)}, DONE
     assert all(DONE.values()), DONE
