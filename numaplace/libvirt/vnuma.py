@@ -123,7 +123,7 @@ def read(xml: bytes, *, place: str = 'domain') -> Domain:
     return Domain(
         source,
         vnuma,
-        Guest(vcpus, memory_mib, locked_memory=True, wish=_read_wish(source, vnuma, tier_mib)),
+        Guest(vcpus, memory_mib, locked_memory=True, wish=_read_wish(source, vnuma, tier_mib, _read_pages(source))),
         enabled,
     )
 
@@ -191,7 +191,21 @@ def _positive(source: Document, element: etree._Element, attribute: str | None, 
     return number
 
 
-def _read_wish(source: Document, vnuma: etree._Element, tier_mib: int) -> Wish:
+def _read_pages(source: Document) -> int | None:
+    """Return the size in KiB of the pages behind all cells, or None where it is left to libvirt."""
+    pages = source.root.findall('memoryBacking/hugepages/page')
+    if not pages:
+        return None
+    page = pages[-1]
+    if len(pages) > 1 or page.get('nodeset') is not None:
+        raise source.fault(page, 'pages of some cells: expected one <page> without nodeset, for which cells there are')
+    octets = source.octets(page, 'size', 'page size')
+    if not octets or octets % 1024:
+        raise source.fault(page, f'{octets} bytes: expected a positive number of whole KiB', 'size')
+    return octets // 1024
+
+
+def _read_wish(source: Document, vnuma: etree._Element, tier_mib: int, pagesize_kib: int | None) -> Wish:
     partition = _only(source, vnuma, 'partition')
     values: dict[str, Any] = {
         'mode': _word(source, vnuma, 'mode', MODES, required=True),
@@ -206,7 +220,7 @@ def _read_wish(source: Document, vnuma: etree._Element, tier_mib: int) -> Wish:
     if partition is not None and partition.get('cells') is not None:
         values['cells'] = _positive(source, partition, 'cells', 'number of guest cells', _MAX_CELLS)
     given = {name: value for name, value in values.items() if value is not None}
-    return Wish(**given, remainder_first=remainder == 'first', tier_mib=tier_mib)
+    return Wish(**given, remainder_first=remainder == 'first', tier_mib=tier_mib, pagesize_kib=pagesize_kib)
 
 
 def _word(

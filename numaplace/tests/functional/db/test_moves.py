@@ -12,6 +12,7 @@ from numaplace.compute import claims, migration, resource_tracker
 from numaplace.db import api, engine
 from numaplace.db.records import DOWN, ENABLED
 from numaplace.model import Guest, Refusal
+from numaplace.request import own_devices
 from numaplace.tests import samples
 from numaplace.tests.functional.db.moving import (
     BIG,
@@ -97,6 +98,32 @@ def test_a_floating_guest_keeps_the_size_of_both_sides(hosts):
     assert (hosts.host('a').host.vcpus_used, hosts.host('b').host.vcpus_used) == (2, 4)
     migration.revert(hosts, server)
     assert (hosts.host('a').host.vcpus_used, hosts.host('b').host.vcpus_used) == (2, 0)
+
+
+def test_a_server_keeps_its_devices(hosts):
+    """They are read as they were stored, on every side of every move."""
+    devices = own_devices(['bridge=br0', 'network=ä,node=1'], ['path=/srv/\'ü".img,format=qcow2,node=0'])
+    asked = replace(samples.instance_request(samples.guest()), devices=devices)
+    server = claims.instance_claim(hosts, asked, 'a').instance
+    assert server.devices == devices
+    claims.resize_claim(hosts, server.uuid, 'b', read=read)
+    assert migration.finish(hosts, server.uuid).devices == devices
+    migration.confirm(hosts, server.uuid)
+    migration.shelve(hosts, server.uuid)
+    assert hosts.instance(server.uuid).devices == devices
+    claims.unshelve_claim(hosts, server.uuid, 'a', read=read)
+    claims.rebuild(hosts, server.uuid, {}, read=read)
+    assert hosts.instance(server.uuid).devices == devices
+
+
+def test_a_server_without_devices_has_nothing_in_their_column(hosts, server, database_url):
+    opened = engine.create(engine.open_url(database_url))
+    with opened.connect() as connection, engine.begin(connection):
+        assert connection.scalar(sa.text('SELECT devices FROM instances')) is None
+        connection.execute(sa.text("UPDATE instances SET devices = '{}'"))
+    opened.dispose()
+    with pytest.raises(exception.InvalidObject, match="devices: KeyError at 'nics'"):
+        hosts.instance(server)
 
 
 def test_a_cold_migration_keeps_the_flavor(hosts, server):

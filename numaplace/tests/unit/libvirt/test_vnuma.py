@@ -83,6 +83,26 @@ WRONG_ELEMENTS = {
 }
 
 
+def _backed(pages):
+    return talk(more=f'<memoryBacking><hugepages>{pages}</hugepages></memoryBacking>')
+
+
+@pytest.mark.parametrize(
+    ('pages', 'expected'),
+    [('', None), ("<page size='2048'/>", 2048), ("<page size='1' unit='GiB'/>", 1048576)],
+)
+def test_the_pages_of_all_cells_are_read(pages, expected):
+    assert expected == vnuma.read(_backed(pages).encode()).guest.wish.pagesize_kib
+
+
+@pytest.mark.parametrize(('size', 'fits'), [('2048', True), ('16384', False)])
+def test_pages_are_counted_where_the_guest_goes(size, fits):
+    domain = vnuma.read(_backed(f"<page size='{size}'/>").replace('32<', '1<').encode())
+    placement = partition.place(host('oracle4'), domain.guest)
+    assert fits == bool(placement)
+    assert not fits or {2048} == {placed.pagesize_kib for placed in placement.cells}
+
+
 @pytest.mark.parametrize('name', WRONG_ELEMENTS)
 def test_a_wrong_element_is_named_with_its_place(name):
     element, told = WRONG_ELEMENTS[name]
@@ -107,6 +127,15 @@ def test_a_wrong_element_is_named_with_its_place(name):
         ),
         (talk("<vnuma mode='host'/><vnuma mode='host'/>"), '/domain/vnuma[2]: a second <vnuma>: expected one'),
         (talk(memory=''), '/domain/vnuma: there is no <memory>'),
+        (
+            _backed("<page size='2048' nodeset='0'/>"),
+            '/domain/memoryBacking/hugepages/page: pages of some cells: expected one <page> without nodeset',
+        ),
+        (
+            _backed("<page size='2048'/><page size='4'/>"),
+            '/domain/memoryBacking/hugepages/page[2]: pages of some cells: expected one <page> without nodeset',
+        ),
+        (_backed("<page size='1' unit='b'/>"), 'page/@size: 1 bytes: expected a positive number of whole KiB'),
         (talk(vcpu='many'), "/domain/vcpu: 'many' is no number of vCPUs"),
         (talk(vcpu='0'), '/domain/vcpu: 0 is no number of vCPUs: expected a whole number from 1'),
         (talk().replace("<vcpu placement='static'>16</vcpu>", ''), '/domain: there is no <vcpu>'),
