@@ -33,7 +33,7 @@ from numaplace.model import (
 )
 from numaplace.request.hotplug import MAX_MEMORY, MEMORY_SLOTS, VCPU_HOTPLUG
 
-__all__ = ['attach_memory', 'detach_memory', 'set_vcpus', 'with_vcpus']
+__all__ = ['attach_memory', 'detach_memory', 'set_vcpus', 'with_memory', 'with_vcpus']
 
 _Change: TypeAlias = Callable[[InstanceRecord, Host], InstanceRecord | Refusal]
 
@@ -116,22 +116,25 @@ def attach_memory(
     :raises: as :func:`set_vcpus`; :class:`~numaplace.exception.Conflict` if there is no slot left, or more memory than
         its flavor allows, :class:`~numaplace.exception.Invalid` for a module that cannot be
     """
+    return _change(database, instance_uuid, lambda server, host: with_memory(server, host, module, limits), as_read)
 
-    def change(instance: InstanceRecord, host: Host) -> InstanceRecord | Refusal:
-        migration.on_host(instance, 'attach memory to')
-        _check_room(instance, module)
-        cells = [GuestCell(number, 0, 0, 0, cpu_policy=DEDICATED) for number in range(len(instance.placement.cells))]
-        if module.claimed_mib:
-            placed = instance.placement.cells[module.cell]
-            policy = placed.guest_cell.cpu_policy
-            cells[module.cell] = GuestCell(module.cell, 0, 0, module.claimed_mib, placed.pagesize_kib, policy)
-        placement = _grown(instance.placement, host, Guest(0, module.claimed_mib, tuple(cells)), limits)
-        if isinstance(placement, Refusal):
-            return placement
-        modules = (*placement.guest.modules, module)
-        return replace(instance, placement=replace(placement, guest=replace(placement.guest, modules=modules)))
 
-    return _change(database, instance_uuid, change, as_read)
+def with_memory(
+    instance: InstanceRecord, host: Host, module: MemoryModule, limits: Limits | None = None
+) -> InstanceRecord | Refusal:
+    """Return a server with a memory module plugged in, as :func:`attach_memory` stores it."""
+    migration.on_host(instance, 'attach memory to')
+    _check_room(instance, module)
+    cells = [GuestCell(number, 0, 0, 0, cpu_policy=DEDICATED) for number in range(len(instance.placement.cells))]
+    if module.claimed_mib:
+        placed = instance.placement.cells[module.cell]
+        policy = placed.guest_cell.cpu_policy
+        cells[module.cell] = GuestCell(module.cell, 0, 0, module.claimed_mib, placed.pagesize_kib, policy)
+    placement = _grown(instance.placement, host, Guest(0, module.claimed_mib, tuple(cells)), limits)
+    if isinstance(placement, Refusal):
+        return placement
+    modules = (*placement.guest.modules, module)
+    return replace(instance, placement=replace(placement, guest=replace(placement.guest, modules=modules)))
 
 
 def detach_memory(
