@@ -15,6 +15,7 @@ from numaplace.cli.each_server import EachServer
 if TYPE_CHECKING:
     from numaplace.db.api import Database
     from numaplace.db.records import InstanceRecord
+    from numaplace.request import Devices
 
 __all__ = ['CreateServer', 'DeleteServer', 'ListServer', 'ShowServer']
 
@@ -71,6 +72,7 @@ class CreateServer(base.ShowOf):
         called = _called(name, at_least, parsed_args.max or at_least)
         image_properties = asking.image(parsed_args)
         devices = request.own_devices(parsed_args.nic, parsed_args.disk)
+        _check_files(devices, len(called))
         policy, strategy = select.Policy.of(self.conf), select.strategy(self.conf)
         with self.open_database() as database:
             flavor = asking.find_flavor(database, parsed_args.flavor)
@@ -118,8 +120,8 @@ def _add_devices(parser: argparse.ArgumentParser) -> None:
         default=[],
         metavar='DEVICE',
         help=(
-            'Disk, likewise: path=/FILE, with format=raw or qcow2 and node=CELL where needed; may be repeated. The '
-            "guest's kernel sees a device with a node near to that cell."
+            'Disk, likewise: path=/FILE, with format=raw or qcow2 and node=CELL where needed; may be repeated. {uuid} '
+            "in the path stands for the server's UUID. The guest's kernel sees a device with a node near to that cell."
         ),
     )
 
@@ -132,6 +134,19 @@ def _called(name: str, at_least: int, at_most: int) -> list[str]:
     if at_least > at_most:
         raise exception.Invalid(f'--min {at_least}: more than --max {at_most}')
     return [name] if at_most == 1 else [f'{name}-{number}' for number in range(1, at_most + 1)]
+
+
+def _check_files(devices: Devices, servers: int) -> None:
+    """Refuse disks that several servers of a request would have in common: QEMU starts only one of them.
+
+    :raises: :class:`~numaplace.exception.Invalid`
+    """
+    for disk in devices.disks:
+        if servers > 1 and disk.is_shared:
+            raise exception.Invalid(
+                f'{disk.place}: {servers} servers would have the same file: expected {{uuid}} in the path, which '
+                'stands for the UUID of each'
+            )
 
 
 def _several(servers: Sequence[InstanceRecord]) -> tuple[tuple[str, ...], tuple[Any, ...]]:

@@ -74,7 +74,9 @@ def _devices(server: InstanceRecord) -> base.Written:
             }
             for number, nic in enumerate(found.nics)
         ],
-        'disks': [{'path': disk.path, 'format': disk.format, 'node': disk.node} for disk in found.disks],
+        'disks': [
+            {'path': disk.path_of(server.uuid), 'format': disk.format, 'node': disk.node} for disk in found.disks
+        ],
     }
     words = [f'NIC {number}: {explain.escape(str(nic))}' for number, nic in enumerate(found.nics)]
     words += [f'disk {number}: {explain.escape(str(disk))}' for number, disk in enumerate(found.disks)]

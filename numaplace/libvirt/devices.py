@@ -55,7 +55,7 @@ def build(devices: Devices, uuid: str, *, near: bool, iothreads: bool) -> list[e
     :param near: whether the guest's kernel is told the nodes of those that have one
     :param iothreads: whether the guest has an I/O thread, which then serves its disks
     """
-    disks = [_disk(disk, number, iothreads) for number, disk in enumerate(devices.disks)]
+    disks = [_disk(disk, disk.path_of(uuid), number, iothreads) for number, disk in enumerate(devices.disks)]
     nics = [_nic(nic, mac_address(uuid, number)) for number, nic in enumerate(devices.nics)]
     by_node: dict[int, list[etree._Element]] = {}
     if near:
@@ -75,14 +75,14 @@ def mac_address(uuid: str, number: int) -> str:
     return ':'.join(f'{octet:02x}' for octet in (0x52, *digest[:5]))
 
 
-def _disk(disk: Disk, number: int, iothreads: bool) -> etree._Element:
-    kind, attribute = ('block', 'dev') if disk.path.startswith('/dev/') else ('file', 'file')
+def _disk(disk: Disk, path: str, number: int, iothreads: bool) -> etree._Element:
+    kind, attribute = ('block', 'dev') if path.startswith('/dev/') else ('file', 'file')
     driver = {'name': 'qemu', 'type': disk.format} | ({'iothread': '1'} if iothreads else {})
     return element(
         'disk',
         {'type': kind, 'device': 'disk'},
         element('driver', driver),
-        element('source', {attribute: disk.path}),
+        element('source', {attribute: path}),
         element('target', {'dev': f'vd{_letters(number)}', 'bus': 'virtio'}),
     )
 

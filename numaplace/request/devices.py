@@ -19,6 +19,8 @@ _NAME = re.compile(r'[^\s,/][^,/]*')
 _BRIDGE = re.compile(r'[A-Za-z0-9_.:-]{1,15}')
 #: QEMU would take a colon for the end of a protocol's name.
 _PATH = re.compile(r'/[^,\x00-\x1f]*[^,/\x00-\x1f]')
+#: What stands for the guest's own UUID in a path.
+_UUID = '{uuid}'
 _NODE = re.compile(r'[0-9]{1,4}')
 #: Those that a PCI Express port takes, which a device with a node is behind.
 _MODELS = ('virtio', 'e1000e')
@@ -58,7 +60,7 @@ class Nic:
 class Disk:
     """A disk.
 
-    :param path: a file of the host, or a block device
+    :param path: a file of the host, or a block device; ``{uuid}`` in it stands for the UUID of the guest
     :param node: as of :class:`Nic`
     :param place: as of :class:`Nic`
     """
@@ -70,6 +72,15 @@ class Disk:
 
     def __str__(self) -> str:
         return _write(path=self.path, format=self.format, node=self.node)
+
+    @property
+    def is_shared(self) -> bool:
+        """Whether all guests that have it have the same file."""
+        return _UUID not in self.path
+
+    def path_of(self, uuid: str) -> str:
+        """Return the path of it that a guest has."""
+        return self.path.replace(_UUID, uuid)
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,6 +2,8 @@
 """Servers in a real libvirt, and the forms of their XML."""
 
 import json
+import re
+from pathlib import Path
 
 import pytest
 from lxml import etree
@@ -69,3 +71,23 @@ def test_a_host_without_a_name_of_ours_is_one_line(prepared):
     real.require_program('virsh')
     result = prepared.run(*['server', 'check', '--host', 'other', '--connect', 'test:///default'])
     assert (1, "numaplace: there is no host 'other'\n") == (result.returncode, result.stderr)
+
+
+@pytest.fixture
+def stale(prepared):
+    """The program with a server of huge pages on a host that has none any more, and the place in its XML."""
+    prepared('flavor create --ram 64 --vcpus 2 --property hw:mem_page_size=2MB huge')
+    prepared('server create --flavor huge one')
+    path = Path(prepared.fixture('seed3'))
+    path.write_text(re.sub("<pages unit='KiB' size='2048'>.*</pages>", '', path.read_text()))
+    prepared(f'host import seed3 --refresh --capabilities {path}')
+    return prepared, "domain 'one': /domain/memoryBacking/hugepages/page/@size: node 0 of the host has no pages of 2048"
+
+
+@pytest.mark.parametrize('verb', ['dumpxml', 'define --connect test:///default'])
+def test_what_the_host_of_a_server_has_no_more_is_told_in_one_line(stale, verb):
+    program, told = stale
+    result = program.run('server', *verb.split(), 'one')
+    assert (1, '') == (result.returncode, result.stdout)
+    assert result.stderr.startswith(f'numaplace: {told}')
+    assert 1 == result.stderr.count('\n')

@@ -112,6 +112,21 @@ def test_a_device_that_cannot_be_leaves_no_server(prepared, words, told):
     assert 0 == prepared.json('host show seed3')['memory_used_mib']
 
 
+def test_each_server_has_its_own_file_where_the_path_says_so(prepared):
+    prepared('flavor set --property numaplace:disk.0=path=/srv/{uuid}/f m1.tiny')
+    prepared('server create --flavor m1.tiny --max 2 --disk path=/srv/{uuid}.img db')
+    for name in ('db-1', 'db-2'):
+        uuid = prepared.json(f'server show {name}')['id']
+        expected = [f'/srv/{uuid}.img', f'/srv/{uuid}/f']
+        assert expected == [disk['path'] for disk in prepared.json(f'server show {name}')['devices']['disks']]
+        assert expected == [one.get('file') for one in _devices(prepared, name).iterfind('disk/source')]
+
+
+def test_servers_that_are_created_together_do_not_have_one_file(refused):
+    told = refused(1, *['server', 'create', '--flavor', 'm1.tiny', '--max', '2', '--disk', 'path=/srv/a.img', 'db'])
+    assert "--disk 'path=/srv/a.img': 2 servers would have the same file: expected {uuid} in the path" in told
+
+
 def test_a_flavor_with_a_device_that_cannot_be_is_warned_of(prepared):
     result = prepared.run('flavor', 'set', '--property', 'numaplace:nic.1=network=default', 'm1.numa')
     assert 0 == result.returncode

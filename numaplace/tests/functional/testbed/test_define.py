@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Servers in a real libvirt that keeps them: defined, checked and undefined by the command."""
 
+import json
+import re
 import sysconfig
 from pathlib import Path
 
@@ -61,3 +63,20 @@ def test_what_is_defined_is_found_as_it_should_be_until_somebody_moves_a_vcpu(te
     assert ['shared1', ''] == [line.split(' ')[0] for line in told]
     talk_host.virsh('undefine', 'instance-00000003')
     talk_host.virsh('undefine', 'instance-00000002')
+
+
+def test_a_server_whose_xml_cannot_be_written_any_more_does_not_end_the_check(testbed, numaplace, talk_host, tmp_path):
+    """The huge pages of the host are gone, and so is a server that libvirt forgot."""
+    numaplace('flavor create --ram 64 --vcpus 2 --property hw:mem_page_size=2MB huge')
+    numaplace('server create --flavor huge huge1')
+    numaplace(f'server define huge1 --connect {talk_host.uri}')
+    path = tmp_path / 'capabilities.xml'
+    path.write_text(re.sub('<pages unit=.KiB. size=.2048.>.*</pages>', '', path.read_text()))
+    numaplace('host import big --refresh --capabilities', str(path))
+    with pytest.raises(testbed.fakehost.CommandFailed) as caught:
+        numaplace(f'server check --host big --connect {talk_host.uri} -f json')
+    rows = {row['Server']: row for row in json.loads(caught.value.printed)}
+    assert 'XML' == rows['huge1']['What']
+    assert "domain 'huge1': /domain/memoryBacking/hugepages/page/@size: node " in rows['huge1']['Expected']
+    assert {'shared1', 'pinned1', 'divided1'} == {name for name, row in rows.items() if row['What'] == 'domain'}
+    talk_host.virsh('undefine', 'instance-00000004')
