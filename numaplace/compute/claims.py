@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import replace
@@ -28,7 +27,7 @@ from numaplace.db.records import (
     InstanceRequest,
     Side,
 )
-from numaplace.db.retry import retry
+from numaplace.db.retry import retry_waiting
 from numaplace.model import Guest, Host, Limits, Networks, Placement, Refusal
 
 __all__ = [
@@ -118,9 +117,7 @@ def instance_claim(
     def place(host: Host) -> Placement | Refusal:
         return partition.place(host, request.guest, **terms)
 
-    # Whoever lost once waits for the host instead: it cannot lose again to those who compute longer than it waits.
-    lock = itertools.chain([False], itertools.repeat(True))
-    answer = retry(lambda: database.claim(request, host_name, place, lock=next(lock)))
+    answer = retry_waiting(lambda wait: database.claim(request, host_name, place, lock=wait))
     if isinstance(answer, Refusal):
         return answer
     return Claim(answer, lambda: release(database, answer.uuid))
@@ -135,7 +132,7 @@ def release(database: api.Database, instance_uuid: str) -> InstanceRecord:
         :class:`~numaplace.exception.UsageInvalid`, :class:`~numaplace.exception.CPUUnpinningInvalid` or
         :class:`~numaplace.exception.CPUUnpinningUnknown` if the usage of a host does not hold the server
     """
-    return retry(lambda: database.release(instance_uuid))
+    return retry_waiting(lambda wait: database.release(instance_uuid, lock=wait))
 
 
 def resize_claim(
@@ -231,7 +228,9 @@ def unshelve_claim(
             return placement
         return replace(instance, host=host_name, placement=placement, vm_state=ACTIVE)
 
-    answer = retry(lambda: database.change_instance(instance_uuid, change, more_hosts=[host_name]))
+    answer = retry_waiting(
+        lambda wait: database.change_instance(instance_uuid, change, more_hosts=[host_name], lock=wait)
+    )
     if isinstance(answer, Refusal):
         return answer
     return Claim(answer, lambda: migration.shelve(database, instance_uuid))
@@ -263,7 +262,7 @@ def rebuild(
         placement = replace(instance.placement, guest=replace(instance.placement.guest, **changed))
         return replace(instance, image_properties=image_properties, placement=placement)
 
-    return retry(lambda: database.change_instance(instance_uuid, change))
+    return retry_waiting(lambda wait: database.change_instance(instance_uuid, change, lock=wait))
 
 
 class _Wanted(NamedTuple):
@@ -303,7 +302,9 @@ def _move_claim(
             return placement
         return migration.begin(instance, wanted.kind, Side(host_name, wanted.flavor, placement))
 
-    answer = retry(lambda: database.change_instance(instance_uuid, change, more_hosts=[host_name]))
+    answer = retry_waiting(
+        lambda wait: database.change_instance(instance_uuid, change, more_hosts=[host_name], lock=wait)
+    )
     if isinstance(answer, Refusal):
         return answer
     move_uuid = answer.move.uuid if answer.move else None

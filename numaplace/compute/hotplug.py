@@ -15,7 +15,7 @@ from numaplace import cpuset, exception, fit, partition, request
 from numaplace.compute import migration, resource_tracker
 from numaplace.db import api
 from numaplace.db.records import HostRecord, InstanceRecord
-from numaplace.db.retry import retry
+from numaplace.db.retry import retry_waiting
 from numaplace.model import (
     DEDICATED,
     ISOLATE,
@@ -185,7 +185,7 @@ def _change(
         host = hosts[instance.host].host if instance.host else Host()
         return change(instance, host)
 
-    return retry(lambda: database.change_instance(instance_uuid, changed))
+    return retry_waiting(lambda wait: database.change_instance(instance_uuid, changed, lock=wait))
 
 
 def _not_allowed(instance: InstanceRecord, expected: str) -> exception.Conflict:

@@ -21,7 +21,7 @@ from numaplace.db.records import (
     Move,
     Side,
 )
-from numaplace.db.retry import retry
+from numaplace.db.retry import retry_waiting
 from numaplace.model import Guest, Placement
 
 __all__ = [
@@ -207,7 +207,9 @@ def shelve(database: api.Database, instance_uuid: str) -> InstanceRecord:
 
 
 def _step(database: api.Database, instance_uuid: str, step: Step) -> InstanceRecord:
-    return retry(lambda: database.change_instance(instance_uuid, lambda instance, _hosts: step(instance)))
+    return retry_waiting(
+        lambda wait: database.change_instance(instance_uuid, lambda instance, _hosts: step(instance), lock=wait)
+    )
 
 
 def _under_way(instance: InstanceRecord, deed: str) -> tuple[Move, _Course]:

@@ -9,7 +9,6 @@ from dataclasses import replace
 from typing import TypeVar
 
 import sqlalchemy as sa
-from oslo_db import exception as oslo_db
 from sqlalchemy.engine import Connection, Engine
 from sqlalchemy.orm import Session
 
@@ -159,13 +158,8 @@ class Database:
         """
         rows.check_name('flavor name', flavor.name)
         rows.check_name('flavor id', flavor.id)
-        with self._transaction() as session:
-            try:
-                session.execute(sa.insert(rows.FLAVORS).values(convert.flavor_values(flavor)))
-            except oslo_db.DBError as error:
-                if not faults.is_duplicate(error):
-                    raise
-                raise exception.AlreadyExists(f'a flavor {flavor.name!r} or with the id {flavor.id!r} exists') from None
+        with self._transaction(lambda session: rows.is_flavor_stored(session, flavor)) as session:
+            rows.insert_flavor(session, flavor)
         return flavor
 
     def change_extra_specs(
@@ -194,7 +188,7 @@ class Database:
 
         :raises: :class:`~numaplace.exception.NotFound`
         """
-        with self._transaction() as session:
+        with self._transaction(lambda session: rows.is_gone(session, rows.FLAVORS.c.flavorid == flavor.id)) as session:
             flavor = rows.find_flavor(session, name_or_id, lock=True)
             session.execute(sa.delete(rows.FLAVORS).where(rows.FLAVORS.c.flavorid == flavor.id))
 
@@ -222,10 +216,8 @@ class Database:
         """
         rows.check_name('host name', record.name)
         rows.check_name('availability zone', record.availability_zone)
-        with self._transaction() as session:
-            row = ComputeNode(host=record.name, uuid=record.uuid, generation=0, **convert.host_values(record))
-            rows.insert(session, row, known=f'a host {record.name!r} exists')
-            return convert.host_record(row)
+        with self._transaction(lambda session: rows.is_host_stored(session, record)) as session:
+            return convert.host_record(rows.insert_host(session, record))
 
     @repeated
     def holders(self, name: str) -> tuple[HostRecord, list[InstanceRecord]]:
@@ -259,7 +251,7 @@ class Database:
         :raises: :class:`~numaplace.exception.NotFound`, :class:`~numaplace.exception.Conflict` if servers hold
             something on it, :class:`~numaplace.exception.ConcurrentUpdate`
         """
-        with self._transaction() as session:
+        with self._transaction(lambda session: rows.is_gone(session, ComputeNode.uuid == record.uuid)) as session:
             record = rows.find_host(session.connection(), name)
             instances, _ = rows.find_instances(session, on_host=name)
             if number := len(instances):
@@ -331,6 +323,7 @@ class Database:
         change: Callable[[InstanceRecord, Mapping[str, HostRecord]], InstanceRecord | RefusalType | None],
         *,
         more_hosts: Iterable[str] = (),
+        lock: bool = False,
     ) -> InstanceRecord | RefusalType:
         """Replace a server by what `change` makes of it, together with the usage of all hosts that it concerns.
 
@@ -342,6 +335,7 @@ class Database:
         :param change: takes the server and the hosts by name as they are now; returns the server as it shall be, None
             to delete it, or a refusal, which leaves the database unchanged
         :param more_hosts: names of the hosts that the server comes to
+        :param lock: let nobody change the hosts meanwhile
         :returns: the server as it is stored then, as it was before it was deleted, or the refusal
         :raises: :class:`~numaplace.exception.NotFound` if there is no such server or host,
             :class:`~numaplace.exception.ConcurrentUpdate` if another change of the server or of a host came first,
@@ -353,7 +347,7 @@ class Database:
             return before is None or rows.has_become(session, before, after)
 
         with self._transaction(happened) as session:
-            before, hosts = rows.find_instance(session, instance_uuid, more_hosts)
+            before, hosts = rows.find_instance(session, instance_uuid, more_hosts, lock=lock)
             changed = change(before, hosts)
             if isinstance(changed, Refusal):
                 return changed
@@ -371,14 +365,15 @@ class Database:
             after = rows.replace_instance(session, before, changed)
             return after
 
-    def release(self, instance_uuid: str) -> InstanceRecord:
+    def release(self, instance_uuid: str, *, lock: bool = False) -> InstanceRecord:
         """Delete a server and take all that it holds off its hosts.
 
         Callers use :func:`numaplace.compute.claims.release`.
 
+        :param lock: as of :meth:`change_instance`
         :raises: as :meth:`change_instance`
         """
-        return self.change_instance(instance_uuid, lambda _instance, _hosts: None)
+        return self.change_instance(instance_uuid, lambda _instance, _hosts: None, lock=lock)
 
     # --- moves
 

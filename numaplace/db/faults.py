@@ -14,6 +14,7 @@ from oslo_db import exception as oslo_db
 from oslo_db.sqlalchemy import exc_filters
 from sqlalchemy.engine import URL
 from sqlalchemy.exc import DataError, SQLAlchemyError
+from sqlalchemy.pool import QueuePool
 
 from numaplace import exception
 
@@ -33,6 +34,14 @@ _MYSQL_GONE = frozenset({1040, 1053, 1317, 1927})
 
 # It logs the traceback of each error that it does not know, a user's bad input among them; each is raised here.
 logging.getLogger(exc_filters.__name__).setLevel(logging.ERROR)
+
+
+def _is_wanted(record: logging.LogRecord) -> bool:
+    """Keep the traceback of a connection that breaks as it is given back for debugging: what was asked for is done."""
+    return not record.exc_info or logging.getLogger().isEnabledFor(logging.DEBUG)
+
+
+logging.getLogger(f'{QueuePool.__module__}.{QueuePool.__name__}').addFilter(_is_wanted)
 
 
 def describe(url: URL) -> str:

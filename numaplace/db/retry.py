@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import functools
+import itertools
 import random
 import time
 from collections.abc import Callable
@@ -11,7 +12,7 @@ from typing import ParamSpec, TypeVar
 
 from numaplace import exception
 
-__all__ = ['ATTEMPTS', 'repeated', 'retry']
+__all__ = ['ATTEMPTS', 'repeated', 'retry', 'retry_waiting']
 
 #: How often a race is lost, and how often a connection, until it is given up.
 ATTEMPTS = 10
@@ -43,6 +44,17 @@ def retry(attempt: Callable[[], T]) -> T:
         except exception.LostConnection as error:
             losses += 1
             _pause(error, losses, 0.5, _LOSS_PAUSE_S)
+
+
+def retry_waiting(attempt: Callable[[bool], T]) -> T:
+    """Return what a transaction returns, as :func:`retry`; once it lost, it is told to wait for the hosts.
+
+    So it cannot lose again to those who compute longer than it waits.
+
+    :param attempt: takes whether to wait
+    """
+    wait = itertools.chain([False], itertools.repeat(True))
+    return retry(lambda: attempt(next(wait)))
 
 
 def repeated(read: Callable[P, T]) -> Callable[P, T]:

@@ -33,8 +33,13 @@ __all__ = [
     'find_usage',
     'has_become',
     'insert',
+    'insert_flavor',
+    'insert_host',
     'insert_instance',
     'is_as_read',
+    'is_flavor_stored',
+    'is_gone',
+    'is_host_stored',
     'is_stored',
     'replace_host',
     'replace_instance',
@@ -98,6 +103,29 @@ def insert(session: Session, *rows: models.Base, known: str) -> None:
         raise exception.AlreadyExists(known) from None
 
 
+def insert_flavor(session: Session, flavor: FlavorRecord) -> None:
+    """Store a new flavor; whoever stores the same one at a time waits for the other.
+
+    :raises: :class:`~numaplace.exception.AlreadyExists`
+    """
+    try:
+        session.execute(sa.insert(FLAVORS).values(convert.flavor_values(flavor)))
+    except oslo_db.DBError as error:
+        if not faults.is_duplicate(error):
+            raise
+        raise exception.AlreadyExists(f'a flavor {flavor.name!r} or with the id {flavor.id!r} exists') from None
+
+
+def insert_host(session: Session, record: HostRecord) -> ComputeNode:
+    """Store a new host, as :func:`insert_flavor` does.
+
+    :raises: :class:`~numaplace.exception.AlreadyExists`
+    """
+    row = ComputeNode(host=record.name, uuid=record.uuid, generation=0, **convert.host_values(record))
+    insert(session, row, known=f'a host {record.name!r} exists')
+    return row
+
+
 def find_flavor(session: Session, name_or_id: str, *, lock: bool = False) -> FlavorRecord:
     """Return a flavor; an id goes before a name.
 
@@ -140,22 +168,31 @@ def _no_host(name: str) -> exception.NotFound:
     return exception.NotFound(f'there is no host {name!r}')
 
 
-def find_hosts(connection: Connection, names: Iterable[str] | None = None) -> dict[str, HostRecord]:
+def find_hosts(
+    connection: Connection, names: Iterable[str] | None = None, *, lock: bool = False
+) -> dict[str, HostRecord]:
     """Return hosts in the order of their names.
 
     :param names: whose; those that there are not are left out; None for all
+    :param lock: wait in that order for others that change them, and keep them from it until the transaction ends
     """
     query = _SELECT_HOSTS if names is None else _SELECT_HOSTS.where(_HOSTS.c.host.in_(names))
+    query = query.with_for_update() if lock else query
     return {row.host: convert.host_record(row) for row in connection.execute(query)}
 
 
 def find_instances(
-    session: Session, *criteria: sa.ColumnElement[bool], on_host: str | None = None, more_hosts: Iterable[str] = ()
+    session: Session,
+    *criteria: sa.ColumnElement[bool],
+    on_host: str | None = None,
+    more_hosts: Iterable[str] = (),
+    lock: bool = False,
 ) -> tuple[list[InstanceRecord], dict[str, HostRecord]]:
     """Return servers by number, and in the order of their names the hosts that these hold something on.
 
     :param on_host: only the servers that hold something on this host
     :param more_hosts: names of hosts that are wanted beside; those that there are not are left out
+    :param lock: as of :func:`find_hosts`
     """
     # SELECT instances.*, instance_extra.*, migrations.* FROM instances JOIN instance_extra
     # LEFT JOIN migrations ON it is in progress WHERE criteria ORDER BY instances.id
@@ -171,7 +208,7 @@ def find_instances(
         query = query.join(holders, holders.c.uuid == Instance.uuid)
     rows = session.execute(query, execution_options={'populate_existing': True}).all()
     names = {host for row, _extra, move in rows for host in _names(row, move)} | set(more_hosts)
-    records = find_hosts(session.connection(), names if len(names) <= _MAX_NAMES else None)
+    records = find_hosts(session.connection(), names if len(names) <= _MAX_NAMES else None, lock=lock)
     if gone := names - set(more_hosts) - set(records):
         raise exception.ConcurrentUpdate(f'host {min(gone)!r} was deleted by another transaction')
     hosts = {name: record.host for name, record in records.items()}
@@ -179,13 +216,14 @@ def find_instances(
 
 
 def find_instance(
-    session: Session, instance_uuid: str, more_hosts: Iterable[str]
+    session: Session, instance_uuid: str, more_hosts: Iterable[str], *, lock: bool = False
 ) -> tuple[InstanceRecord, dict[str, HostRecord]]:
     """Return a server, and in the order of their names the hosts that it holds something on, and more.
 
+    :param lock: as of :func:`find_hosts`
     :raises: :class:`~numaplace.exception.InstanceNotFound`, :class:`~numaplace.exception.NotFound` for a host
     """
-    found, hosts = find_instances(session, Instance.uuid == instance_uuid, more_hosts=more_hosts)
+    found, hosts = find_instances(session, Instance.uuid == instance_uuid, more_hosts=more_hosts, lock=lock)
     if not found:
         raise exception.InstanceNotFound(f'there is no server {instance_uuid!r}')
     for name in more_hosts:
@@ -313,6 +351,32 @@ def check_same(session: Session, record: InstanceRecord) -> None:
 
 def _is_same(record: InstanceRecord) -> tuple[sa.ColumnElement[bool], ...]:
     return Instance.uuid == record.uuid, Instance.generation == record.generation
+
+
+def is_flavor_stored(session: Session, flavor: FlavorRecord) -> bool:
+    """Return whether a flavor is there as it was to be stored, once the transaction that did it is over."""
+    try:
+        insert_flavor(session, flavor)
+    except exception.AlreadyExists:
+        session.rollback()
+        found = session.execute(sa.select(FLAVORS).where(FLAVORS.c.flavorid == flavor.id)).mappings().one_or_none()
+        return found is not None and convert.flavor_record(found) == flavor
+    return False
+
+
+def is_host_stored(session: Session, record: HostRecord) -> bool:
+    """Return whether a host is there, once the transaction that stored it is over."""
+    try:
+        insert_host(session, record)
+    except exception.AlreadyExists:
+        session.rollback()
+        return session.scalar(sa.select(ComputeNode.id).where(ComputeNode.uuid == record.uuid)) is not None
+    return False
+
+
+def is_gone(session: Session, criterion: sa.ColumnElement[bool]) -> bool:
+    """Return whether there is no such row, once all transactions that change it are over."""
+    return session.execute(sa.select(sa.literal(1)).where(criterion).with_for_update()).first() is None
 
 
 def is_stored(session: Session, instance_uuid: str, host_name: str) -> bool:

@@ -1,12 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """Connections that break at any message of a transaction: what was asked for happens once, or is known not to have."""
 
+import logging
+from dataclasses import replace
+
 import pytest
 import sqlalchemy as sa
 
 from numaplace import exception
 from numaplace.compute import claims, resource_tracker
-from numaplace.db import api, retry
+from numaplace.db import api, retry, rows
 from numaplace.db.records import FlavorRecord
 from numaplace.tests import proxy, samples
 
@@ -128,13 +131,92 @@ def test_a_reader_goes_on(database, away, wire, what):
         assert losing.lost
 
 
+FLAVOR = FlavorRecord('m1', 1, 512)
+RECORD = samples.host_record('host2')
+#: What is done, what undoes it, and what there is of it.
+ROWS = {
+    'create a flavor': (
+        lambda database: database.create_flavor(FLAVOR),
+        lambda database: database.delete_flavor('m1'),
+        lambda database: database.flavors() == [FLAVOR],
+    ),
+    'delete a flavor': (
+        lambda database: database.delete_flavor('m1'),
+        lambda database: database.create_flavor(FLAVOR),
+        lambda database: database.flavors() == [],
+    ),
+    'create a host': (
+        lambda database: database.create_host(RECORD),
+        lambda database: database.delete_host('host2'),
+        lambda database: [record.name for record in database.hosts()] == ['host1', 'host2'],
+    ),
+    'delete a host': (
+        lambda database: database.delete_host('host2'),
+        lambda database: database.create_host(RECORD),
+        lambda database: [record.name for record in database.hosts()] == ['host1'],
+    ),
+}
+
+
+@pytest.mark.parametrize('what', [proxy.REQUEST, proxy.ANSWER])
+@pytest.mark.parametrize('deed', ROWS)
+def test_a_row_is_there_or_gone_or_the_fault_says_that_nothing_happened(database, away, wire, what, deed):
+    """Whichever message is lost, that of the commit too."""
+    act, undo, is_done = ROWS[deed]
+    if deed.startswith('delete'):
+        undo(database)
+    act(away)
+    undo(away)
+    number = messages_of(wire, lambda: act(away))
+    for lost in range(number):
+        undo(database)
+        wire.lose = losing = Losing(what, number=lost)
+        try:
+            act(away)
+        except exception.LostConnection:
+            assert not is_done(database)
+            act(away)
+        assert losing.lost
+        assert is_done(database)
+
+
+@pytest.mark.parametrize('other', [replace(FLAVOR, vcpus=2), replace(FLAVOR, id='another')])
+def test_a_flavor_that_another_stored_meanwhile_is_not_ours(database, away, wire, other, monkeypatch):
+    """The commit never arrived, and when it can be asked about, there is a flavor of that id or name."""
+    ask = rows.is_flavor_stored
+
+    def late(session, flavor):
+        database.create_flavor(other)
+        return ask(session, flavor)
+
+    monkeypatch.setattr(rows, 'is_flavor_stored', late)
+    wire.lose = Losing(proxy.REQUEST, text=b'COMMIT')
+    with pytest.raises(exception.LostConnection):
+        away.create_flavor(FLAVOR)
+    assert database.flavors() == [other]
+
+
 def test_an_answer_that_nothing_can_be_asked_about_is_a_fault(database, away, wire):
-    """The row is there or not: whoever asked has to look."""
+    """The properties are those or not: whoever asked has to look."""
+    database.create_flavor(FLAVOR)
+    away.flavors()
     wire.lose = Losing(proxy.ANSWER, text=b'COMMIT')
     with pytest.raises(exception.UnknownOutcome, match='whether the change was stored is not known') as caught:
-        away.create_flavor(FlavorRecord('m1', 1, 512))
+        away.change_extra_specs('m1', change={'hw:numa_nodes': '2'})
     assert '\n' not in str(caught.value)
-    assert ['m1'] == [flavor.name for flavor in database.flavors()]
+    assert {'hw:numa_nodes': '2'} == database.flavor('m1').extra_specs
+
+
+def test_a_connection_that_breaks_as_it_is_given_back_is_no_fault(database, away, wire, caplog):
+    """And leaves no traceback with whoever got what they asked for."""
+    if away._engine.dialect.name == 'postgresql':
+        pytest.skip('its driver says nothing then')
+    wire.lose = losing = Losing(proxy.REQUEST, text=b'ROLLBACK')
+    with caplog.at_level(logging.WARNING):
+        assert claims.instance_claim(away, request(), 'host1')
+    assert losing.lost
+    assert [] == caplog.records
+    assert is_consistent(database)
 
 
 @pytest.mark.parametrize('what', [proxy.REQUEST, proxy.ANSWER])

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Moves that meet: each ends whole or not at all."""
 
+import threading
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -8,6 +9,7 @@ import pytest
 from numaplace import exception
 from numaplace.compute import claims, migration, resource_tracker
 from numaplace.db import api
+from numaplace.db.retry import retry
 from numaplace.tests import samples
 from numaplace.tests.functional.db.moving import BIG, IDLE, SMALL, SMALL_GUEST, check, place, read, resize, used
 
@@ -65,6 +67,37 @@ def test_moves_that_cross_both_go_through(database_url, hosts, server):
             check(hosts)
             both(lambda: migration.revert(hosts, server), lambda: migration.revert(other, other_way))
             assert used(hosts) == {'a': SMALL, 'b': SMALL}
+
+
+def test_a_move_loses_a_race_once(hosts, server):
+    """Somebody changes both hosts during every fit: the second time they wait until the claim is over."""
+    if hosts._engine.dialect.name == 'sqlite':
+        pytest.skip('on SQLite nobody can come between')
+    rivals, waiting = [], []
+
+    def change(name):
+        retry(lambda: hosts.change_host(name, lambda record, _held: record))
+
+    class Busy:
+        name = 'busy'
+
+        def order(self, host, guest):
+            started = [threading.Thread(target=change, args=(name,)) for name in ('a', 'b')]
+            rivals.extend(started)
+            for rival in started:
+                rival.start()
+            for rival in started:
+                rival.join(0.5 if waiting else None)
+            waiting.append([rival.is_alive() for rival in started])
+            return host.cells
+
+    before = [record.generation for record in hosts.hosts()]
+    assert resize(hosts, server, strategy=Busy())
+    for rival in rivals:
+        rival.join()
+    assert waiting == [[False, False], [True, True]]
+    assert [record.generation - 3 for record in hosts.hosts()] == before
+    check(hosts)
 
 
 def test_a_change_between_reading_and_writing_is_noticed(hosts, server):
