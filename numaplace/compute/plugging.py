@@ -39,21 +39,23 @@ class Running:
         """
         undo: list[tuple[str, ...]] = []
         try:
-            for step in steps(self.write(before), self.write(after)):
-                self._change(after.uuid, step.do)
+            found = steps(self.write(before), self.write(after))
+            kept = bool(found) and connection.is_persistent(after.uuid, self.uri)
+            for step in found:
+                self._change(after.uuid, step.do, kept)
                 undo += [step.undo] if step.undo else []
             yield
         except BaseException as error:
             for words in reversed(undo):
                 try:
-                    self._change(after.uuid, words)
+                    self._change(after.uuid, words, kept)
                 except exception.LibvirtError as other:
                     raise exception.DomainChanged(f'{error}; and what was done before stays: {other}') from error
             raise
 
-    def _change(self, uuid: str, words: tuple[str, ...]) -> None:
+    def _change(self, uuid: str, words: tuple[str, ...], kept: bool) -> None:
         command, *more = words
-        connection.change(command, uuid, *more, uri=self.uri)
+        connection.change(command, uuid, *more, uri=self.uri, kept=kept)
 
     def attach(self, uuid: str, module: MemoryModule) -> None:
         """Plug memory into the domain of a server.
@@ -61,7 +63,8 @@ class Running:
         :raises: :class:`~numaplace.exception.LibvirtError`
         """
         xml = xmltext.write(elements.module(module))
-        connection.change('attach-device', uuid, '/dev/stdin', uri=self.uri, text=xml)
+        kept = connection.is_persistent(uuid, self.uri)
+        connection.change('attach-device', uuid, '/dev/stdin', uri=self.uri, kept=kept, text=xml)
 
 
 def set_vcpus(

@@ -140,15 +140,18 @@ def is_persistent(uuid: str, uri: str, *, timeout_s: float = 60.0) -> bool:
     return uuid in _virsh(uri, 'list', '--all', '--persistent', '--uuid', timeout_s=timeout_s).split()
 
 
-def change(command: str, uuid: str, *words: str, uri: str, text: str = '', timeout_s: float = 60.0) -> None:
-    """Change a domain while it runs, and what it starts from again where there is such a definition.
+def change(
+    command: str, uuid: str, *words: str, uri: str, kept: bool = False, text: str = '', timeout_s: float = 60.0
+) -> None:
+    """Change a domain while it runs.
 
     :param command: of virsh, such as ``setvcpu``; `words` are what follows the domain
+    :param kept: change what it starts from again too
     :param text: what the command reads
     :raises: :class:`~numaplace.exception.LibvirtError`
     """
-    kept = ('--config',) if is_persistent(uuid, uri) else ()
-    _virsh(uri, command, uuid, *words, '--live', *kept, text=text, timeout_s=timeout_s)
+    where = ('--live', '--config') if kept else ('--live',)
+    _virsh(uri, command, uuid, *words, *where, text=text, timeout_s=timeout_s)
 
 
 def _virsh(uri: str, *words: str, timeout_s: float, text: str = '', options: tuple[str, ...] = ()) -> str:
