@@ -92,26 +92,25 @@ class Database:
             :class:`~numaplace.exception.UnknownOutcome` if that cannot be found out,
             :class:`~numaplace.exception.ConcurrentUpdate` if another transaction was in the way
         """
-        with self._faults(), self._engine.connect() as connection:
-            engines.begin(connection, reads=reads)
-            yield connection
-            try:
-                connection.commit()
-            except faults.ERRORS as error:
-                # SQLAlchemy would keep the connection for the next, with a transaction that may still be open.
-                connection.invalidate()
-                fault = faults.fault(self._engine.url, error)
-                if not isinstance(fault, exception.LostConnection):
-                    raise fault from error
-                if not reads:
-                    self._settle(happened, fault)
-
-    @contextmanager
-    def _faults(self) -> Iterator[None]:
         try:
-            yield
+            with self._engine.connect() as connection:
+                engines.begin(connection, reads=reads)
+                yield connection
+                self._commit(connection, happened, reads=reads)
         except faults.ERRORS as error:
             raise faults.fault(self._engine.url, error) from error
+
+    def _commit(self, connection: Connection, happened: Callable[[Session], bool] | None, *, reads: bool) -> None:
+        try:
+            connection.commit()
+        except faults.ERRORS as error:
+            # SQLAlchemy would keep the connection for the next, with a transaction that may still be open.
+            connection.invalidate()
+            fault = faults.fault(self._engine.url, error)
+            if not isinstance(fault, exception.LostConnection):
+                raise fault from error
+            if not reads:
+                self._settle(happened, fault)
 
     def _settle(self, happened: Callable[[Session], bool] | None, error: exception.LostConnection) -> None:
         """Find out whether a transaction happened whose commit nobody answered; return if it did."""
@@ -120,10 +119,13 @@ class Database:
             raise unknown from error
 
         def ask() -> bool:
-            with self._faults(), self._engine.connect() as connection:
-                engines.begin(connection)
-                with Session(connection) as session:
-                    return happened(session)
+            try:
+                with self._engine.connect() as connection:
+                    engines.begin(connection)  # and never committed: it may have tried what it asks about
+                    with Session(connection) as session:
+                        return happened(session)
+            except faults.ERRORS as lost:
+                raise faults.fault(self._engine.url, lost) from lost
 
         try:
             found = retry(ask)

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -265,7 +265,7 @@ class HostCell:
                     raise exception.UsageInvalid(
                         f'host cell {self.id}: releasing {number} pages of {size_kib} KiB takes their usage below zero'
                     )
-                pages = replace(pages, used=pages.used + sign * number)
+                pages = Pages(size_kib, pages.total, pages.used + sign * number, pages.reserved)
             counted.append(pages)
         return tuple(counted)
 
