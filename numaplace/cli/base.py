@@ -136,7 +136,21 @@ class Action(_Command):
 
 
 class ListOf(_Command, lister.Lister):
-    """A command that shows a table with one line for each thing."""
+    """A command that shows a table with one line for each thing.
+
+    Things that cannot be shown do not keep the others: `unread` takes them in, by name, and they are told on stderr.
+    """
+
+    def __init__(self, *arguments: Any, **keys: Any) -> None:
+        super().__init__(*arguments, **keys)
+        self.unread: dict[str, exception.NumaplaceException] = {}
+
+    def run(self, parsed_args: argparse.Namespace) -> int:
+        """Run the command; what could not be read is a fault."""
+        status = super().run(parsed_args)
+        for fault in self.unread.values():
+            self._tell(fault, parsed_args)
+        return status or (FAULT if self.unread else DONE)
 
 
 class ShowOf(_Command, show.ShowOne):

@@ -27,7 +27,7 @@ class ListHost(base.ListOf):
         """Return all hosts by name."""
         columns = ('Name', 'Status', 'State', 'Zone', 'Cells', 'CPUs', 'vCPUs Used', 'MiB', 'MiB Used')
         with self.open_database() as database:
-            return columns, [_list_row(record) for record in database.hosts()]
+            return columns, [_list_row(record) for record in database.hosts(self.unread)]
 
 
 def _list_row(record: HostRecord) -> tuple[Any, ...]:

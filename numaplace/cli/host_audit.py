@@ -12,6 +12,7 @@ from numaplace.cli import base
 if TYPE_CHECKING:
     from numaplace.compute.audit import Report
     from numaplace.db.api import Database
+    from numaplace.exception import NumaplaceException
 
 __all__ = ['AuditHost']
 
@@ -21,8 +22,8 @@ _COLUMNS = ('Host', 'What', 'Stored', 'Counted')
 class AuditHost(base.ListOf):
     """Count what servers hold on hosts, and compare that with the usage that the hosts are stored with.
 
-    Each difference is a line, and so is a server that cannot be counted; neither keeps the audit from the rest. Ends
-    with status 1 if there is any that --repair did not put right.
+    Each difference is a line, and so is a row that cannot be read, or a server that cannot be counted; neither keeps
+    the audit from the rest. Ends with status 1 if there is anything that --repair did not put right.
     """
 
     examples = (
@@ -56,7 +57,8 @@ class AuditHost(base.ListOf):
         return _COLUMNS, [row for report in reports for row in _rows(report)]
 
     def _names(self, database: Database, parsed_args: argparse.Namespace) -> list[str]:
-        return parsed_args.names or [record.name for record in database.hosts()]
+        unread: dict[str, NumaplaceException] = {}
+        return parsed_args.names or sorted([*(record.name for record in database.hosts(unread)), *unread])
 
     def run(self, parsed_args: argparse.Namespace) -> int:
         """Run the command; what is still wrong is no success."""

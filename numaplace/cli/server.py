@@ -195,7 +195,7 @@ class ListServer(base.ListOf):
                     None if server.host is None else base.Text(server.host),
                     base.Text(server.flavor.name),
                 )
-                for server in database.instances()
+                for server in database.instances(unread=self.unread)
             ]
 
 

@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
-from numaplace import cpuset, units
+from numaplace import cpuset, exception, units
 from numaplace.compute import resource_tracker
 from numaplace.db import api
 from numaplace.db.records import HostRecord, InstanceRecord
@@ -32,8 +32,8 @@ class Difference:
 class Report:
     """What an audit found of a host.
 
-    :param faults: why servers could not be counted, a line for each; where there are any, the differences are those
-        of the other servers, and nobody knows the right usage
+    :param faults: why servers could not be read or counted, a line for each, or why the host could not; where there
+        are any, the differences are those of the other servers, and nobody knows the right usage
     """
 
     host: str
@@ -46,7 +46,13 @@ def audit(database: api.Database, name: str) -> Report:
 
     :raises: :class:`~numaplace.exception.NotFound`
     """
-    return _report(*database.holders(name))[0]
+    unread: dict[str, exception.NumaplaceException] = {}
+    try:
+        record, instances = database.holders(name, unread)
+    except exception.InvalidObject as error:
+        return Report(name, (), (str(error),))
+    report, _ = _report(record, instances)
+    return replace(report, faults=(*map(str, unread.values()), *report.faults))
 
 
 def repair(database: api.Database, name: str) -> Report:

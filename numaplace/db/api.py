@@ -197,10 +197,14 @@ class Database:
     # --- hosts
 
     @repeated
-    def hosts(self) -> list[HostRecord]:
-        """Return all hosts by name."""
+    def hosts(self, unread: rows.Unread | None = None) -> list[HostRecord]:
+        """Return all hosts by name.
+
+        :param unread: takes in the hosts whose rows cannot be read, by name
+        :raises: :class:`~numaplace.exception.InvalidObject` for such a row, without `unread`
+        """
         with self._transaction(reads=True) as session:
-            return list(rows.find_hosts(session.connection()).values())
+            return list(rows.find_hosts(session.connection(), unread=unread).values())
 
     @repeated
     def host(self, name: str) -> HostRecord:
@@ -222,13 +226,15 @@ class Database:
             return convert.host_record(rows.insert_host(session, record))
 
     @repeated
-    def holders(self, name: str) -> tuple[HostRecord, list[InstanceRecord]]:
+    def holders(self, name: str, unread: rows.Unread | None = None) -> tuple[HostRecord, list[InstanceRecord]]:
         """Return a host, and the servers that hold something on it by number, as they are at one moment.
 
-        :raises: :class:`~numaplace.exception.NotFound`
+        :param unread: as of :meth:`instances`
+        :raises: :class:`~numaplace.exception.NotFound`, :class:`~numaplace.exception.InvalidObject`
         """
         with self._transaction(reads=True) as session:
-            return rows.find_host(session.connection(), name), rows.find_instances(session, on_host=name)[0]
+            record = rows.find_host(session.connection(), name)
+            return record, rows.find_instances(session, on_host=name, unread=unread)[0]
 
     def change_host(self, name: str, change: Callable[[HostRecord, list[InstanceRecord]], HostRecord]) -> HostRecord:
         """Replace what is stored of a host by what `change` makes of it and of the servers that hold something on it.
@@ -266,10 +272,14 @@ class Database:
     # --- instances
 
     @repeated
-    def instances(self, host: str | None = None) -> list[InstanceRecord]:
-        """Return all servers by number, or those that hold something on one host."""
+    def instances(self, host: str | None = None, unread: rows.Unread | None = None) -> list[InstanceRecord]:
+        """Return all servers by number, or those that hold something on one host.
+
+        :param unread: takes in the servers whose rows cannot be read, by UUID
+        :raises: :class:`~numaplace.exception.InvalidObject` for such a row, without `unread`
+        """
         with self._transaction(reads=True) as session:
-            return rows.find_instances(session, on_host=host)[0]
+            return rows.find_instances(session, on_host=host, unread=unread)[0]
 
     @repeated
     def instance(self, name_or_uuid: str) -> InstanceRecord:

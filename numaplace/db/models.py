@@ -99,7 +99,7 @@ class ComputeNode(Base):
     # JSON as text: see numaplace.db.texts.
     numa_topology: Mapped[str | None] = mapped_column(_LONG_TEXT)
     host_details: Mapped[str | None] = mapped_column(_LONG_TEXT)
-    facts: Mapped[dict[str, Any]] = mapped_column(JsonObject())
+    facts: Mapped[str] = mapped_column(_LONG_TEXT)
     availability_zone: Mapped[str] = mapped_column(String(NAME_LENGTH))
     status: Mapped[str] = mapped_column(String(16))
     state: Mapped[str] = mapped_column(String(16))

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
-from typing import Any
+from typing import Any, TypeAlias
 
 import sqlalchemy as sa
 from oslo_db import exception as oslo_db
@@ -21,6 +21,7 @@ from numaplace.model import Host
 
 __all__ = [
     'FLAVORS',
+    'Unread',
     'check_guard',
     'check_name',
     'check_same',
@@ -46,6 +47,9 @@ __all__ = [
     'replace_usage',
 ]
 
+#: Rows that cannot be read, by name or UUID, each with what is wrong with it.
+Unread: TypeAlias = dict[str, exception.NumaplaceException]
+
 FLAVORS = models.Base.metadata.tables['flavors']
 _HOSTS = models.Base.metadata.tables['compute_nodes']
 _INSTANCES = models.Base.metadata.tables['instances']
@@ -53,7 +57,6 @@ _EXTRAS = models.Base.metadata.tables['instance_extra']
 
 # The statements of a claim are made once, and run without the ORM: it takes longer than the fit.
 _SELECT_HOSTS = sa.select(_HOSTS).order_by(_HOSTS.c.host)
-_SELECT_HOST = sa.select(_HOSTS).where(_HOSTS.c.host == sa.bindparam('name'))
 _USAGE = sa.select(
     _HOSTS.c.uuid,
     _HOSTS.c.generation,
@@ -74,6 +77,9 @@ _INSERT_EXTRA = Statement(sa.insert(_EXTRAS))
 
 #: So many hosts are named in a query; more of them are read with all others.
 _MAX_NAMES = 500
+
+#: What is raised for a row that cannot be read.
+_UNREADABLE = (exception.InvalidObject, exception.UsageInvalid)
 
 #: Rows that were read are not used after a statement changed them.
 _UNSYNCED = {'synchronize_session': False}
@@ -140,15 +146,28 @@ def find_flavor(session: Session, name_or_id: str, *, lock: bool = False) -> Fla
     raise exception.NotFound(f'there is no flavor {name_or_id!r}')
 
 
+def _take_down(unread: Unread | None, key: str, row: str, error: exception.NumaplaceException) -> None:
+    """Take down that a row cannot be read; where nobody wants to know of it, that is a fault."""
+    fault = type(error)(_unreadable(row, error))
+    fault.__cause__ = error
+    if unread is None:
+        raise fault
+    unread[key] = fault
+
+
+def _unreadable(row: str, error: exception.NumaplaceException) -> str:
+    return f'{row}: its row cannot be read: {error}'
+
+
 def find_host(connection: Connection, name: str) -> HostRecord:
     """Return a host.
 
-    :raises: :class:`~numaplace.exception.NotFound`
+    :raises: :class:`~numaplace.exception.NotFound`, :class:`~numaplace.exception.InvalidObject`
     """
-    row = connection.execute(_SELECT_HOST, {'name': name}).one_or_none()
-    if row is None:
+    found = find_hosts(connection, [name])
+    if not found:
         raise _no_host(name)
-    return convert.host_record(row)
+    return found[name]
 
 
 def find_usage(connection: Connection, name: str, *, lock: bool = False) -> HostUsage:
@@ -161,7 +180,11 @@ def find_usage(connection: Connection, name: str, *, lock: bool = False) -> Host
     if row is None:
         raise _no_host(name)
     uuid, generation, *used = row
-    return HostUsage(name, convert.host(*used), uuid, generation)
+    try:
+        host = convert.host(*used)
+    except _UNREADABLE as error:
+        raise type(error)(_unreadable(f'host {name!r}', error)) from error
+    return HostUsage(name, host, uuid, generation)
 
 
 def _no_host(name: str) -> exception.NotFound:
@@ -169,16 +192,27 @@ def _no_host(name: str) -> exception.NotFound:
 
 
 def find_hosts(
-    connection: Connection, names: Iterable[str] | None = None, *, lock: bool = False
+    connection: Connection,
+    names: Iterable[str] | None = None,
+    *,
+    lock: bool = False,
+    unread: Unread | None = None,
 ) -> dict[str, HostRecord]:
     """Return hosts in the order of their names.
 
     :param names: whose; those that there are not are left out; None for all
     :param lock: wait in that order for others that change them, and keep them from it until the transaction ends
+    :param unread: takes in the hosts whose rows cannot be read, by name; without it the first one is a fault
     """
     query = _SELECT_HOSTS if names is None else _SELECT_HOSTS.where(_HOSTS.c.host.in_(names))
     query = query.with_for_update() if lock else query
-    return {row.host: convert.host_record(row) for row in connection.execute(query)}
+    found = {}
+    for row in connection.execute(query):
+        try:
+            found[row.host] = convert.host_record(row)
+        except _UNREADABLE as error:
+            _take_down(unread, row.host, f'host {row.host!r}', error)
+    return found
 
 
 def find_instances(
@@ -187,13 +221,36 @@ def find_instances(
     on_host: str | None = None,
     more_hosts: Iterable[str] = (),
     lock: bool = False,
+    unread: Unread | None = None,
 ) -> tuple[list[InstanceRecord], dict[str, HostRecord]]:
     """Return servers by number, and in the order of their names the hosts that these hold something on.
 
     :param on_host: only the servers that hold something on this host
     :param more_hosts: names of hosts that are wanted beside; those that there are not are left out
     :param lock: as of :func:`find_hosts`
+    :param unread: takes in the servers whose rows cannot be read, by UUID; without it the first one is a fault
     """
+    query = _instances_query(*criteria, on_host=on_host)
+    try:
+        return _read_instances(session, query, more_hosts, lock)
+    except _UNREADABLE:
+        each = session.execute(query.with_only_columns(Instance.uuid, Instance.display_name)).all()
+    found: list[InstanceRecord] = []
+    hosts: dict[str, HostRecord] = {}
+    for uuid, name in each:
+        try:
+            records, of_it = _read_instances(session, query.where(Instance.uuid == uuid), more_hosts, lock)
+        except _UNREADABLE as error:
+            _take_down(unread, uuid, f'server {name!r} ({uuid})', error)
+        else:
+            found += records
+            hosts |= of_it
+    return found, dict(sorted(hosts.items()))
+
+
+def _instances_query(
+    *criteria: sa.ColumnElement[bool], on_host: str | None
+) -> sa.Select[Instance, InstanceExtra, Migration]:
     # SELECT instances.*, instance_extra.*, migrations.* FROM instances JOIN instance_extra
     # LEFT JOIN migrations ON it is in progress WHERE criteria ORDER BY instances.id
     query = (
@@ -206,6 +263,12 @@ def find_instances(
     if on_host is not None:
         holders = _holders(on_host)
         query = query.join(holders, holders.c.uuid == Instance.uuid)
+    return query
+
+
+def _read_instances(
+    session: Session, query: sa.Select[Instance, InstanceExtra, Migration], more_hosts: Iterable[str], lock: bool
+) -> tuple[list[InstanceRecord], dict[str, HostRecord]]:
     rows = session.execute(query, execution_options={'populate_existing': True}).all()
     names = {host for row, _extra, move in rows for host in _names(row, move)} | set(more_hosts)
     records = find_hosts(session.connection(), names if len(names) <= _MAX_NAMES else None, lock=lock)

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 __all__ = [
     'CLAIM',
     'MOVE',
+    'ROW',
     'Claiming',
     'NoHost',
     'Policy',
@@ -46,6 +47,8 @@ __all__ = [
 CLAIM = 'claim'
 #: Stands for the filter where the server is to leave the host.
 MOVE = 'move'
+#: Stands for the filter where the host could not be read.
+ROW = 'row'
 #: How often all hosts are looked at.
 LOOKS = 10
 
@@ -165,8 +168,10 @@ def select(
     claiming = claim or partial(claims.instance_claim, database, request.instance)
     filters = policy.filters if leaves is None else ((MOVE, _Elsewhere(leaves)), *policy.filters)
     for _ in range(LOOKS):
-        hosts = [database.host(host)] if host is not None else database.hosts()
+        unread: dict[str, exception.NumaplaceException] = {}
+        hosts = [database.host(host)] if host is not None else database.hosts(unread)
         admitted, rejections = _filter(hosts, request, filters)
+        rejections += [_unread(name, fault) for name, fault in unread.items()]
         lost = []
         for candidate in order(admitted, policy.weighers)[: policy.max_attempts]:
             answer = _claim(claiming, request, candidate)
@@ -224,6 +229,10 @@ def _filter(
         else:
             admitted.append(host)
     return admitted, rejections
+
+
+def _unread(host: str, fault: exception.NumaplaceException) -> Rejection:
+    return Rejection(host, ROW, Refusal.of(Reason('host.topology.unreadable', subject=str(fault.__cause__))))
 
 
 class _Elsewhere(Filter):

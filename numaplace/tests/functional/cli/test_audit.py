@@ -119,3 +119,50 @@ def test_pages_that_a_host_has_too_few_of_are_told(prepared):
     assert done.stderr.splitlines() == [
         'numaplace: warning: host cell 0: its servers hold 128 2M pages of 256, of which 200 are reserved'
     ]
+
+
+@pytest.fixture
+def spoiled(pinned):
+    """The program with a host and a server whose rows cannot be read."""
+    change(pinned, "UPDATE compute_nodes SET numa_topology = '{' WHERE host = 'other'")
+    second = "(SELECT uuid FROM instances WHERE display_name = 'db-2')"
+    change(pinned, f"UPDATE instance_extra SET numa_topology = '{{}}' WHERE instance_uuid = {second}")
+    return pinned
+
+
+HOST = "host 'other': its row cannot be read: not JSON: "
+SERVER = "server 'db-2' ("
+
+
+def test_rows_that_cannot_be_read_are_named_and_do_not_keep_an_audit_from_the_others(spoiled):
+    before = spoiled.digest()
+    done = spoiled.run('host', 'audit', '--repair', '-f', 'json')
+    assert (1, '') == (done.returncode, done.stderr)
+    host, server, *differences = json.loads(done.stdout)
+    assert host['What'].startswith(HOST)
+    assert server['What'].startswith(SERVER)
+    assert 'expected a InstanceNUMATopology in the column' in server['What']
+    assert {'host cell 0: pinned CPUs'} < {line['What'] for line in differences}
+    assert before == spoiled.digest(), 'nobody knows the right usage'
+
+
+@pytest.mark.parametrize(('line', 'left', 'told'), [('host list', 'seed3', HOST), ('server list', 'db-1', SERVER)])
+def test_a_list_tells_what_cannot_be_read_beside_all_that_can(spoiled, line, left, told):
+    done = spoiled.run(*line.split(), '-f', 'value', '-c', 'Name')
+    assert (1, f'{left}\n') == (done.returncode, done.stdout)
+    assert done.stderr.startswith(f'numaplace: {told}')
+    assert 1 == done.stderr.count('\n')
+
+
+def test_a_host_that_cannot_be_read_does_not_keep_servers_from_the_others(spoiled):
+    assert 'seed3' == spoiled.json('server create --flavor m1.tiny new')['host']
+    done = spoiled.run('server', 'create', '--flavor', 'm1.pinned', '--max', '99', '--min', '99', 'more')
+    assert 3 == done.returncode
+    assert '  other (row):\n    the NUMA topology that the host has reported cannot be read: not JSON: ' in done.stderr
+
+
+def test_what_concerns_a_row_that_cannot_be_read_names_it(spoiled, refused):
+    assert HOST in refused(1, 'server', 'create', '--flavor', 'm1.tiny', '--host', 'other', 'new')
+    assert SERVER in refused(1, 'server', 'delete', 'db-2')
+    assert SERVER in refused(1, 'host', 'show', 'seed3')
+    assert '' == spoiled('server delete db-1')
