@@ -20,6 +20,9 @@ _MOST_SLOTS = 256
 #: What a guest can address at most, in MiB: 52 bits.
 _MOST_MIB = 1 << 32
 
+#: Python takes long for numbers of very many.
+_MOST_DIGITS = 12
+
 _SWITCH: Mapping[str, bool] = {'true': True, 'false': False}
 
 
@@ -61,7 +64,7 @@ def hotplug(flavor: Flavor) -> Hotplug:
 
 def _number(flavor: Flavor, key: str, least: int, most: int, unit: str) -> int:
     text = flavor.extra_specs[key].strip()
-    if not (text.isascii() and text.isdigit() and least <= int(text[:12]) <= most):
+    if not (text.isascii() and text.isdigit() and len(text) <= _MOST_DIGITS and least <= int(text) <= most):
         raise _fault(flavor, key, f'expected an integer from {least} to {most}{unit}')
     return int(text)
 

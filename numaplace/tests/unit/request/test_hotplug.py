@@ -40,6 +40,8 @@ def test_a_guest_stays_as_it_is_unless_its_flavor_says_otherwise(specs, expected
             "numaplace:memory_slots='257': expected an integer from 1 to 256",
         ),
         ({'max_memory': '²', 'memory_slots': '1'}, "numaplace:max_memory='²'"),
+        ({'max_memory': '2048', 'memory_slots': '0000000000019'}, "numaplace:memory_slots='0000000000019'"),
+        ({'max_memory': '9' * 5000, 'memory_slots': '1'}, "numaplace:max_memory='999"),
     ],
 )
 def test_what_no_guest_could_have_is_told_by_key_and_value(specs, told):
