@@ -8,8 +8,8 @@ import warnings
 
 import pytest
 
-from numaplace.tests import real
-from numaplace.tests.nova import made, summary
+from numaplace.tests import real, summary
+from numaplace.tests.nova import made
 
 
 @pytest.fixture(scope='session', autouse=True)
@@ -27,7 +27,7 @@ def tally(record_property):
     """Counts by name, which go to the report of the run."""
     counts = collections.Counter()
     yield counts
-    record_property(summary.PROPERTY, dict(counts))
+    record_property(summary.COMPARED_WITH_NOVA, dict(counts))
 
 
 @pytest.fixture(scope='module')

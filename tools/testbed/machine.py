@@ -1,0 +1,128 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Machines that QEMU is to be: their CPUs, their nodes, and how these are numbered."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from itertools import product
+
+__all__ = ['MACHINES', 'ONE_NODE', 'Machine']
+
+#: AMD's models hide threads where QEMU emulates them; pages of 1 GiB have to be asked for.
+_MODEL = 'Nehalem'
+
+
+@dataclass(frozen=True)
+class Machine:
+    """Sockets, cores and threads, spread over nodes.
+
+    :param nodes: CPUs and MiB of each, in order
+    :param distance: between two nodes; None leaves it to the kernel
+    :param threads_last: all first threads have the lowest numbers, as firmware numbers them on real machines; QEMU
+        numbers the threads of a core one after the other, so the others are added when the kernel runs
+    :param pages: the kernel's words about huge pages
+    """
+
+    name: str
+    sockets: int
+    cores: int
+    threads: int
+    nodes: tuple[tuple[int, int], ...]
+    distance: Callable[[int, int], int] | None = None
+    threads_last: bool = False
+    pages: str = ''
+
+    @property
+    def cpus(self) -> int:
+        """The number of CPUs."""
+        return self.sockets * self.cores * self.threads
+
+    def options(self) -> list[str]:
+        """Return QEMU's options of CPUs, memory and nodes."""
+        present = f'1,maxcpus={self.cpus}' if self.threads_last else str(self.cpus)
+        return [
+            *('-cpu', f'{_MODEL},+pdpe1gb', '-m', f'{sum(mib for _, mib in self.nodes)}M'),
+            *('-smp', f'{present},sockets={self.sockets},cores={self.cores},threads={self.threads}'),
+            *self._nodes(),
+            *self._distances(),
+            *(word for place in self._places(0) if any(place) for word in ('-device', _device(place))),
+        ]
+
+    def added_cpus(self) -> list[dict[str, object]]:
+        """Return the CPUs to be added while the machine runs, as arguments of QMP's ``device_add``."""
+        places = self._places(*range(1, self.threads))
+        return [{'driver': _DRIVER, 'id': 'cpu-{}-{}-{}'.format(*place), **_ids(place)} for place in places]
+
+    def _places(self, *threads: int) -> list[tuple[int, int, int]]:
+        """Return socket, core and thread of the CPUs that are given one by one, the threads of each kind together."""
+        if not self.threads_last:
+            return []
+        return [
+            (socket, core, thread) for thread, socket, core in product(threads, range(self.sockets), range(self.cores))
+        ]
+
+    def _nodes(self) -> Iterator[str]:
+        first = 0
+        for node, (cpus, mib) in enumerate(self.nodes):
+            yield from ('-object', f'memory-backend-ram,id=node{node},size={mib}M')
+            yield from ('-numa', f'node,nodeid={node},cpus={first}-{first + cpus - 1},memdev=node{node}')
+            first += cpus
+
+    def _distances(self) -> Iterator[str]:
+        if self.distance is not None:
+            for one, other in product(range(len(self.nodes)), repeat=2):
+                yield from ('-numa', f'dist,src={one},dst={other},val={self.distance(one, other)}')
+
+
+_DRIVER = f'{_MODEL}-x86_64-cpu'
+
+
+def _ids(place: tuple[int, int, int]) -> dict[str, int]:
+    socket, core, thread = place
+    return {'socket-id': socket, 'die-id': 0, 'core-id': core, 'thread-id': thread}
+
+
+def _device(place: tuple[int, int, int]) -> str:
+    return ','.join((_DRIVER, *(f'{key}={value}' for key, value in _ids(place).items())))
+
+
+def _alike(near: int, far: int, group: int) -> Callable[[int, int], int]:
+    """Return distances of nodes of which so many are near to each other."""
+    return lambda one, other: 10 if one == other else near if one // group == other // group else far
+
+
+ONE_NODE = Machine('one-node', 1, 2, 1, ((2, 2048),))
+
+#: The virtual host of the page about testing NUMA in Nova's documentation. A page of 1 GiB needs a whole one of the
+#: node's memory, which begins and ends somewhere.
+_THREE_NODES = Machine(
+    'three-nodes',
+    8,
+    1,
+    1,
+    ((4, 4000), (2, 2000), (2, 2000)),
+    pages='hugepagesz=1G hugepages=0:1,1:1 hugepagesz=2M hugepages=0:256,1:64,2:64',
+)
+
+#: CPU N shares its core with N + 8.
+_FOUR_NODES = Machine(
+    'four-nodes',
+    4,
+    2,
+    2,
+    ((4, 1536),) * 4,
+    _alike(21, 21, 4),
+    threads_last=True,
+    pages='hugepagesz=2M hugepages=0:64,1:64,2:64,3:64',
+)
+
+_EIGHT_NODES = Machine(
+    'eight-nodes',
+    8,
+    2,
+    1,
+    ((2, 768),) * 8,
+    _alike(16, 22, 4),
+    pages='hugepagesz=2M ' + 'hugepages=' + ','.join(f'{node}:32' for node in range(8)),
+)
+
+MACHINES = {machine.name: machine for machine in (_THREE_NODES, _FOUR_NODES, _EIGHT_NODES)}
