@@ -128,6 +128,6 @@ def test_every_shell_script_is_linted():
         str(path.relative_to(SOURCE))
         for directory in ('.ci', 'devstack', 'numaplace', 'playbooks', 'tools')
         for path in (SOURCE / directory).rglob('*')
-        if path.is_file() and re.match(rb'#!.*\bbash\b|# shellcheck shell=bash', path.read_bytes()[:80])
+        if path.is_file() and re.match(rb'#!.*\b(?:ba)?sh\b|# shellcheck shell=bash', path.read_bytes()[:80])
     }
     assert scripts == set(_ini('tox.ini')['testenv:style']['shell_scripts'].replace('\\', '').split())

@@ -66,23 +66,24 @@ def look(domain):
     if not number.exists():
         return {'status': 1, 'err': f'{domain} does not run'}
     process = Path('/proc', number.read_text().strip())
+    cpus, iothreads, backends = ask(domain, 'query-cpus-fast', 'query-iothreads', 'query-memdev')
     return {
         'status': 0,
         'threads': {int(task.name): thread(task) for task in (process / 'task').iterdir()},
         'memory': list(mappings(process)),
-        'vcpus': {cpu['cpu-index']: cpu['thread-id'] for cpu in ask(domain, 'query-cpus-fast')},
-        'iothreads': {one['id']: one['thread-id'] for one in ask(domain, 'query-iothreads')},
+        'vcpus': {cpu['cpu-index']: cpu['thread-id'] for cpu in cpus},
+        'iothreads': {one['id']: one['thread-id'] for one in iothreads},
         'backends': [
             {'id': one['id'], 'mib': one['size'] >> 20, 'nodes': one['host-nodes'], 'policy': one['policy']}
-            for one in ask(domain, 'query-memdev')
+            for one in backends
         ],
     }
 
 
-def ask(domain, query):
-    """Ask QEMU's monitor."""
-    done = program(['virsh', '-c', _URI, 'qemu-monitor-command', domain, json.dumps({'execute': query})])
-    return json.loads(done['out'])['return']
+def ask(domain, *queries):
+    """Ask QEMU's monitor; each answer is a line."""
+    asked = '; '.join(f"qemu-monitor-command {domain} '{json.dumps({'execute': query})}'" for query in queries)
+    return [json.loads(line)['return'] for line in program(['virsh', '-c', _URI, asked])['out'].split('\n') if line]
 
 
 def thread(task):

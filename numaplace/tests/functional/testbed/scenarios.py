@@ -92,7 +92,6 @@ class Scenario:
             ['numaplace', 'flavor', 'create', *size, *asked, name],
             ['numaplace', 'server', 'create', '--flavor', name, name],
             ['numaplace', 'server', 'show', '-f', 'json', name],
-            ['numaplace', 'server', 'dumpxml', name],
             ['numaplace', 'server', 'define', name, *_CONNECT],
             ['virsh', 'start', '--paused', self.domain(name)],
             ['look', self.domain(name)],
