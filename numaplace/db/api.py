@@ -61,9 +61,15 @@ class Database:
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
+        # Connections to a file that wait for their next transaction: SQLAlchemy takes longer to hand one out than the
+        # file to begin one, and has nothing to find out about it. A server's may be gone.
+        self._idle: list[Connection] = []
+        self._keeps_idle = engine.dialect.name == 'sqlite'
 
     def close(self) -> None:
         """Close all connections."""
+        while self._idle:
+            self._idle.pop().close()
         self._engine.dispose()
 
     def __enter__(self) -> Database:
@@ -82,6 +88,23 @@ class Database:
             session.flush()
 
     @contextmanager
+    def _connected(self) -> Iterator[Connection]:
+        """Yield a connection that is in no transaction."""
+        try:
+            connection = self._idle.pop()
+        except IndexError:
+            connection = self._engine.connect()
+        try:
+            yield connection
+        except BaseException:
+            connection.close()
+            raise
+        if self._keeps_idle and not connection.invalidated:
+            self._idle.append(connection)
+        else:
+            connection.close()
+
+    @contextmanager
     def _begin(self, happened: Callable[[Session], bool] | None = None, *, reads: bool = False) -> Iterator[Connection]:
         """Begin a transaction, and commit it where the body comes to its end.
 
@@ -93,7 +116,7 @@ class Database:
             :class:`~numaplace.exception.ConcurrentUpdate` if another transaction was in the way
         """
         try:
-            with self._engine.connect() as connection:
+            with self._connected() as connection:
                 engines.begin(connection, reads=reads)
                 yield connection
                 self._commit(connection, happened, reads=reads)
