@@ -294,6 +294,10 @@ class Storm(RuleBasedStateMachine):
         assert under_way == {uuid: server.move.kind for uuid, server in self.model.servers.items() if server.move}
 
 
+#: Chance may leave out a verb in one round.
+ROUNDS = 5
+
+
 def _topology(kind):
     return world.GUESTS[kind].cells, world.GUESTS[kind].emulator_policy
 
@@ -303,9 +307,14 @@ def test_the_database_does_what_the_model_does(tmp_path):
     url = f'sqlite:///{TEMPLATE[0]}'
     with api.connect(url) as database:
         world.fill(database)
-    settings = hypothesis.settings(max_examples=1000 if amount.IS_LONG else 60, stateful_step_count=30, phases=PHASES)
-    hypothesis.stateful.run_state_machine_as_test(Storm, settings=settings)
+    settings = hypothesis.settings(
+        max_examples=1000 if amount.IS_LONG else 60, stateful_step_count=30, phases=PHASES, derandomize=False
+    )
     claimed = {'instance_claim', 'resize_claim', 'rebuild_claim', 'live_migration_claim', 'unshelve_claim'}
     hot = {'set_vcpus', 'attach_memory', 'detach_memory'}
-    assert set(DONE) == {*claimed, *hot, 'rebuild', 'release', *(verb.__name__ for verb in READY)}, DONE
-    assert all(DONE.values()), DONE
+    expected = {*claimed, *hot, 'rebuild', 'release', *(verb.__name__ for verb in READY)}
+    for _ in range(ROUNDS):
+        hypothesis.stateful.run_state_machine_as_test(Storm, settings=settings)
+        if {verb for verb, times in DONE.items() if times} == expected:
+            return
+    pytest.fail(f'not every verb was done in {ROUNDS} rounds: {DONE}')
