@@ -131,8 +131,8 @@ class Model:
         before, after = old.guest(), new.guest()
         cells = self._used(place.host)
         if not after.cells:
-            held = self._held(place.host)
-            return _floats(cells, Guest(after.vcpus - before.vcpus, 0), held)
+            more = after.vcpus - before.vcpus
+            return more <= 0 or _floats(cells, Guest(more, 0), self._held(place.host))
         limits = (world.LIMITS.cpu_allocation_ratio, world.LIMITS.ram_allocation_ratio)
         return all(
             oracle.fits(_without_memory(cells[part.host_cell], more), _part(more), 0, limits)
