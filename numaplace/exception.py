@@ -256,6 +256,10 @@ class DomainChanged(LibvirtError):
     """Libvirt refuses one change of a domain, and refuses to take back those before it."""
 
 
+class OutputLost(NumaplaceException):
+    """What a command had to say could not be written, as on a full disk; what it did stays done."""
+
+
 # --- stored objects ----------------------------------------------------------------
 
 

@@ -24,6 +24,8 @@ __all__ = ['IMAGE_NAME', 'add_image', 'again', 'find_flavor', 'image', 'new_serv
 
 #: Where the name of an image is kept among its properties.
 IMAGE_NAME = 'image_name'
+#: So many flavors are named where somebody named another one.
+_SHOWN = 8
 
 
 def read(conf: cfg.ConfigOpts, flavor: FlavorRecord, image_properties: Mapping[str, str]) -> Guest:
@@ -87,7 +89,9 @@ def find_flavor(database: Database, name: str) -> FlavorRecord:
     try:
         return database.flavor(name)
     except exception.NotFound as error:
-        known = ', '.join(names.shorten(flavor.name) for flavor in database.flavors()[:8])
+        flavors = [names.shorten(flavor.name) for flavor in database.flavors()]
+        more = f' and {len(flavors) - _SHOWN} more' if len(flavors) > _SHOWN else ''
+        known = ', '.join(flavors[:_SHOWN]) + more
         raise exception.NotFound(
             f"--flavor '{names.shorten(name)}': there is no such flavor; known are {known or 'none'}; "
             'see `numaplace flavor create --help`'

@@ -28,7 +28,7 @@ class EachServer(base.Action):
         """Take one after the other; return the exit status."""
         with self.open_database() as database:
             return self.for_each(
-                parsed_args.servers, lambda server: self.act(database, database.instance(server).uuid), parsed_args
+                parsed_args.servers, lambda server: self.act(database, database.instance_uuid(server)), parsed_args
             )
 
     @abstractmethod

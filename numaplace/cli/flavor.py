@@ -57,6 +57,7 @@ def _warn_of_faults(app: App, flavor: FlavorRecord) -> None:
     try:
         request.read(flavor)
         request.devices(flavor)
+        request.tuning(flavor)
     except exception.Invalid as fault:
         app.warn(str(fault))
 

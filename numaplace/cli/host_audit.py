@@ -4,15 +4,15 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
+from numaplace import exception
 from numaplace.cli import base
 
 if TYPE_CHECKING:
     from numaplace.compute.audit import Report
     from numaplace.db.api import Database
-    from numaplace.exception import NumaplaceException
 
 __all__ = ['AuditHost']
 
@@ -51,18 +51,33 @@ class AuditHost(base.ListOf):
 
         act = audit.repair if parsed_args.repair else audit.audit
         with self.open_database() as database:
-            reports = [act(database, name) for name in self._names(database, parsed_args)]
+            found = [_report(act, database, name) for name in self._names(database, parsed_args)]
+        if parsed_args.names and None in found:
+            raise exception.NotFound(f'there is no host {parsed_args.names[found.index(None)]!r}')
+        reports = [report for report in found if report is not None]
         open_ones = [report for report in reports if report.faults or (report.differences and not parsed_args.repair)]
         self._status = base.FAULT if open_ones else base.DONE
         return _COLUMNS, [row for report in reports for row in _rows(report)]
 
     def _names(self, database: Database, parsed_args: argparse.Namespace) -> list[str]:
-        unread: dict[str, NumaplaceException] = {}
+        unread: dict[str, exception.NumaplaceException] = {}
         return parsed_args.names or sorted([*(record.name for record in database.hosts(unread)), *unread])
 
     def run(self, parsed_args: argparse.Namespace) -> int:
         """Run the command; what is still wrong is no success."""
         return super().run(parsed_args) or self._status
+
+
+def _report(act: Callable[[Database, str], Report], database: Database, name: str) -> Report | None:
+    """Return the report of a host, or None where it was deleted meanwhile."""
+    from numaplace.compute import audit
+
+    try:
+        return act(database, name)
+    except exception.NotFound:
+        return None
+    except exception.ConcurrentUpdate as error:
+        return audit.Report(name, (), (str(error),))
 
 
 def _rows(report: Report) -> Iterator[tuple[Any, ...]]:

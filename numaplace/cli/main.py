@@ -7,18 +7,18 @@ import argparse
 import difflib
 import importlib.metadata
 import logging
-import os
+import signal
 import sys
-from contextlib import redirect_stderr, redirect_stdout
+from contextlib import redirect_stderr, redirect_stdout, suppress
 from functools import cached_property
-from typing import TYPE_CHECKING, TextIO, cast
+from typing import TYPE_CHECKING, NoReturn, TextIO, cast
 
 from cliff import app, commandmanager
 
 import numaplace
-from numaplace import explain
+from numaplace import exception, explain
 from numaplace.cli import base
-from numaplace.cli.streams import Guarded
+from numaplace.cli.streams import Guarded, silence
 
 if TYPE_CHECKING:
     from oslo_config import cfg
@@ -167,8 +167,8 @@ class App(app.App):
     @property
     def connection(self) -> str | None:
         """URL of the database, or None for the default."""
-        url: str | None = self.options.database or self.conf.numaplace.connection
-        return url
+        url: str | None = self.options.database
+        return self.conf.numaplace.connection if url is None else url
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -176,6 +176,7 @@ def main(argv: list[str] | None = None) -> int:
 
     :returns: the exit status: 0 done, 1 a fault, 2 wrong usage, 3 no valid host, 128 + a signal
     """
+    _end_on(signal.SIGTERM)
     try:
         # Parsers and pagers write to the streams of the process.
         with redirect_stdout(Guarded(sys.stdout)), redirect_stderr(Guarded(sys.stderr)):
@@ -185,7 +186,19 @@ def main(argv: list[str] | None = None) -> int:
         status = _PIPE_CLOSED
     except KeyboardInterrupt:
         status = INTERRUPTED
+    except exception.OutputLost as error:
+        sys.stderr.write(f'{App.NAME}: {error}\n')
+        status = base.FAULT
     if status == _PIPE_CLOSED:
-        # The reader is gone; without this the interpreter complains when it flushes at its end.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        silence(sys.stdout)
     return status
+
+
+def _end_on(number: signal.Signals) -> None:
+    """Let a signal end the program as an interrupt does: what was begun is given back."""
+
+    def end(_number: int, _frame: object) -> NoReturn:
+        raise SystemExit(128 + number)
+
+    with suppress(ValueError):  # only the main thread has signals
+        signal.signal(number, end)

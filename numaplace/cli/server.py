@@ -19,6 +19,13 @@ if TYPE_CHECKING:
 
 __all__ = ['CreateServer', 'DeleteServer', 'ListServer', 'ShowServer']
 
+#: Faults of a server whose rows, or whose host's, are no good.
+_NOT_COUNTED = (
+    exception.InvalidObject,
+    exception.UsageInvalid,
+    exception.CPUUnpinningInvalid,
+    exception.CPUUnpinningUnknown,
+)
 #: Most servers of one request.
 _MOST_SERVERS = 10_000
 
@@ -69,7 +76,10 @@ class CreateServer(base.ShowOf):
 
         name = names.name('server', parsed_args.name)
         at_least = parsed_args.min or 1
-        called = _called(name, at_least, parsed_args.max or at_least)
+        at_most = parsed_args.max or at_least
+        if at_least > at_most:
+            self.misuse(f'--min {at_least}: more than --max {at_most}')
+        called = [name] if at_most == 1 else [f'{name}-{number}' for number in range(1, at_most + 1)]
         image_properties = asking.image(parsed_args)
         devices = request.own_devices(parsed_args.nic, parsed_args.disk)
         _check_files(devices, len(called))
@@ -124,16 +134,6 @@ def _add_devices(parser: argparse.ArgumentParser) -> None:
             "in the path stands for the server's UUID. The guest's kernel sees a device with a node near to that cell."
         ),
     )
-
-
-def _called(name: str, at_least: int, at_most: int) -> list[str]:
-    """Return what all servers of a request are called.
-
-    :raises: :class:`~numaplace.exception.Invalid` if more have to fit than are asked for
-    """
-    if at_least > at_most:
-        raise exception.Invalid(f'--min {at_least}: more than --max {at_most}')
-    return [name] if at_most == 1 else [f'{name}-{number}' for number in range(1, at_most + 1)]
 
 
 def _check_files(devices: Devices, servers: int) -> None:
@@ -204,8 +204,33 @@ class DeleteServer(EachServer):
 
     examples = ('numaplace server delete cirros2', 'numaplace server delete db1 db2 db3')
 
+    _force = False
+
+    def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
+        """Add what is done about rows that are no good."""
+        parser = super().get_parser(prog_name)
+        parser.add_argument(
+            '--force',
+            action='store_true',
+            help='Also a server whose row cannot be read, or that its host does not count; the usage of the host is '
+            'counted anew then, as by `numaplace host audit --repair`.',
+        )
+        return parser
+
+    def take_action(self, parsed_args: argparse.Namespace) -> int:
+        """Delete one after the other; return the exit status."""
+        self._force = parsed_args.force
+        return super().take_action(parsed_args)
+
     def act(self, database: Database, uuid: str) -> None:
         """Delete a server."""
-        from numaplace.compute import claims
+        from numaplace.compute import audit, claims
 
-        claims.release(database, uuid)
+        try:
+            claims.release(database, uuid)
+        except _NOT_COUNTED:
+            if not self._force:
+                raise
+            for report in audit.discard(database, uuid):
+                for fault in report.faults:
+                    self.app.warn(fault)

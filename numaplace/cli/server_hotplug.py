@@ -6,7 +6,6 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING, Any
 
-from numaplace import exception
 from numaplace.cli import asking, base, names, server_xml, showing
 
 if TYPE_CHECKING:
@@ -43,13 +42,14 @@ class _HotChange(base.ShowOf):
     def _show(
         self, database: Database, name: str, change: Callable[[InstanceRecord, Limits], InstanceRecord | Refusal]
     ) -> tuple[tuple[str, ...], tuple[Any, ...]]:
-        from numaplace.compute import migration
+        from numaplace.compute import claims, migration
         from numaplace.model import Refusal
         from numaplace.scheduler.limits import limits
         from numaplace.scheduler.select import CLAIM, NoHost, Rejection
 
         server = database.instance(name)
         host = database.host(migration.on_host(server, 'change').host)
+        claims.check_up(host)
         answer = change(server, limits(host))
         if isinstance(answer, Refusal):
             raise asking.refuse(server.name, NoHost((Rejection(host.name, CLAIM, answer),)))
@@ -144,7 +144,7 @@ class AttachMemory(_HotChange):
         from numaplace.model import NVDIMM, MemoryModule
 
         if (parsed_args.model == NVDIMM) != (parsed_args.path is not None):
-            raise exception.Invalid('--model nvdimm and --path belong together')
+            self.misuse('--model nvdimm and --path belong together')
         module = MemoryModule(
             parsed_args.size,
             parsed_args.node,

@@ -63,7 +63,7 @@ class _Move(base.ShowOf):
         # A guest whose XML cannot be written must not keep its claim.
         with answer.claim as claimed:
             new = claimed.side
-            there = replace(claimed.instance, host=new.host, placement=new.placement)
+            there = replace(claimed.instance, host=new.host, flavor=new.flavor, placement=new.placement)
             server_xml.write(self.conf, database, there)
             return migration.finish(database, server.uuid), new
 

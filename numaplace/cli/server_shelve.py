@@ -24,8 +24,10 @@ class ShelveServer(EachServer):
 
     def act(self, database: Database, uuid: str) -> None:
         """Shelve a server."""
-        from numaplace.compute import migration
+        from numaplace.compute import claims, migration
 
+        side = migration.on_host(database.instance(uuid), 'shelve')
+        claims.check_up(database.host(side.host))
         migration.shelve(database, uuid)
 
 
@@ -96,7 +98,9 @@ class RebuildServer(base.ShowOf):
         with self.open_database() as database:
             server = database.instance(parsed_args.server)
             image = asking.image(parsed_args) or server.image_properties
-            if server.host is not None:  # whether the XML can be written: the machine type is the image's
+            if server.host is not None:
+                claims.check_up(database.host(server.host))
+                # Whether the XML can be written: the machine type is the image's.
                 server_xml.write(self.conf, database, replace(server, image_properties=image))
             read = partial(asking.read, self.conf)
             return showing.details(claims.rebuild(database, server.uuid, image, read=read))

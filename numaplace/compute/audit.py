@@ -13,7 +13,7 @@ from numaplace.db.records import HostRecord, InstanceRecord
 from numaplace.db.retry import retry
 from numaplace.model import Host, HostCell
 
-__all__ = ['Difference', 'Report', 'audit', 'repair']
+__all__ = ['Difference', 'Report', 'audit', 'discard', 'repair']
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +74,17 @@ def repair(database: api.Database, name: str) -> Report:
 
     retry(lambda: database.change_host(name, change))
     return report
+
+
+def discard(database: api.Database, instance_uuid: str) -> list[Report]:
+    """Delete a server, also one that nobody can read or that the usage of its hosts does not hold, and repair these.
+
+    Two transactions for a host: for a moment too much of it is taken, never too little.
+
+    :returns: what was found of each host, with faults where it could not be repaired
+    :raises: :class:`~numaplace.exception.InstanceNotFound`, :class:`~numaplace.exception.ConcurrentUpdate`
+    """
+    return [repair(database, name) for name in retry(lambda: database.discard(instance_uuid))]
 
 
 def _report(record: HostRecord, instances: list[InstanceRecord]) -> tuple[Report, Host]:

@@ -3,8 +3,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from contextlib import suppress
+import uuid
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from types import TracebackType
 from typing import Any, NamedTuple, Self, TypeAlias, TypedDict, Unpack
@@ -117,10 +118,32 @@ def instance_claim(
     def place(host: Host) -> Placement | Refusal:
         return partition.place(host, request.guest, **terms)
 
-    answer = retry_waiting(lambda wait: database.claim(request, host_name, place, lock=wait))
-    if isinstance(answer, Refusal):
-        return answer
-    return Claim(answer, lambda: release(database, answer.uuid))
+    is_ours = False
+
+    def storing() -> None:
+        nonlocal is_ours
+        is_ours = True
+
+    def undo() -> None:
+        if is_ours:  # and no server of that UUID that was there before
+            release(database, request.uuid)
+
+    with _undone(undo):
+        answer = retry_waiting(lambda wait: database.claim(request, host_name, place, lock=wait, storing=storing))
+    return answer if isinstance(answer, Refusal) else Claim(answer, undo)
+
+
+@contextmanager
+def _undone(undo: Callable[[], object]) -> Iterator[None]:
+    """Give back what an interrupt leaves behind: it may come when a claim is stored and nobody holds it yet."""
+    try:
+        yield
+    except Exception:
+        raise
+    except BaseException:
+        with suppress(exception.NotFound, exception.InstanceInvalidState):
+            undo()
+        raise
 
 
 def release(database: api.Database, instance_uuid: str) -> InstanceRecord:
@@ -220,20 +243,26 @@ def unshelve_claim(
     :returns: as :func:`resize_claim`
     :raises: as :func:`resize_claim`, :class:`~numaplace.exception.InstanceInvalidState` if it is not SHELVED_OFFLOADED
     """
+    generation = None
 
     def change(instance: InstanceRecord, hosts: Mapping[str, HostRecord]) -> InstanceRecord | Refusal:
+        nonlocal generation
         check_shelved(instance)
+        generation = instance.generation + 1
         placement = partition.place(hosts[host_name].host, read(instance.flavor, instance.image_properties), **terms)
         if isinstance(placement, Refusal):
             return placement
         return replace(instance, host=host_name, placement=placement, vm_state=ACTIVE)
 
-    answer = retry_waiting(
-        lambda wait: database.change_instance(instance_uuid, change, more_hosts=[host_name], lock=wait)
-    )
-    if isinstance(answer, Refusal):
-        return answer
-    return Claim(answer, lambda: migration.shelve(database, instance_uuid))
+    def undo() -> None:
+        if generation is not None:
+            migration.shelve(database, instance_uuid, generation)
+
+    with _undone(undo):
+        answer = retry_waiting(
+            lambda wait: database.change_instance(instance_uuid, change, more_hosts=[host_name], lock=wait)
+        )
+    return answer if isinstance(answer, Refusal) else Claim(answer, undo)
 
 
 def rebuild(
@@ -289,6 +318,7 @@ def _move_claim(
 
     :param ask: tells by the server and its host what is wanted
     """
+    move_uuid = str(uuid.uuid4())
 
     def change(instance: InstanceRecord, hosts: Mapping[str, HostRecord]) -> InstanceRecord | Refusal:
         source = migration.on_host(instance, 'move').host
@@ -300,25 +330,27 @@ def _move_claim(
         placement = partition.place(hosts[host_name].host, wanted.guest, bindings=wanted.bindings, **terms)
         if isinstance(placement, Refusal):
             return placement
-        return migration.begin(instance, wanted.kind, Side(host_name, wanted.flavor, placement))
+        return migration.begin(instance, wanted.kind, Side(host_name, wanted.flavor, placement), move_uuid)
 
-    answer = retry_waiting(
-        lambda wait: database.change_instance(instance_uuid, change, more_hosts=[host_name], lock=wait)
-    )
-    if isinstance(answer, Refusal):
-        return answer
-    move_uuid = answer.move.uuid if answer.move else None
-    return Claim(answer, lambda: migration.drop_move_claim(database, instance_uuid, move_uuid))
+    def undo() -> None:
+        migration.drop_move_claim(database, instance_uuid, move_uuid)
+
+    with _undone(undo):
+        answer = retry_waiting(
+            lambda wait: database.change_instance(instance_uuid, change, more_hosts=[host_name], lock=wait)
+        )
+    return answer if isinstance(answer, Refusal) else Claim(answer, undo)
 
 
 def check_up(source: HostRecord) -> None:
-    """Make sure that what runs on a host can be moved.
+    """Make sure that what runs on a host can be moved or changed.
 
     :raises: :class:`~numaplace.exception.ComputeServiceUnavailable` if the host is down
     """
     if source.state == DOWN:
         raise exception.ComputeServiceUnavailable(
-            f'host {source.name!r} is down: what runs there cannot be moved; see `numaplace server evacuate`'
+            f'host {source.name!r} is down: what runs there can be evacuated or deleted, and nothing else; see '
+            '`numaplace server evacuate`'
         )
 
 

@@ -16,6 +16,7 @@ from numaplace.compute import migration, resource_tracker
 from numaplace.db import api
 from numaplace.db.records import HostRecord, InstanceRecord
 from numaplace.db.retry import retry_waiting
+from numaplace.fit import whole
 from numaplace.model import (
     DEDICATED,
     ISOLATE,
@@ -37,6 +38,8 @@ __all__ = ['attach_memory', 'detach_memory', 'set_vcpus', 'with_memory', 'with_v
 
 _Change: TypeAlias = Callable[[InstanceRecord, Host], InstanceRecord | Refusal]
 
+#: Smallest page, to which QEMU aligns at least, in KiB.
+_PAGE_KIB = 4
 #: Smallest area for labels that libvirt takes, in KiB.
 _LEAST_LABEL_KIB = 128
 
@@ -81,13 +84,19 @@ def with_vcpus(
     on = partition.enabled(guest.cell_vcpus, number)
     if number <= guest.vcpus:
         return replace(instance, placement=_without(instance.placement, host, on))
+    if lacks := whole.reasons(host, _more(guest, on), limits):
+        return Refusal.of(*lacks)
     near = _on_own_cores(instance.placement, host, on)
     beside = host.release(instance.placement).consume(near)
-    guest = near.guest
+    placement = _grown(near, beside, _more(near.guest, on), limits)
+    return placement if isinstance(placement, Refusal) else replace(instance, placement=placement)
+
+
+def _more(guest: Guest, on: int) -> Guest:
+    """Return what comes to a guest of which more vCPUs will be on."""
     off = guest.offline or (Offline(),) * len(guest.cells)
     added = tuple(_added(cell, of_cell, on) for cell, of_cell in zip(guest.cells, off, strict=False))
-    placement = _grown(near, beside, Guest(number - guest.vcpus, 0, added), limits)
-    return placement if isinstance(placement, Refusal) else replace(instance, placement=placement)
+    return Guest(on.bit_count() - guest.vcpus, 0, added)
 
 
 def _added(cell: GuestCell, off: Offline, on: int) -> GuestCell:
@@ -224,6 +233,10 @@ def _check_nvdimm(module: MemoryModule) -> None:
         return
     if not path.startswith('/') or not path.isprintable():
         raise exception.Invalid(f'path {path!r}: expected the absolute path of a file or device of the host')
+    if module.align_kib is not None and (module.align_kib < _PAGE_KIB or module.align_kib.bit_count() != 1):
+        raise exception.Invalid(
+            f'alignment of {module.align_kib} KiB: expected a power of two of at least {_PAGE_KIB} KiB, such as 2048'
+        )
     if label_kib is not None and not _LEAST_LABEL_KIB <= label_kib < module.size_mib * 1024:
         raise exception.Invalid(
             f'label of {label_kib} KiB: expected {_LEAST_LABEL_KIB} KiB or more, and less than the module has'

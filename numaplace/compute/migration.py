@@ -87,12 +87,14 @@ def on_host(instance: InstanceRecord, deed: str) -> Side:
     return Side(instance.host, instance.flavor, instance.placement)
 
 
-def begin(instance: InstanceRecord, kind: str, new: Side) -> InstanceRecord:
+def begin(instance: InstanceRecord, kind: str, new: Side, move_uuid: str) -> InstanceRecord:
     """Return a server that holds its new side beside its own.
 
+    :param move_uuid: of the move, which nobody else has
     :raises: :class:`~numaplace.exception.InstanceInvalidState`
     """
-    return replace(instance, move=Move(kind, _COURSES[kind].claimed, on_host(instance, f'move ({kind})'), new))
+    old = on_host(instance, f'move ({kind})')
+    return replace(instance, move=Move(kind, _COURSES[kind].claimed, old, new, move_uuid))
 
 
 def finish(database: api.Database, instance_uuid: str) -> InstanceRecord:
@@ -185,14 +187,18 @@ def drop_move_claim_at_destination(database: api.Database, instance_uuid: str) -
     return _step(database, instance_uuid, dropped)
 
 
-def shelve(database: api.Database, instance_uuid: str) -> InstanceRecord:
+def shelve(database: api.Database, instance_uuid: str, generation: int | None = None) -> InstanceRecord:
     """Take a server off its host: it holds nothing until :func:`numaplace.compute.claims.unshelve_claim`.
 
-    :raises: as :func:`finish`, :class:`~numaplace.exception.InstanceInvalidState` if it is not ACTIVE
+    :param generation: of the server that is meant; any, if it is None
+    :raises: as :func:`finish`, :class:`~numaplace.exception.InstanceInvalidState` if it is not ACTIVE, or was changed
+        since
     """
 
     def shelved(instance: InstanceRecord) -> InstanceRecord:
         on_host(instance, 'shelve')
+        if generation not in (None, instance.generation):
+            raise exception.InstanceInvalidState(f'server {instance.uuid} was changed since it was unshelved')
         guest = instance.placement.guest
         details = Guest(
             guest.most_vcpus,

@@ -31,9 +31,13 @@ class Running:
     write: Callable[[InstanceRecord], str]
 
     @contextmanager
-    def changed(self, before: InstanceRecord, after: InstanceRecord) -> Iterator[None]:
+    def changed(
+        self, before: InstanceRecord, after: InstanceRecord, is_stored: Callable[[], bool] = lambda: False
+    ) -> Iterator[None]:
         """Change the domain of a server; take it back where a step, or the body, fails.
 
+        :param is_stored: asked where nobody knows it, as after an interrupt: whether the rows were changed; then the
+            domain stays as they say
         :raises: :class:`~numaplace.exception.LibvirtError` if libvirt refuses,
             :class:`~numaplace.exception.DomainChanged` if it refuses to take back what it did before
         """
@@ -46,6 +50,9 @@ class Running:
                 undo += [step.undo] if step.undo else []
             yield
         except BaseException as error:
+            is_unknown = isinstance(error, exception.UnknownOutcome) or not isinstance(error, Exception)
+            if is_unknown and is_stored():
+                raise
             for words in reversed(undo):
                 try:
                     self._change(after.uuid, words, kept)
@@ -82,7 +89,11 @@ def set_vcpus(
         host = database.host(before.host).host if before.host else Host()
         planned = hotplug.with_vcpus(before, host, number)
         assert not isinstance(planned, Refusal)  # noqa: S101 - nothing is claimed
-        with running.changed(before, planned):
+
+        def is_stored() -> bool:
+            return database.instance(before.uuid).generation != before.generation
+
+        with running.changed(before, planned, is_stored):
             return hotplug.set_vcpus(database, before.uuid, number, as_read=before)
     after = hotplug.set_vcpus(database, before.uuid, number, limits=limits, as_read=before)
     if isinstance(after, Refusal):

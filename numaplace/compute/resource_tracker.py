@@ -125,7 +125,8 @@ def switch(database: api.Database, name: str, *, status: str | None = None, stat
     def change(record: HostRecord, _instances: Sequence[InstanceRecord]) -> HostRecord:
         return replace(record, status=status or record.status, state=state or record.state)
 
-    return retry(lambda: database.change_host(name, change))
+    # Its servers have no part in it, so none of them has to be such that it can be read.
+    return retry(lambda: database.change_host(name, change, unread={}))
 
 
 def unregister(database: api.Database, name: str) -> None:
@@ -134,4 +135,4 @@ def unregister(database: api.Database, name: str) -> None:
     :raises: :class:`~numaplace.exception.NotFound`, :class:`~numaplace.exception.Conflict` if it has servers,
         :class:`~numaplace.exception.ConcurrentUpdate`
     """
-    retry(lambda: database.delete_host(name))
+    database.delete_host(name)

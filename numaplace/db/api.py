@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
@@ -65,6 +66,8 @@ class Database:
         # file to begin one, and has nothing to find out about it. A server's may be gone.
         self._idle: list[Connection] = []
         self._keeps_idle = engine.dialect.name == 'sqlite'
+        # The locks of a file are those of a process: a child that goes on with it would write to a deleted journal.
+        self._process = os.getpid()
 
     def close(self) -> None:
         """Close all connections."""
@@ -90,6 +93,8 @@ class Database:
     @contextmanager
     def _connected(self) -> Iterator[Connection]:
         """Yield a connection that is in no transaction."""
+        if self._keeps_idle and os.getpid() != self._process:
+            raise exception.UnknownDatabase('the database was opened by another process: open it after the fork')
         try:
             connection = self._idle.pop()
         except IndexError:
@@ -134,6 +139,10 @@ class Database:
                 raise fault from error
             if not reads:
                 self._settle(happened, fault)
+        except BaseException:
+            # An interrupt: SQLAlchemy takes the transaction for ended, which may be open, and would hand it on.
+            connection.invalidate()
+            raise
 
     def _settle(self, happened: Callable[[Session], bool] | None, error: exception.LostConnection) -> None:
         """Find out whether a transaction happened whose commit nobody answered; return if it did."""
@@ -175,6 +184,7 @@ class Database:
         with self._transaction(reads=True) as session:
             return rows.find_flavor(session, name_or_id)
 
+    @repeated
     def create_flavor(self, flavor: FlavorRecord) -> FlavorRecord:
         """Store a new flavor.
 
@@ -187,6 +197,7 @@ class Database:
             rows.insert_flavor(session, flavor)
         return flavor
 
+    @repeated
     def change_extra_specs(
         self, name_or_id: str, *, change: Mapping[str, str] | None = None, remove: Iterable[str] = ()
     ) -> FlavorRecord:
@@ -208,6 +219,7 @@ class Database:
             )
         return replace(flavor, extra_specs=specs)
 
+    @repeated
     def delete_flavor(self, name_or_id: str) -> None:
         """Delete a flavor; servers keep their copy of it.
 
@@ -238,6 +250,7 @@ class Database:
         with self._transaction(reads=True) as session:
             return rows.find_host(session.connection(), name)
 
+    @repeated
     def create_host(self, record: HostRecord) -> HostRecord:
         """Store a new host.
 
@@ -259,23 +272,30 @@ class Database:
             record = rows.find_host(session.connection(), name)
             return record, rows.find_instances(session, on_host=name, unread=unread)[0]
 
-    def change_host(self, name: str, change: Callable[[HostRecord, list[InstanceRecord]], HostRecord]) -> HostRecord:
+    def change_host(
+        self,
+        name: str,
+        change: Callable[[HostRecord, list[InstanceRecord]], HostRecord],
+        unread: rows.Unread | None = None,
+    ) -> HostRecord:
         """Replace what is stored of a host by what `change` makes of it and of the servers that hold something on it.
 
         One transaction guarded by the generation, so that a claim that came in between is not lost.
 
+        :param unread: as of :meth:`instances`
         :raises: :class:`~numaplace.exception.NotFound`, :class:`~numaplace.exception.ConcurrentUpdate`
         """
         # Whatever became of a commit that nobody answered: it can be made again.
         with self._transaction(lambda _session: False) as session:
             # The host is read first: what its servers do after that changes its generation.
             record = rows.find_host(session.connection(), name)
-            instances, _ = rows.find_instances(session, on_host=name)
+            instances, _ = rows.find_instances(session, on_host=name, unread=unread)
             changed = change(record, instances)
             rows.check_name('availability zone', changed.availability_zone)
             rows.replace_host(session.connection(), record, changed)
             return rows.find_host(session.connection(), name)
 
+    @repeated
     def delete_host(self, name: str) -> None:
         """Delete a host: one transaction guarded by the generation, so that no server comes to it meanwhile.
 
@@ -311,15 +331,16 @@ class Database:
         :raises: :class:`~numaplace.exception.NotFound`; :class:`~numaplace.exception.Conflict` if several have the name
         """
         with self._transaction(reads=True) as session:
-            either = sa.or_(Instance.uuid == name_or_uuid, Instance.display_name == name_or_uuid)
-            found, _ = rows.find_instances(session, either)
-        found = [record for record in found if record.uuid == name_or_uuid] or found
-        if not found:
-            raise exception.InstanceNotFound(f'there is no server {name_or_uuid!r}')
-        if len(found) > 1:
-            uuids = ', '.join(record.uuid for record in found[:5])
-            raise exception.Conflict(f'{len(found)} servers have the name {name_or_uuid!r}: name one by UUID: {uuids}')
-        return found[0]
+            return rows.find_instance(session, rows.find_uuid(session, name_or_uuid), ())[0]
+
+    @repeated
+    def instance_uuid(self, name_or_uuid: str) -> str:
+        """Return the UUID of a server, whose rows may be such that nobody can read them.
+
+        :raises: as :meth:`instance`
+        """
+        with self._transaction(reads=True) as session:
+            return rows.find_uuid(session, name_or_uuid)
 
     def claim(
         self,
@@ -328,6 +349,7 @@ class Database:
         place: Callable[[Host], Placement | Refusal],
         *,
         lock: bool = False,
+        storing: Callable[[], object] | None = None,
     ) -> InstanceRecord | Refusal:
         """Place a server on a host and store it together with the usage that it makes.
 
@@ -336,6 +358,7 @@ class Database:
 
         :param place: decides by the host as it is now; a refusal leaves the database unchanged
         :param lock: let nobody change the host meanwhile
+        :param storing: called before the commit, when nothing but that is missing
         :raises: :class:`~numaplace.exception.NotFound` for an unknown host,
             :class:`~numaplace.exception.AlreadyExists` for a known UUID,
             :class:`~numaplace.exception.ConcurrentUpdate` if another change of the host came first
@@ -350,6 +373,8 @@ class Database:
             rows.replace_usage(connection, found, found.host.consume(placement))
             values = convert.instance_values(request, host_name)
             number = rows.insert_instance(connection, values, convert.instance_extra_values(request.uuid, placement))
+            if storing is not None:
+                storing()
             return convert.new_instance_record(request, number, values, convert.as_stored(placement))
 
     def change_instance(
@@ -376,6 +401,8 @@ class Database:
             :class:`~numaplace.exception.ConcurrentUpdate` if another change of the server or of a host came first,
             the faults of :func:`numaplace.db.holding.recount`, and what `change` raises
         """
+        # The hosts are read after the server: another transaction may have changed meanwhile what it holds of them. A
+        # write notices that; what writes nothing has to ask.
         before = after = None
 
         def happened(session: Session) -> bool:
@@ -383,15 +410,15 @@ class Database:
 
         with self._transaction(happened) as session:
             before, hosts = rows.find_instance(session, instance_uuid, more_hosts, lock=lock)
-            changed = change(before, hosts)
-            if isinstance(changed, Refusal):
-                return changed
             try:
-                counted = holding.recount(hosts, before, changed)
+                changed = change(before, hosts)
+                counted = {} if isinstance(changed, Refusal) else holding.recount(hosts, before, changed)
             except exception.NumaplaceException:
-                # The hosts were read after the server: another transaction may have given back meanwhile what it had.
                 rows.check_same(session, before)
                 raise
+            if isinstance(changed, Refusal):
+                rows.check_same(session, before)
+                return changed
             for name, host in counted.items():
                 rows.replace_usage(session.connection(), hosts[name], host)
             if changed is None:
@@ -409,6 +436,17 @@ class Database:
         :raises: as :meth:`change_instance`
         """
         return self.change_instance(instance_uuid, lambda _instance, _hosts: None, lock=lock)
+
+    def discard(self, instance_uuid: str) -> list[str]:
+        """Delete the rows of a server unread. The usage of its hosts stays as it is stored, so it has to be repaired.
+
+        Callers use :func:`numaplace.compute.audit.discard`.
+
+        :returns: the names of the hosts that it held something on
+        :raises: :class:`~numaplace.exception.InstanceNotFound`, :class:`~numaplace.exception.ConcurrentUpdate`
+        """
+        with self._transaction(lambda session: rows.is_gone(session, Instance.uuid == instance_uuid)) as session:
+            return rows.discard_instance(session, instance_uuid)
 
     # --- moves
 

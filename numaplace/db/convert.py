@@ -72,12 +72,49 @@ def flavor_record(values: Mapping[Any, Any]) -> FlavorRecord:
         vcpus=values['vcpus'],
         memory_mib=values['memory_mb'],
         disk_gib=values['root_gb'],
-        extra_specs=values['extra_specs'],
+        extra_specs=_texts(values['extra_specs'], 'extra_specs'),
         id=values['flavorid'],
         swap_mib=values['swap'],
         ephemeral_gib=values['ephemeral_gb'],
         is_public=values['is_public'],
     )
+
+
+def _flavor_copy(source: Mapping[str, Any], column: str = 'flavor') -> FlavorRecord:
+    """Read the copy of a flavor that a server keeps.
+
+    :raises: :class:`~numaplace.exception.InvalidObject`
+    """
+    for name, kind in _FLAVOR_COPY.items():
+        if type(source.get(name)) is not kind:
+            raise exception.InvalidObject(
+                f'{column}: {name!r} is {source.get(name)!r}: expected a value of the type {kind.__name__}'
+            )
+    return flavor_record(source)
+
+
+_FLAVOR_COPY: dict[str, type] = {
+    'flavorid': str,
+    'name': str,
+    'memory_mb': int,
+    'vcpus': int,
+    'root_gb': int,
+    'swap': int,
+    'ephemeral_gb': int,
+    'is_public': bool,
+    'extra_specs': dict,
+}
+
+
+def _texts(source: Mapping[str, Any], column: str) -> Mapping[str, str]:
+    """Read texts by name.
+
+    :raises: :class:`~numaplace.exception.InvalidObject`
+    """
+    for name, value in source.items():
+        if not isinstance(value, str):
+            raise exception.InvalidObject(f'{column}: {name!r} is {value!r}: expected a text')
+    return source
 
 
 # --- hosts
@@ -245,8 +282,8 @@ def instance_record(
         name=row.display_name,
         number=row.id,
         host=row.host,
-        flavor=flavor_record(row.flavor),
-        image_properties=row.image_properties,
+        flavor=_flavor_copy(row.flavor),
+        image_properties=_texts(row.image_properties, 'image_properties'),
         placement=_placement(guest, placement),
         availability_zone=row.availability_zone,
         vm_state=row.vm_state,
@@ -277,8 +314,10 @@ def as_stored(placement: Placement) -> Placement:
     """Return a placement as it is read when it was stored: its guest wants the page sizes that it has."""
     cells = tuple([_stored_cell(placed, number) for number, placed in enumerate(placement.cells)])
     guest, guest_cells = placement.guest, tuple([placed.guest_cell for placed in cells])
-    if guest_cells != guest.cells or guest.wish is not None:
-        guest = replace(guest, cells=guest_cells, wish=None)
+    # The policy for the emulator is one of the topology.
+    emulator_policy = guest.emulator_policy if cells else None
+    if (guest_cells, emulator_policy, None) != (guest.cells, guest.emulator_policy, guest.wish):
+        guest = replace(guest, cells=guest_cells, emulator_policy=emulator_policy, wish=None)
     return Placement(guest, cells)
 
 
@@ -346,8 +385,8 @@ def _move(row: models.Migration, extra: models.InstanceExtra, hosts: Mapping[str
     return Move(
         kind=row.migration_type,
         status=row.status,
-        old=Side(row.source_compute, flavor_record(row.old_flavor), _placement(old, context.old)),
-        new=Side(row.dest_compute, flavor_record(row.new_flavor), _placement(new, context.new)),
+        old=Side(row.source_compute, _flavor_copy(row.old_flavor, 'old_flavor'), _placement(old, context.old)),
+        new=Side(row.dest_compute, _flavor_copy(row.new_flavor, 'new_flavor'), _placement(new, context.new)),
         uuid=row.uuid,
         number=row.id,
     )
@@ -363,8 +402,8 @@ def migration_record(row: models.Migration) -> MigrationRecord:
         status=row.status,
         source=row.source_compute,
         dest=row.dest_compute,
-        old_flavor=row.old_flavor['name'] if row.old_flavor else None,
-        new_flavor=row.new_flavor['name'] if row.new_flavor else None,
+        old_flavor=_flavor_copy(row.old_flavor, 'old_flavor').name if row.old_flavor else None,
+        new_flavor=_flavor_copy(row.new_flavor, 'new_flavor').name if row.new_flavor else None,
         created_at=_utc(row.created_at),
         updated_at=_utc(row.updated_at) if row.updated_at else None,
     )

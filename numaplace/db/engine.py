@@ -12,7 +12,7 @@ from typing import Any
 import sqlalchemy as sa
 from oslo_db.sqlalchemy import exc_filters
 from sqlalchemy import event
-from sqlalchemy.engine import URL, Connection, Engine, RootTransaction
+from sqlalchemy.engine import URL, Connection, Engine, ExceptionContext, RootTransaction
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError
 
 from numaplace import exception
@@ -107,9 +107,13 @@ def _create_sqlite(url: URL) -> Engine:
     Not by oslo.db, which opens the file anew for each transaction: whoever closes it last writes the whole journal
     back, at several times the cost of a claim.
     """
-    engine = sa.create_engine(url, connect_args={'timeout': _LOCK_TIMEOUT})
+    if url.database in (None, '', ':memory:'):
+        raise faults.unknown(url, 'it would be gone with the command; expected sqlite:///FILE')
+    # Connections that wait for their next transaction are not counted: see numaplace.db.api.
+    engine = sa.create_engine(url, connect_args={'timeout': _LOCK_TIMEOUT}, max_overflow=-1)
     # What else oslo.db registers is for savepoints, and listeners of an engine cost each statement some of its time.
     event.listen(engine, 'handle_error', exc_filters.handler, retval=True)
+    event.listen(engine, 'handle_error', _keep_connected)
     event.listen(engine, 'connect', _set_up_sqlite)
     return engine
 
@@ -138,6 +142,13 @@ def _set_up_server(statements: Sequence[str]) -> Callable[[Any, object], None]:
         connection.commit()
 
     return set_up
+
+
+def _keep_connected(context: ExceptionContext) -> None:
+    # SQLAlchemy takes an interrupt for a lost connection, and closes it before its cursor: then the file stays locked
+    # for as long as anybody has the traceback.
+    if not isinstance(context.original_exception, Exception):
+        context.is_disconnect = False
 
 
 def _set_up_sqlite(connection: Any, _record: object) -> None:

@@ -57,12 +57,12 @@ def retry_waiting(attempt: Callable[[bool], T]) -> T:
     return retry(lambda: attempt(next(wait)))
 
 
-def repeated(read: Callable[P, T]) -> Callable[P, T]:
-    """Return a function that only reads as one that goes on when the database comes back."""
+def repeated(transaction: Callable[P, T]) -> Callable[P, T]:
+    """Return a transaction as one that goes on when another one came first, or the database comes back."""
 
-    @functools.wraps(read)
+    @functools.wraps(transaction)
     def again(*args: P.args, **kwargs: P.kwargs) -> T:
-        return retry(lambda: read(*args, **kwargs))
+        return retry(lambda: transaction(*args, **kwargs))
 
     return again
 

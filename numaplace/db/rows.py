@@ -26,12 +26,14 @@ __all__ = [
     'check_name',
     'check_same',
     'delete_instance',
+    'discard_instance',
     'find_flavor',
     'find_host',
     'find_hosts',
     'find_instance',
     'find_instances',
     'find_usage',
+    'find_uuid',
     'has_become',
     'insert',
     'insert_flavor',
@@ -295,6 +297,24 @@ def find_instance(
     return found[0], hosts
 
 
+def find_uuid(session: Session, name_or_uuid: str) -> str:
+    """Return the UUID of a server, of which nothing else is read; a UUID goes before a name.
+
+    :raises: :class:`~numaplace.exception.InstanceNotFound`; :class:`~numaplace.exception.Conflict` if several have the
+        name
+    """
+    either = sa.or_(Instance.uuid == name_or_uuid, Instance.display_name == name_or_uuid)
+    found = list(session.scalars(sa.select(Instance.uuid).where(either).order_by(Instance.id)))
+    if name_or_uuid in found:
+        return name_or_uuid
+    if not found:
+        raise exception.InstanceNotFound(f'there is no server {name_or_uuid!r}')
+    if len(found) > 1:
+        uuids = ', '.join(found[:5])
+        raise exception.Conflict(f'{len(found)} servers have the name {name_or_uuid!r}: name one by UUID: {uuids}')
+    return found[0]
+
+
 def _names(row: Instance, move: Migration | None) -> set[str]:
     names = {move.source_compute, move.dest_compute} if move else set()
     return names | {row.host} if row.host else names
@@ -401,6 +421,30 @@ def delete_instance(session: Session, record: InstanceRecord) -> None:
     """
     result = session.execute(sa.delete(Instance).where(*_is_same(record)), execution_options=_UNSYNCED)
     check_guard(result, f'server {record.uuid!r}')
+
+
+def discard_instance(session: Session, instance_uuid: str) -> list[str]:
+    """Delete the rows of a server, whatever is in them, only if nobody changes it meanwhile.
+
+    The generations of its hosts say that what counts there was changed, as where the usage is changed with it.
+
+    :returns: the names of the hosts that it held something on
+    :raises: :class:`~numaplace.exception.InstanceNotFound`, :class:`~numaplace.exception.ConcurrentUpdate`
+    """
+    is_it = Instance.uuid == instance_uuid
+    generation = session.scalar(sa.select(Instance.generation).where(is_it))
+    if generation is None:
+        raise exception.InstanceNotFound(f'there is no server {instance_uuid!r}')
+    on = sa.select(Instance.host).where(is_it, Instance.host.is_not(None))
+    moves = Migration.instance_uuid == instance_uuid, Migration.status.not_in(OVER)
+    sides = [sa.select(column).where(*moves) for column in (Migration.source_compute, Migration.dest_compute)]
+    names = sorted(session.scalars(sa.union(on, *sides)))
+    for name in names:
+        changed = sa.update(ComputeNode).where(ComputeNode.host == name).values(generation=ComputeNode.generation + 1)
+        session.execute(changed, execution_options=_UNSYNCED)
+    deleted = sa.delete(Instance).where(is_it, Instance.generation == generation)
+    check_guard(session.execute(deleted, execution_options=_UNSYNCED), f'server {instance_uuid!r}')
+    return names
 
 
 def check_same(session: Session, record: InstanceRecord) -> None:

@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from numaplace import exception
-from numaplace.fit import cells
+from numaplace.fit import cells, whole
 from numaplace.fit.demand import Demand, Lack, demands
 from numaplace.fit.devices import Devices
 from numaplace.fit.networks import affinities
@@ -41,6 +41,7 @@ def place_bound(
             placed.update(zip(numbers, answer, strict=True))
         else:
             reasons.extend(answer)
+    reasons.extend(whole.reasons(host, guest, limits))
     reasons.extend(_host_reasons(host, frozenset(bindings), devices, networks))
     if reasons:
         return Refusal.of(*reasons)

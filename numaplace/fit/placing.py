@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from numaplace import cpuset
-from numaplace.fit import cells
+from numaplace.fit import cells, whole
 from numaplace.fit.assignment import first_assignment, hall_violator
 from numaplace.fit.binding import place_bound
 from numaplace.fit.demand import Demand, demands
@@ -43,15 +43,16 @@ def place(
     :returns: a placement, or a refusal that computes its reasons when they are asked for
     :raises: :class:`~numaplace.exception.Invalid` if there is not one binding for each guest cell
     """
-    if not guest.cells:
-        return _place_floating(host, guest, limits)
-    if bindings is not None:
+    if guest.cells and bindings is not None:
         return place_bound(host, guest, bindings, limits=limits, devices=devices, networks=networks)
+    lacks = whole.reasons(host, guest, limits)
+    if not guest.cells:
+        return Refusal.of(*lacks) if lacks else Placement(guest)
     order = strategy.order(host, guest)
     problem = _Problem(order, guest, limits=limits, devices=devices, networks=networks)
     columns = problem.solve()
-    if columns is None:
-        return Refusal(problem.reasons)
+    if columns is None or lacks:
+        return _refusal(problem, columns, lacks)
     chosen = zip(guest.cells, columns, problem.demands, strict=True)
     return Placement(guest, tuple(cells.place(problem.order[column], cell, demand) for cell, column, demand in chosen))
 
@@ -72,27 +73,17 @@ def refusal(
     :param devices: the devices that the guest wants, if any
     :param networks: the networks that it attaches to, if any
     """
+    lacks = whole.reasons(host, guest, limits)
     if not guest.cells:
-        answer = _place_floating(host, guest, limits)
-        return answer if isinstance(answer, Refusal) else None
+        return Refusal.of(*lacks) if lacks else None
     problem = _Problem(host.cells, guest, limits=limits, devices=devices, networks=networks)
-    return Refusal(problem.reasons) if problem.solve() is None else None
+    columns = problem.solve()
+    return _refusal(problem, columns, lacks) if columns is None or lacks else None
 
 
-def _place_floating(host: Host, guest: Guest, limits: Limits | None) -> Placement | Refusal:
-    """Place a guest without cells: it counts on the whole host, against the memory and the shared CPUs."""
-    reasons = []
-    free_mib = host.memory_mib * (limits.ram_allocation_ratio if limits else 1.0) - host.memory_used_mib
-    if guest.memory_mib and guest.memory_mib > free_mib:
-        reasons.append(Reason('memory.host', guest.memory_mib, free_mib, 'MiB'))
-    shared = host.shared_cpus.bit_count()
-    if guest.vcpus > shared:
-        reasons.append(Reason('cpus.host.total', guest.vcpus, shared, 'CPUs'))
-    elif limits:
-        room = shared * limits.cpu_allocation_ratio - host.shared_vcpus_used
-        if guest.vcpus > room:
-            reasons.append(Reason('cpus.host', guest.vcpus, room, 'vCPUs'))
-    return Refusal.of(*reasons) if reasons else Placement(guest)
+def _refusal(problem: _Problem, columns: tuple[int, ...] | None, lacks: tuple[Reason, ...]) -> Refusal:
+    """Refuse for what the whole host lacks, and where no cells were found, for what the cells lack."""
+    return Refusal(lambda: (*(problem.reasons() if columns is None else ()), *lacks))
 
 
 class _Problem:

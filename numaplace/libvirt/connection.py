@@ -148,10 +148,16 @@ def change(
     :param command: of virsh, such as ``setvcpu``; `words` are what follows the domain
     :param kept: change what it starts from again too
     :param text: what the command reads
-    :raises: :class:`~numaplace.exception.LibvirtError`
+    :raises: :class:`~numaplace.exception.LibvirtError`, :class:`~numaplace.exception.DomainChanged` if it does not
+        answer in time, so that nobody knows
     """
     where = ('--live', '--config') if kept else ('--live',)
-    _virsh(uri, command, uuid, *words, *where, text=text, timeout_s=timeout_s)
+    try:
+        _virsh(uri, command, uuid, *words, *where, text=text, timeout_s=timeout_s)
+    except exception.LibvirtError as error:
+        if isinstance(error.__cause__, subprocess.TimeoutExpired):
+            raise exception.DomainChanged(f'{error}; whether the domain was changed is not known') from error
+        raise
 
 
 def _virsh(uri: str, *words: str, timeout_s: float, text: str = '', options: tuple[str, ...] = ()) -> str:

@@ -50,18 +50,20 @@ class Document:
         line = '' if element.sourceline is None else f'line {element.sourceline}, '  # none where it was not read
         return self.kind(f'{self.place}: {line}{path}: {text}')
 
-    def whole(self, element: etree._Element, attribute: str | None, what: str, maximum: int | None = None) -> int:
+    def whole(
+        self, element: etree._Element, attribute: str | None, what: str, maximum: int | None = None, minimum: int = 0
+    ) -> int:
         """Return a whole number from an attribute, or from the text where `attribute` is None.
 
         :param what: the noun for the error, such as ``CPU number``
-        :raises: :meth:`fault` if it is missing, no number or above `maximum`
+        :raises: :meth:`fault` if it is missing, no number, below `minimum` or above `maximum`
         """
         value = element.text if attribute is None else element.get(attribute)
-        expected = f'expected a whole number{"" if maximum is None else f" from 0 to {maximum}"}'
+        expected = f'expected a whole number{"" if maximum is None else f" from {minimum} to {maximum}"}'
         if value is None:
             raise self.fault(element, f'the {what} is missing: {expected}', attribute)
         number = int(value) if _WHOLE.fullmatch(value := value.strip()) else None
-        if number is None or (maximum is not None and number > maximum):
+        if number is None or number < minimum or (maximum is not None and number > maximum):
             raise self.fault(element, f'{show(value)} is no {what}: {expected}', attribute)
         return number
 

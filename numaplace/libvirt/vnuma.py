@@ -185,10 +185,7 @@ def _mebibytes(source: Document, element: etree._Element, attribute: str | None,
 
 
 def _positive(source: Document, element: etree._Element, attribute: str | None, what: str, maximum: int) -> int:
-    number = source.whole(element, attribute, what, maximum)
-    if not number:
-        raise source.fault(element, f'0 is no {what}: expected a whole number from 1 to {maximum}', attribute)
-    return number
+    return source.whole(element, attribute, what, maximum, minimum=1)
 
 
 def _read_pages(source: Document) -> int | None:

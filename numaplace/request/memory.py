@@ -60,9 +60,12 @@ def locked_memory(properties: Properties) -> bool:
         )
     locked = is_true(of_flavor or of_image or '')
     if locked and not (properties.of_flavor('mem_page_size') or properties.of_image('mem_page_size')):
-        raise exception.LockMemoryForbidden(
-            f'flavor {properties.flavor.name!r}: locked memory needs hw:mem_page_size, which is not set'
+        place = (
+            properties.flavor_place('hw:locked_memory', of_flavor)
+            if of_flavor
+            else properties.image_place('hw_locked_memory', of_image)
         )
+        raise exception.LockMemoryForbidden(f'{place}: locked memory needs hw:mem_page_size, which is not set')
     return locked
 
 

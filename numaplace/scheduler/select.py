@@ -172,8 +172,10 @@ def select(
         hosts = [database.host(host)] if host is not None else database.hosts(unread)
         admitted, rejections = _filter(hosts, request, filters)
         rejections += [_unread(name, fault) for name, fault in unread.items()]
-        lost = []
-        for candidate in order(admitted, policy.weighers)[: policy.max_attempts]:
+        lost: list[str] = []
+        for candidate in order(admitted, policy.weighers):
+            if len(lost) == policy.max_attempts:
+                break
             answer = _claim(claiming, request, candidate)
             if isinstance(answer, claims.Claim):
                 return Selection(candidate.name, answer, tuple(rejections))

@@ -7,6 +7,9 @@ from contextlib import closing
 
 import pytest
 
+from numaplace.db import api
+from numaplace.tests import samples
+
 
 @pytest.fixture
 def pinned(prepared):
@@ -166,3 +169,57 @@ def test_what_concerns_a_row_that_cannot_be_read_names_it(spoiled, refused):
     assert SERVER in refused(1, 'server', 'delete', 'db-2')
     assert SERVER in refused(1, 'host', 'show', 'seed3')
     assert '' == spoiled('server delete db-1')
+
+
+def test_a_server_that_cannot_be_read_is_deleted_by_force_and_its_host_counted_anew(spoiled):
+    assert '' == spoiled('server delete --force db-2 db-1')
+    assert [] == spoiled.json('server list')
+    assert '' == spoiled('host audit seed3 -f value')
+
+
+def test_where_another_one_cannot_be_read_either_force_tells_that_the_usage_stays(spoiled):
+    change(spoiled, "UPDATE instances SET flavor = '{}' WHERE display_name = 'db-1'")
+    done = spoiled.run('server', 'delete', '--force', 'db-2')
+    assert (0, '') == (done.returncode, done.stdout)
+    assert done.stderr.startswith("numaplace: warning: server 'db-1' (")
+    assert "flavor: 'flavorid' is None: expected a value of the type str" in done.stderr
+    assert '' == spoiled('server delete --force db-1')
+    assert '' == spoiled('host audit seed3 -f value')
+
+
+@pytest.mark.parametrize(
+    ('column', 'text', 'told'),
+    [
+        ('flavor', '{}', "flavor: 'flavorid' is None: expected a value of the type str"),
+        ('image_properties', '{"a": 1}', "image_properties: 'a' is 1: expected a text"),
+    ],
+)
+def test_copies_that_a_server_keeps_are_checked(pinned, refused, column, text, told):
+    change(pinned, f"UPDATE instances SET {column} = '{text}' WHERE display_name = 'db-2'")
+    for line in ('server show db-2', 'server delete db-2', 'server dumpxml db-2', 'host show seed3'):
+        assert f'its row cannot be read: {told}' in refused(1, *line.split())
+    done = pinned.run('host', 'audit', 'seed3', '-f', 'json')
+    assert told in done.stdout
+    assert 1 == done.returncode
+
+
+def test_a_host_that_has_a_row_that_cannot_be_read_can_be_switched_off(spoiled):
+    assert '' == spoiled('host set --down --disable seed3')
+    assert ('disabled', 'down') == _states(spoiled, 'seed3')
+
+
+def _states(program, host):
+    with closing(sqlite3.connect(program.database)) as connection:
+        return connection.execute('SELECT status, state FROM compute_nodes WHERE host = ?', [host]).fetchone()
+
+
+def test_a_host_that_is_deleted_while_all_are_audited_is_left_out(pinned, monkeypatch):
+    hosts = api.Database.hosts
+
+    def stale(self, *arguments):
+        return [*hosts(self, *arguments), samples.host_record('gone')]
+
+    monkeypatch.setattr(api.Database, 'hosts', stale)
+    assert '' == pinned('host audit -f value')
+    done = pinned.run('host', 'audit', 'seed3', 'gone')
+    assert (1, "numaplace: there is no host 'gone'\n") == (done.returncode, done.stderr)

@@ -143,3 +143,16 @@ def test_a_change_that_leaves_no_place_for_a_device_is_refused(near, verb):
     assert result.stderr.startswith("numaplace: --disk 'path=/srv/a.img,format=raw,node=1': ")
     assert 1 == result.stderr.count('\n')
     assert before == (near.json('server show db1'), near.json('host list'))
+
+
+def test_a_resize_asks_whether_the_devices_of_the_new_flavor_can_be(near):
+    """A guest without a second cell loses the NIC beside it, and none comes to one that has no such cell."""
+    near('flavor create --ram 512 --vcpus 2 --property hw:numa_nodes=1 m1.one')
+    near('server create --flavor m1.numa db2')
+    assert 'm1.one' == near.json('server resize --flavor m1.one db2')['flavor']
+    assert [] == _devices(near, 'db2').findall('interface')
+    near('server resize confirm db2')
+    bad = '--property hw:numa_nodes=1 --property numaplace:nic.0=network=a,node=1'
+    near(f'flavor create --ram 512 --vcpus 2 {bad} m1.bad')
+    assert 1 == near.run('server', 'resize', '--flavor', 'm1.bad', 'db2').returncode
+    assert 'm1.one' == near.json('server show db2')['flavor']

@@ -75,8 +75,10 @@ def test_what_has_no_room_is_told_as_for_a_new_server(talk):
         ('set-vcpus plain1 1', "its flavor 'plain' does not allow it; expected numaplace:vcpu_hotplug=true when"),
         ('attach-memory plain1 --size 64 --node 0', 'expected numaplace:memory_slots and numaplace:max_memory'),
         ('attach-memory db1 --size 64 --node 4', 'node 4: the guest has the cells 0 to 3'),
-        ('attach-memory db1 --size 64 --node 0 --model nvdimm', '--model nvdimm and --path belong together'),
-        ('attach-memory db1 --size 64 --node 0 --path /dev/dax0.0', '--model nvdimm and --path belong together'),
+        (
+            'attach-memory db1 --size 64 --node 0 --model nvdimm --path /dev/dax0.0 --align 3',
+            'alignment of 3 KiB: expected a power of two of at least 4 KiB, such as 2048',
+        ),
         ('attach-memory db1 --size 500000 --node 0', 'it would have 565536 MiB of memory; its flavor allows'),
         ('set-vcpus db3 4', "there is no server 'db3'"),
         ('set-vcpus db1 8 --connect nosuch:///x', 'virsh '),
@@ -90,7 +92,16 @@ def test_what_cannot_be_is_one_line_and_changes_nothing(talk, words, expected):
     assert expected in line
 
 
-@pytest.mark.parametrize('words', ['set-vcpus db1 0', 'set-vcpus db1 many', 'attach-memory db1 --node 0'])
+@pytest.mark.parametrize(
+    'words',
+    [
+        'set-vcpus db1 0',
+        'set-vcpus db1 many',
+        'attach-memory db1 --node 0',
+        'attach-memory db1 --size 64 --node 0 --model nvdimm',
+        'attach-memory db1 --size 64 --node 0 --path /dev/dax0.0',
+    ],
+)
 def test_wrong_usage_is_told_with_what_is_right(talk, words):
     assert 'see numaplace server ' in told(talk, f'server {words}', 2)
 

@@ -104,6 +104,9 @@ def test_servers_leave_a_host_that_is_down(fleet):
     assert "host 'compute1' is down" in told(fleet, 'server migrate db1')
     assert "host 'compute1' is down" in told(fleet, 'server migrate --live-migration db1')
     assert "host 'compute1' is down" in told(fleet, 'server resize --flavor m1.large db1')
+    assert "host 'compute1' is down" in told(fleet, 'server shelve db1')
+    assert "host 'compute1' is down" in told(fleet, 'server rebuild db1')
+    assert "host 'compute1' is down" in told(fleet, 'server set-vcpus db1 1')
     assert 'seed3' == fleet.json('server evacuate db1')['host']
     fleet('host set --up --disable compute1')
     shown = fleet.json('host show compute1')

@@ -165,15 +165,34 @@ def test_a_closed_pipe_is_no_fault(prepared):
     assert ('141\n', '') == (done.stdout, done.stderr)
 
 
-def test_an_interrupt_is_no_traceback_and_leaves_nothing(prepared):
+def test_where_nobody_listens_the_command_is_done_all_the_same(prepared):
+    done = _redirected(prepared, '>&-', 'server create --flavor m1.tiny silent1')
+    assert (0, '', '') == (done.returncode, done.stdout, done.stderr)
+    assert prepared.json('server show silent1')['host'] == 'seed3'
+
+
+def test_output_that_cannot_be_written_is_told_and_what_was_done_stays(prepared):
+    done = _redirected(prepared, '>/dev/full', 'server create --flavor m1.tiny full1')
+    told = 'numaplace: the output cannot be written: No space left on device\n'
+    assert (1, '', told) == (done.returncode, done.stdout, done.stderr)
+    assert prepared.json('server show full1')['host'] == 'seed3'
+
+
+def _redirected(program, where, line):
+    command = ['bash', '-c', f'"$@" {where}', 'bash', *program.command(*line.split())]
+    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=60, env=program.environment)
+
+
+@pytest.mark.parametrize(('number', 'status'), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_is_no_traceback_and_leaves_nothing(prepared, number, status):
     environment = {**prepared.environment, 'TMPDIR': str(prepared.directory)}
     with subprocess.Popen(
         prepared.command('quickstart'), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment
     ) as process:
         process.stdout.readline()
-        process.send_signal(signal.SIGINT)
+        process.send_signal(number)
         _, told = process.communicate(timeout=60)
-    assert (130, '') == (process.returncode, told)
+    assert (status, '') == (process.returncode, told)
     assert [] == list(prepared.directory.glob('numaplace-quickstart-*'))
 
 

@@ -48,7 +48,7 @@ def test_if_fewer_fit_than_are_needed_none_is_placed(pinned):
 @pytest.mark.parametrize(
     ('options', 'status', 'message'),
     [
-        ('--min 3 --max 2', 1, '--min 3: more than --max 2'),
+        ('--min 3 --max 2', 2, '--min 3: more than --max 2'),
         ('--max 0', 2, "'0': expected a whole number from 1 to 10000"),
         ('--min two', 2, "'two': expected a whole number from 1 to 10000"),
     ],

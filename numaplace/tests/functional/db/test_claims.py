@@ -15,7 +15,7 @@ import sqlalchemy as sa
 
 from numaplace import exception, fit
 from numaplace.compute import claims, resource_tracker
-from numaplace.db import api, engine
+from numaplace.db import api, engine, rows
 from numaplace.db.retry import retry
 from numaplace.model import Refusal
 from numaplace.tests import samples
@@ -294,3 +294,15 @@ def test_nobody_waits_for_a_reader(database, database_url, idle):
         assert claim(database)
         assert connection.scalar(query) == before
     opened.dispose()
+
+
+def test_an_interrupted_claim_of_a_known_uuid_leaves_the_server_that_has_it(hosts, server, monkeypatch):
+    request = replace(samples.instance_request(samples.guest()), uuid=server)
+
+    def interrupted(*_arguments):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(rows, 'insert_instance', interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        claims.instance_claim(hosts, request, 'b')
+    assert [server] == [instance.uuid for instance in hosts.instances()]

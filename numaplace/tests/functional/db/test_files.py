@@ -60,3 +60,34 @@ def test_threads_have_a_connection_each_and_a_closed_database_has_none(file):
     file.close()
     assert [] == file._idle
     assert 0 == open_connections(file)
+
+
+def test_any_number_of_threads_has_connections(file):
+    """More than SQLAlchemy's pool would hand out, and again when all of them wait for their next transaction."""
+    for _ in range(2):
+        together, found = threading.Barrier(20, timeout=20), []
+
+        def read(together=together, found=found):
+            together.wait()
+            for _ in range(5):
+                found.append(len(file.hosts()))
+
+        threads = [threading.Thread(target=read) for _ in range(20)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert [1] * 100 == found
+
+
+def test_a_child_does_not_go_on_with_the_file_of_its_parent(file, monkeypatch):
+    """Whoever closes it first would delete the journal that the other one writes to."""
+    monkeypatch.setattr('os.getpid', lambda: -1)
+    with pytest.raises(exception.UnknownDatabase, match='opened by another process'):
+        file.hosts()
+
+
+@pytest.mark.parametrize('url', ['sqlite://', 'sqlite:///', 'sqlite:///:memory:'])
+def test_a_database_that_ends_with_the_command_is_refused(url):
+    with pytest.raises(exception.UnknownDatabase, match='expected sqlite:///FILE'):
+        api.connect(url)

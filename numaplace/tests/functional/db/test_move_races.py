@@ -7,11 +7,12 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from numaplace import exception
-from numaplace.compute import claims, migration, resource_tracker
-from numaplace.db import api
+from numaplace.compute import claims, hotplug, migration, resource_tracker
+from numaplace.db import api, rows
 from numaplace.db.retry import retry
 from numaplace.tests import samples
 from numaplace.tests.functional.db.moving import BIG, IDLE, SMALL, SMALL_GUEST, check, place, read, resize, used
+from numaplace.tests.functional.db.test_hotplug import WIDE, create
 
 TURNS = 5
 
@@ -118,4 +119,37 @@ def test_a_change_between_reading_and_writing_is_noticed(hosts, server):
     late(lambda: place(hosts, SMALL_GUEST))
     late(lambda: migration.shelve(hosts, server))
     late(lambda: claims.unshelve_claim(hosts, server, 'a', read=read))
+    check(hosts)
+
+
+RIVALS = {
+    'deletes it': claims.release,
+    'shelves it': migration.shelve,
+    'lets fewer vCPUs be on': lambda database, wide: hotplug.set_vcpus(database, wide, 2),
+    'takes what there is': lambda database, wide: hotplug.set_vcpus(database, wide, 8),
+}
+
+
+@pytest.mark.parametrize('rival', RIVALS)
+def test_a_server_that_changes_before_its_host_is_read_is_read_anew(database_url, hosts, monkeypatch, rival):
+    """What it held is no more among what its host counts, or what it could get is taken."""
+    if hosts._engine.dialect.name == 'sqlite':
+        pytest.skip('on SQLite nobody can come between')
+    wide = create(hosts, WIDE)
+    create(hosts, samples.guest(cells=2, vcpus=4, memory_mib=256), 'neighbour')
+    hotplug.set_vcpus(hosts, wide, 4)
+    find, rivals = rows.find_hosts, [RIVALS[rival]]
+
+    def late(*arguments, **keys):
+        if rivals:
+            with api.connect(database_url) as other:
+                rivals.pop()(other, wide)
+        return find(*arguments, **keys)
+
+    monkeypatch.setattr(rows, 'find_hosts', late)
+    if rival in ('deletes it', 'shelves it'):
+        with pytest.raises((exception.InstanceNotFound, exception.InstanceInvalidState)):
+            hotplug.set_vcpus(hosts, wide, 8)
+    else:
+        assert hotplug.set_vcpus(hosts, wide, 8).placement.guest.vcpus == 8
     check(hosts)

@@ -440,3 +440,12 @@ def test_moves_are_remembered(hosts, server):
     assert hosts.migrations(status='running') == [second]
     assert hosts.migrations(host='b') == [first, second]
     assert hosts.migrations(host='c') == hosts.migrations(instance_uuid='nobody') == []
+
+
+def test_a_claim_returns_a_floating_guest_as_it_is_stored(hosts):
+    """A policy for its emulator has no place without a topology."""
+    guest = Guest(2, 512, emulator_policy='share')
+    server = claims.instance_claim(hosts, samples.instance_request(guest), 'a').instance
+    assert hosts.instance(server.uuid) == server
+    moved = claims.resize_claim(hosts, server.uuid, 'b', flavor=LARGE, read=lambda *_: guest).instance
+    assert hosts.instance(server.uuid) == moved

@@ -4,6 +4,8 @@
 A script stands in the place of virsh: QEMU without KVM ends when a guest lets a vCPU go.
 """
 
+import subprocess
+
 import pytest
 
 from numaplace import exception
@@ -162,3 +164,42 @@ def test_memory_is_claimed_and_then_plugged_in(hosts, wide, running, libvirt):
     with pytest.raises(exception.LibvirtError, match='virsh attach-device'):
         plugging.attach_memory(hosts, wide, MemoryModule(64, 0), running)
     assert hosts.instance(wide).placement == before.placement
+
+
+@pytest.mark.parametrize('error', [KeyboardInterrupt(), exception.UnknownOutcome('lost')])
+def test_an_interrupt_leaves_the_guest_as_the_rows_say(hosts, running, libvirt, monkeypatch, error):
+    """It may come before the rows are stored, or after."""
+    wide, store = create(hosts, WIDE), hotplug.set_vcpus
+
+    def before(*_arguments, **_keys):
+        raise error
+
+    def after(*arguments, **keys):
+        store(*arguments, **keys)
+        raise error
+
+    monkeypatch.setattr(hotplug, 'set_vcpus', before)
+    with pytest.raises(type(error)):
+        plugging.set_vcpus(hosts, wide, 6, running)
+    assert libvirt.told()[-2:] == ['setvcpu 3 --enable --live', 'setvcpu 7 --enable --live']
+    assert hosts.instance(wide).placement.guest.vcpus == 8
+    monkeypatch.setattr(hotplug, 'set_vcpus', after)
+    with pytest.raises(type(error)):
+        plugging.set_vcpus(hosts, wide, 6, running)
+    assert not [line for line in libvirt.told() if '--enable' in line]
+    assert hosts.instance(wide).placement.guest.vcpus == 6
+
+
+def test_what_nobody_knows_of_stays_claimed(hosts, wide, running, libvirt, monkeypatch):
+    """Libvirt may plug it in after its time is over."""
+    run = subprocess.run
+
+    def slow(words, **keys):
+        if 'attach-device' in words:
+            raise subprocess.TimeoutExpired(words, 60)
+        return run(words, **keys)
+
+    monkeypatch.setattr(subprocess, 'run', slow)
+    with pytest.raises(exception.DomainChanged, match='timed out after 60 seconds; whether the domain was changed'):
+        plugging.attach_memory(hosts, wide, MemoryModule(64, 1), running)
+    assert used(hosts)['a'] == ('0-3,8-11', 576)

@@ -10,11 +10,14 @@ from typing import Any
 
 import pymysql
 import sqlalchemy as sa
+from sqlalchemy.engine import RootTransaction
 
-__all__ = ['ANSWERED', 'COMMIT', 'KINDS', 'Fault', 'failure', 'interrupt', 'loss', 'race']
+__all__ = ['ANSWERED', 'KINDS', 'Fault', 'failure', 'interrupt', 'loss', 'race']
 
-#: Names of the moments that are no statements: before the database commits, and after.
-COMMIT, ANSWERED = 'commit', 'answered'
+#: Names of the moments that are no statements: before SQLAlchemy commits, before the database does, and after.
+ENDING, COMMIT, ANSWERED = 'ending', 'commit', 'answered'
+#: What stands before a statement that was executed, and whose rows wait to be read.
+EXECUTED = 'executed: '
 
 #: Raises; is given the driver's connection.
 Kind = Callable[[Any], None]
@@ -65,7 +68,9 @@ KINDS: dict[str, tuple[Kind, ...]] = {
 class Fault:
     """A fault at the so-and-so-manieth moment: a statement begins, the database commits, or has committed.
 
-    :ivar struck: the moment at which it happened: a statement, COMMIT or ANSWERED; None if there are not so many
+    An interrupt comes at others too: whenever the interpreter looks for it.
+
+    :ivar struck: the moment at which it happened: a statement, or one of the others; None if there are not so many
     """
 
     def __init__(self, kind: Kind, number: int) -> None:
@@ -84,18 +89,32 @@ class Fault:
             if self._kind is not race:  # which is over by then
                 self._pass(ANSWERED, connection.driver_connection)
 
-        sa.event.listen(sa.Engine, 'do_execute', self._execute)
-        sa.event.listen(sa.Engine, 'do_execute_no_params', self._execute)
+        end: Any = RootTransaction._connection_commit_impl
+
+        def commit(transaction: Any) -> None:
+            self._pass(ENDING, None)
+            end(transaction)
+
+        listeners = {'do_execute': self._execute, 'do_execute_no_params': self._execute}
+        if self._kind is interrupt:
+            listeners['after_cursor_execute'] = self._executed
+            RootTransaction._connection_commit_impl = commit  # type: ignore[method-assign]
+        for name, listener in listeners.items():
+            sa.event.listen(sa.Engine, name, listener)
         type(dialect).do_commit = do_commit
         try:
             yield self
         finally:
             type(dialect).do_commit = original
-            sa.event.remove(sa.Engine, 'do_execute', self._execute)
-            sa.event.remove(sa.Engine, 'do_execute_no_params', self._execute)
+            RootTransaction._connection_commit_impl = end  # type: ignore[method-assign]
+            for name, listener in listeners.items():
+                sa.event.remove(sa.Engine, name, listener)
 
     def _execute(self, cursor: Any, statement: str, *_rest: Any) -> None:
         self._pass(statement, cursor.connection)
+
+    def _executed(self, _connection: Any, cursor: Any, statement: str, *_rest: Any) -> None:
+        self._pass(EXECUTED + statement, cursor.connection)
 
     def _pass(self, moment: str, connection: Any) -> None:
         self._left -= 1

@@ -121,23 +121,21 @@ class Model:
 
     def fits(self, shape: Shape, host: str) -> bool:
         """Tell by brute force whether a guest finds a place beside what is held."""
-        guest = shape.guest()
-        if not guest.cells:
-            return _floats(self._used(host), guest, self._held(host))
-        return oracle.choose(_case(self._used(host), guest)) is not None
+        guest, cells = shape.guest(), self._used(host)
+        has_room = _has_room(cells, guest, self._held(host))
+        return has_room and (not guest.cells or oracle.choose(_case(cells, guest)) is not None)
 
     def fits_more(self, place: Holding, old: Shape, new: Shape) -> bool:
         """Tell by brute force whether what comes to a guest finds room where the guest is."""
         before, after = old.guest(), new.guest()
         cells = self._used(place.host)
-        if not after.cells:
-            more = after.vcpus - before.vcpus
-            return more <= 0 or _floats(cells, Guest(more, 0), self._held(place.host))
+        parts = tuple(map(_difference, before.cells, after.cells))
+        more = Guest(max(after.vcpus - before.vcpus, 0), max(after.memory_mib - before.memory_mib, 0), parts)
         limits = (world.LIMITS.cpu_allocation_ratio, world.LIMITS.ram_allocation_ratio)
-        return all(
-            oracle.fits(_without_memory(cells[part.host_cell], more), _part(more), 0, limits)
-            for part, more in zip(place.cells, map(_difference, before.cells, after.cells), strict=True)
-            if more.vcpus or more.memory_mib
+        return _has_room(cells, more, self._held(place.host)) and all(
+            oracle.fits(_without_memory(cells[placed.host_cell], part), _part(part), 0, limits)
+            for placed, part in zip(place.cells, parts, strict=True)
+            if part.vcpus or part.memory_mib
         )
 
     def _held(self, host: str) -> list[Holding]:
@@ -180,15 +178,22 @@ def _without_memory(cell: dict, more: GuestCell) -> dict:
     return cell | {'memory_used': 0, 'pages': [pages | {'used': 0} for pages in cell['pages']]}
 
 
-def _floats(cells: list[dict], guest: Guest, held: list[Holding]) -> bool:
-    """Tell whether a guest without cells has room on the shared CPUs, pinned or not, and in the memory of all cells."""
+def _has_room(cells: list[dict], guest: Guest, held: list[Holding]) -> bool:
+    """Tell whether a guest has room on the shared CPUs, pinned or not, and in the memory of all cells.
+
+    That is for guests without cells; others take none of it from those that are there.
+    """
+    if guest.cells and all(holding.cells for holding in held):
+        return True
     shared = {cpu for cell in cells for cpu in cell['shared']}
     parts = [part for holding in held for part in holding.cells]
     vcpus = sum(holding.vcpus for holding in held if not holding.cells) + sum(part.shared_vcpus for part in parts)
     vcpus += sum(cpu in shared for part in parts for cpu in part.cpus)
+    pinned = sum(cell.dedicated_vcpus.bit_count() for cell in guest.cells)
+    more = guest.vcpus if shared & {cpu for cell in cells for cpu in cell['dedicated']} else guest.vcpus - pinned
     memory_mib = sum(cell['memory'] for cell in cells) - sum(holding.memory_mib for holding in held)
     has_memory = not guest.memory_mib or guest.memory_mib <= memory_mib
-    return has_memory and vcpus + guest.vcpus <= len(shared) * world.LIMITS.cpu_allocation_ratio
+    return has_memory and (not more or vcpus + more <= len(shared) * world.LIMITS.cpu_allocation_ratio)
 
 
 def _case(cells: list[dict], guest: Guest) -> dict:

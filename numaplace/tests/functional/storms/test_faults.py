@@ -9,9 +9,12 @@ import pytest
 import sqlalchemy as sa
 
 from numaplace import exception
+from numaplace.compute import claims
 from numaplace.db import api, engine
 from numaplace.tests.functional.storms import amount, faults, ledger, scenes
 
+#: Scenes that are interrupted on servers too, if it shall not take long.
+_INTERRUPTED = ('claim', 'release', 'resize', 'unshelve', 'more vCPUs')
 #: What differs from one run of a verb to the next.
 _UNSTEADY = ('id', 'created_at', 'updated_at', 'migration_id', 'generation')
 
@@ -74,18 +77,25 @@ def attempt(act, fault, dialect):
     return None
 
 
-def expected(kind, fault, before, after):
-    """Return the error and the state with which a verb ends at a fault."""
+def expected(kind, fault, before, after, undone):
+    """Return the error and the state with which a verb ends at a fault.
+
+    :param undone: the state after it was done and given back, if it is a claim, which an interrupt takes back
+    """
     if fault.struck is None or kind in (faults.race, faults.loss):
         return type(None), after  # it was repeated
-    error = exception.UnknownDatabase if kind is faults.failure else KeyboardInterrupt
-    return error, after if fault.struck == faults.ANSWERED else before
+    is_done = fault.struck == faults.ANSWERED
+    if kind is faults.failure:
+        return exception.UnknownDatabase, after if is_done else before
+    return KeyboardInterrupt, (undone or after) if is_done else before
 
 
-def kinds(dialect):
+def kinds(dialect, name):
     """Return the kinds of fault to try: on servers, where each costs more, only their own if it shall not take long."""
     found = faults.KINDS[dialect.name]
-    return found if dialect.name == 'sqlite' or amount.IS_LONG else found[:1]
+    if dialect.name == 'sqlite' or amount.IS_LONG:
+        return found
+    return found[:1] + ((faults.interrupt,) if name in _INTERRUPTED else ())
 
 
 def test_a_verb_that_fails_at_any_moment_leaves_the_state_before_or_after(world_url, tables):
@@ -97,16 +107,21 @@ def test_a_verb_that_fails_at_any_moment_leaves_the_state_before_or_after(world_
             tables.restore(empty)
             verb = partial(scene[-1], database, scenes.set_up(database, scene))
             rows, before = tables.rows(), tables.state()
-            assert verb(), name
+            answer = verb()
+            assert answer, name
             after = tables.state()
-            for kind in kinds(dialect):
+            undone = None
+            if isinstance(answer, claims.Claim):
+                answer.abort()
+                undone = tables.state()
+            for kind in kinds(dialect, name):
                 for number in itertools.count():
                     if tables.state() != before:
                         tables.restore(rows)
                     fault = faults.Fault(kind, number)
                     raised = attempt(verb, fault, dialect)
                     place = f'{kind.__name__} at {number} of {name}: {fault.struck}'
-                    assert (type(raised), tables.state()) == expected(kind, fault, before, after), place
+                    assert (type(raised), tables.state()) == expected(kind, fault, before, after, undone), place
                     if fault.struck is None:
                         break
                 assert number > 4, f'{name} has more moments than that'

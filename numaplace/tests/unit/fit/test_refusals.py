@@ -224,6 +224,46 @@ def test_guests_that_float_count_until_they_are_released():
     assert one == used.release(placement)
 
 
+#: 8 CPUs and 2048 MiB, of which a guest without cells has 6 and 1024.
+FLOATING = host(cell(0, '0-3', memory_mib=1024), cell(1, '4-7', memory_mib=1024)).consume(Placement(Guest(6, 1024)))
+
+
+@pytest.mark.parametrize('bindings', [None, [0]])
+@pytest.mark.parametrize('policy', [None, 'dedicated'])
+def test_guests_with_cells_leave_floating_guests_the_room_that_they_were_given(policy, bindings):
+    """8 CPUs x 1.0 are room for 6 that float and two more, in cells or not, pinned or not."""
+    limits = Limits(1.0, 1.0)
+    two, three = (guest(guest_cell(0, vcpus, policy)) for vcpus in ('0-1', '0-2'))
+    assert fit.place(FLOATING, two, limits=limits, bindings=bindings)
+    lacks = (Reason('cpus.host', 3, 2.0, 'vCPUs'),)
+    assert fit.place(FLOATING, three, limits=limits, bindings=bindings).reasons == lacks
+    assert fit.place(FLOATING, three, bindings=bindings)
+    if bindings is None:
+        assert fit.refusal(FLOATING, two, limits=limits) is None
+        assert fit.refusal(FLOATING, three, limits=limits).reasons == lacks
+
+
+def test_pinned_guests_take_no_room_of_floating_guests_on_cpus_of_their_own():
+    divided = host(cell(0, '0-3', shared='8-9')).consume(Placement(Guest(2, 1)))
+    pinned, shared = guest(guest_cell(0, '0-3')), guest(guest_cell(0, '0', None))
+    assert fit.place(divided, pinned, limits=Limits(1.0, 1.0))
+    assert fit.place(divided, shared, limits=Limits(1.0, 1.0)).reasons == (Reason('cpus.host', 1, 0.0, 'vCPUs'),)
+
+
+def test_memory_of_floating_guests_is_not_given_to_guests_with_cells():
+    """The whole host has 1024 MiB left, whatever its two cells of 1024 have."""
+    two = [guest_cell(number, str(number), memory_mib=600) for number in range(2)]
+    asked = {'limits': Limits(2.0, 1.0)}
+    refusal = fit.place(FLOATING, guest(*two), **asked)
+    assert refusal.reasons == (Reason('memory.host', 1200, 1024.0, 'MiB'),)
+    assert fit.place(FLOATING, guest(*two[:1]), **asked)
+
+
+def test_lacks_of_the_cells_and_of_the_whole_host_are_told_together():
+    refusal = fit.place(FLOATING, guest(guest_cell(0, '0-4')), limits=Limits(1.0, 1.0))
+    assert [reason.code for reason in refusal.reasons] == ['cpus.dedicated.total', 'cpus.dedicated.total', 'cpus.host']
+
+
 class _NoDevices:
     monotone = False
 

@@ -72,7 +72,7 @@ WRONG_ELEMENTS = {
     ),
     'cells': (
         "<vnuma mode='host'><partition cells='0'/></vnuma>",
-        '/domain/vnuma/partition/@cells: 0 is no number of guest cells',
+        "/domain/vnuma/partition/@cells: '0' is no number of guest cells",
     ),
     'two partitions': (
         "<vnuma mode='host'><partition/><partition/></vnuma>",
@@ -137,11 +137,11 @@ def test_a_wrong_element_is_named_with_its_place(name):
         ),
         (_backed("<page size='1' unit='b'/>"), 'page/@size: 1 bytes: expected a positive number of whole KiB'),
         (talk(vcpu='many'), "/domain/vcpu: 'many' is no number of vCPUs"),
-        (talk(vcpu='0'), '/domain/vcpu: 0 is no number of vCPUs: expected a whole number from 1'),
+        (talk(vcpu='0'), "/domain/vcpu: '0' is no number of vCPUs: expected a whole number from 1"),
         (talk().replace("<vcpu placement='static'>16</vcpu>", ''), '/domain: there is no <vcpu>'),
         (
             talk().replace("'static'", "'static' current='17'"),
-            "/domain/vcpu/@current: '17' is no number of vCPUs that are on: expected a whole number from 0 to 16",
+            "/domain/vcpu/@current: '17' is no number of vCPUs that are on: expected a whole number from 1 to 16",
         ),
         (
             talk(memory='<memory>1025</memory>'),

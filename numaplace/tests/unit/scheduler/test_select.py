@@ -65,11 +65,14 @@ def test_a_host_that_others_took_is_followed_by_the_next(database, policy):
     assert [('big', select.CLAIM)] == [(each.host, each.filter) for each in answer.rejections]
 
 
-def test_attempts_are_bounded(database, tmp_path):
-    policy = select.Policy.of(load(tmp_path, '[scheduler]\nmax_attempts = 2'))
-    answer = select.select(database, request(), racing(policy, database, 'big', 'middle'))
-    assert not answer
-    assert ['big', 'middle'] == [each.host for each in answer.rejections]
+def test_a_host_that_refuses_is_no_attempt(database, tmp_path):
+    """Where no filter looks at what a host has, the claim does; however many refuse, the one that has room is found."""
+    policy = select.Policy.of(load(tmp_path, '[scheduler]\nmax_attempts = 1'))
+    claims.instance_claim(database, samples.instance_request(samples.guest(cells=2, vcpus=8), 'full'), 'big')
+    claims.instance_claim(database, samples.instance_request(samples.guest(cells=2, vcpus=8), 'full'), 'middle')
+    answer = select.select(database, request(), select.Policy((), policy.weighers, policy.max_attempts))
+    assert 'small' == answer.host
+    assert {'big', 'middle'} == {each.host for each in answer.rejections}
 
 
 def test_no_host_has_one_rejection_for_each_by_name(database, policy):
