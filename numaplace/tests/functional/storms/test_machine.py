@@ -204,11 +204,12 @@ class Storm(RuleBasedStateMachine):
         server = self.model.servers[uuid]
         fault = None if _topology(server.shape.kind) == _topology(kind) else exception.ImageNUMATopologyRebuildConflict
         fault = fault if server.is_idle else exception.InstanceInvalidState
+        new = {'kind': kind}
 
         def read(_flavor, image):
-            return world.GUESTS[image.get('kind', server.shape.kind)]
+            return world.GUESTS[kind if image is new else server.shape.kind]
 
-        self.expect(fault, claims.rebuild, uuid, {'kind': kind}, read=read)
+        self.expect(fault, claims.rebuild, uuid, new, read=read)
 
     def rebuild_alike(self, uuid, _number):
         self.rebuild(uuid, self.model.servers[uuid].shape.kind)
