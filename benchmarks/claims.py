@@ -37,7 +37,7 @@ GUEST = inputs.guest(1, vcpus=2, memory_gib=1)
 PROCESSES = (1, 2, 4, 8)
 #: Claims of a measurement: they leave some CPUs on each host.
 CLAIMS = 200
-ROUNDS = 7
+ROUNDS = 21
 
 Statements = list[tuple[str, Any]]
 

@@ -36,14 +36,14 @@ _QUERY = {
 }
 #: Seconds that a transaction waits for another one that writes.
 _LOCK_TIMEOUT = 30
-#: What each session of a server begins with.
+#: What each session of a server begins with, where %d is that number.
 _SET_UP = {
     'mysql': (
-        f'SET SESSION innodb_lock_wait_timeout = {_LOCK_TIMEOUT}',
+        'SET SESSION innodb_lock_wait_timeout = %d',
         'SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED',
     ),
     'postgresql': (
-        f"SET lock_timeout = '{_LOCK_TIMEOUT}s'",
+        "SET lock_timeout = '%ds'",
         'SET SESSION CHARACTERISTICS AS TRANSACTION ISOLATION LEVEL READ COMMITTED',
     ),
 }
@@ -129,7 +129,8 @@ def _create_server(url: URL) -> Engine:
         mysql_sql_mode='TRADITIONAL',
         thread_checkin=False,
     )
-    event.listen(engine, 'connect', _set_up_server(_SET_UP[name]))
+    waiting, isolation = _SET_UP[name]
+    event.listen(engine, 'connect', _set_up_server([waiting % _LOCK_TIMEOUT, isolation]))
     return engine
 
 
