@@ -306,9 +306,8 @@ class Database:
             record = rows.find_host(session.connection(), name)
             instances, _ = rows.find_instances(session, on_host=name)
             if number := len(instances):
-                raise exception.Conflict(
-                    f'host {name!r} has {number} server{"s" if number > 1 else ""}: delete them first'
-                )
+                servers, them = ('servers', 'them') if number > 1 else ('server', 'it')
+                raise exception.Conflict(f'host {name!r} has {number} {servers}: delete {them} first')
             result = session.execute(sa.delete(ComputeNode).where(*rows.is_as_read(record)))
             rows.check_guard(result, f'host {name!r}')
 

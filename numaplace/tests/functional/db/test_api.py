@@ -188,7 +188,7 @@ def test_a_name_that_several_servers_have_names_none_of_them(database):
 def test_a_host_with_servers_stays(database):
     database.create_host(samples.host_record())
     server = store(database, FLOATING)
-    with pytest.raises(exception.Conflict, match="host 'host1' has 1 server: delete them first"):
+    with pytest.raises(exception.Conflict, match="host 'host1' has 1 server: delete it first"):
         database.delete_host('host1')
     database.release(server.uuid)
     database.delete_host('host1')

@@ -245,6 +245,24 @@ def test_a_host_deleted_and_made_again_during_a_fit_is_not_the_same(database, id
     assert database.host('host1').host == idle
 
 
+def test_a_host_to_which_a_server_comes_while_it_is_deleted_stays(database, idle, monkeypatch):
+    """It was seen to have none when the server came."""
+    if database._engine.dialect.name == 'sqlite':
+        pytest.skip('on SQLite nobody can come between')
+    find, rivals = rows.find_instances, [claim]
+
+    def late(*arguments, **keys):
+        found = find(*arguments, **keys)
+        if rivals:
+            rivals.pop()(database)
+        return found
+
+    monkeypatch.setattr(rows, 'find_instances', late)
+    with pytest.raises(exception.Conflict, match='has 1 server: delete it first'):
+        database.delete_host('host1')
+    assert is_consistent(database)
+
+
 def test_a_row_that_the_usage_does_not_hold_is_a_fault(database, database_url, idle):
     """Nothing is clamped, and the server stays for somebody to look at."""
     held = claim(database)

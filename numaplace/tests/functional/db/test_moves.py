@@ -260,7 +260,7 @@ def test_a_host_of_shelved_servers_can_go(hosts, server):
 def test_a_host_to_which_a_server_moves_stays(hosts, server):
     resize(hosts, server)
     for name in ('a', 'b'):
-        with pytest.raises(exception.Conflict, match=f'host {name!r} has 1 server: delete them first'):
+        with pytest.raises(exception.Conflict, match=f'host {name!r} has 1 server: delete it first'):
             resource_tracker.unregister(hosts, name)
 
 
