@@ -324,7 +324,8 @@ def test_the_database_does_what_the_model_does(tmp_path):
     hot = {'set_vcpus', 'attach_memory', 'detach_memory'}
     expected = {*claimed, *hot, 'rebuild', 'release', *(verb.__name__ for verb in READY)}
     for number in range(ROUNDS):
-        hypothesis.stateful.run_state_machine_as_test(hypothesis.seed(f'{amount.SEED}.{number}')(Storm), settings=settings)
+        seeded = hypothesis.seed(f'{amount.SEED}.{number}')(Storm)
+        hypothesis.stateful.run_state_machine_as_test(seeded, settings=settings)
         if {verb for verb, times in DONE.items() if times} == expected:
             return
     pytest.fail(f'not every verb was done in {ROUNDS} rounds: {DONE}')
