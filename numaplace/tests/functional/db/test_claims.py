@@ -188,7 +188,7 @@ def test_a_race_is_lost_once(database, idle):
     """Somebody changes the host during every fit: the second time they wait until the claim is over."""
     if database._engine.dialect.name == 'sqlite':
         pytest.skip('on SQLite nobody can come between')
-    rivals = []
+    rivals, waiting = [], []
 
     class Busy:
         name = 'busy'
@@ -197,14 +197,14 @@ def test_a_race_is_lost_once(database, idle):
             change = functools.partial(database.change_host, 'host1', lambda record, _held: record)
             rivals.append(threading.Thread(target=retry, args=(change,)))
             rivals[-1].start()
-            if len(rivals) == 1:
-                rivals[0].join()
+            rivals[-1].join(0.5 if waiting else None)
+            waiting.append(rivals[-1].is_alive())
             return host.cells
 
     assert claim(database, strategy=Busy())
     for rival in rivals:
         rival.join()
-    assert 2 == len(rivals)
+    assert [False, True] == waiting
     assert 3 == database.host('host1').generation
     assert is_consistent(database)
 
@@ -227,6 +227,24 @@ claims.instance_claim(api.connect({database_url!r}), samples.instance_request(sa
     assert database.host('host1').host == idle
     assert database.instances() == []
     assert claim(database)
+
+
+def test_whether_a_claim_was_stored_is_told_when_its_commit_is_over(database, idle):
+    request = samples.instance_request(samples.guest())
+    asked = []
+
+    def ask():
+        with database._transaction() as session:
+            return rows.is_stored(session, request.uuid, 'host1')
+
+    def storing():
+        asked.append(pool.submit(ask))
+        with pytest.raises(TimeoutError):
+            asked[0].result(0.3)
+
+    with ThreadPoolExecutor(1) as pool:
+        assert database.claim(request, 'host1', lambda host: fit.place(host, request.guest), storing=storing)
+        assert asked[0].result(30)
 
 
 def test_a_host_deleted_and_made_again_during_a_fit_is_not_the_same(database, idle):

@@ -153,3 +153,42 @@ def test_a_server_that_changes_before_its_host_is_read_is_read_anew(database_url
     else:
         assert hotplug.set_vcpus(hosts, wide, 8).placement.guest.vcpus == 8
     check(hosts)
+
+
+def test_whether_a_server_was_changed_is_told_when_its_commit_is_over(hosts, server):
+    def ask(before, after):
+        with hosts._transaction() as session:
+            return rows.has_become(session, before, after)
+
+    with ThreadPoolExecutor(1) as pool:
+        with hosts._transaction() as session:
+            before, _ = rows.find_instance(session, server, ())
+            after = rows.replace_instance(session, before, before)
+            asked = pool.submit(ask, before, after)
+            with pytest.raises(TimeoutError):
+                asked.result(0.3)
+        assert asked.result(30)
+
+
+def test_a_server_whose_host_is_deleted_before_that_is_read_is_read_anew(hosts, server, monkeypatch):
+    """It was on that host when it was read itself."""
+    if hosts._engine.dialect.name == 'sqlite':
+        pytest.skip('on SQLite nobody can come between')
+
+    def move_and_delete():
+        resize(hosts, server)
+        migration.finish(hosts, server)
+        migration.confirm(hosts, server)
+        resource_tracker.unregister(hosts, 'a')
+
+    find, rivals = rows.find_hosts, [move_and_delete]
+
+    def late(*arguments, **keys):
+        if rivals:
+            rivals.pop()()
+        return find(*arguments, **keys)
+
+    monkeypatch.setattr(rows, 'find_hosts', late)
+    assert migration.shelve(hosts, server).host is None
+    assert rivals == []
+    check(hosts)
