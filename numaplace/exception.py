@@ -253,7 +253,7 @@ class LibvirtError(NumaplaceException):
 
 
 class DomainChanged(LibvirtError):
-    """Libvirt refuses one change of a domain, and refuses to take back those before it."""
+    """A domain is not as it was, or nobody knows: a change was not taken back, or libvirt did not answer to it."""
 
 
 class OutputLost(NumaplaceException):

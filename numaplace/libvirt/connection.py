@@ -26,6 +26,8 @@ __all__ = [
 
 LOG = logging.getLogger(__name__)
 
+_NOT_KNOWN = 'whether the domain was changed is not known'
+
 
 def capabilities(uri: str = 'qemu:///system', *, timeout_s: float = 10.0) -> bytes | None:
     """Return the capabilities XML of this machine's libvirt, or None where no libvirt answers.
@@ -149,15 +151,18 @@ def change(
     :param kept: change what it starts from again too
     :param text: what the command reads
     :raises: :class:`~numaplace.exception.LibvirtError`, :class:`~numaplace.exception.DomainChanged` if it does not
-        answer in time, so that nobody knows
+        answer in time, or is interrupted, so that nobody knows
     """
     where = ('--live', '--config') if kept else ('--live',)
     try:
         _virsh(uri, command, uuid, *words, *where, text=text, timeout_s=timeout_s)
     except exception.LibvirtError as error:
         if isinstance(error.__cause__, subprocess.TimeoutExpired):
-            raise exception.DomainChanged(f'{error}; whether the domain was changed is not known') from error
+            raise exception.DomainChanged(f'{error}; {_NOT_KNOWN}') from error
         raise
+    except (KeyboardInterrupt, SystemExit) as error:
+        # No interrupt any more, after which what was claimed would be given back.
+        raise exception.DomainChanged(f'virsh {command} at {uri}: interrupted; {_NOT_KNOWN}') from error
 
 
 def _virsh(uri: str, *words: str, timeout_s: float, text: str = '', options: tuple[str, ...] = ()) -> str:

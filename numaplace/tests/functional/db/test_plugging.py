@@ -190,16 +190,34 @@ def test_an_interrupt_leaves_the_guest_as_the_rows_say(hosts, running, libvirt, 
     assert hosts.instance(wide).placement.guest.vcpus == 6
 
 
-def test_what_nobody_knows_of_stays_claimed(hosts, wide, running, libvirt, monkeypatch):
-    """Libvirt may plug it in after its time is over."""
+@pytest.mark.parametrize(
+    'lost',
+    [
+        (subprocess.TimeoutExpired(['virsh'], 60), 'timed out after 60 seconds'),
+        (KeyboardInterrupt(), 'virsh [a-z-]+ at test:///default: interrupted'),
+        (SystemExit(143), 'virsh [a-z-]+ at test:///default: interrupted'),
+    ],
+    ids=['no answer', 'interrupt', 'end'],
+)
+def test_what_nobody_knows_of_stays_claimed(hosts, wide, running, monkeypatch, lost):
+    """Libvirt may do it after all."""
+    error, told = lost
     run = subprocess.run
 
-    def slow(words, **keys):
-        if 'attach-device' in words:
-            raise subprocess.TimeoutExpired(words, 60)
+    def lose(words, **keys):
+        if {'attach-device', '--enable', '--disable'} & {*words}:
+            raise error
         return run(words, **keys)
 
-    monkeypatch.setattr(subprocess, 'run', slow)
-    with pytest.raises(exception.DomainChanged, match='timed out after 60 seconds; whether the domain was changed'):
-        plugging.attach_memory(hosts, wide, MemoryModule(64, 1), running)
+    monkeypatch.setattr(subprocess, 'run', lose)
+    for change in (
+        lambda: plugging.attach_memory(hosts, wide, MemoryModule(64, 1), running),
+        lambda: plugging.set_vcpus(hosts, wide, 6, running),
+    ):
+        with pytest.raises(exception.DomainChanged, match=f'{told}; whether the domain was changed is not known'):
+            change()
+        assert used(hosts)['a'] == ('0-3,8-11', 576)
+    hotplug.set_vcpus(hosts, wide, 6)
+    with pytest.raises(exception.DomainChanged, match=told):
+        plugging.set_vcpus(hosts, wide, 8, running)
     assert used(hosts)['a'] == ('0-3,8-11', 576)
