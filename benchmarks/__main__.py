@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Run the benchmark classes without asv: ``python -m benchmarks [text that the name holds]``."""
+"""Run the benchmark classes without asv: ``python -m benchmarks [part of the name]``."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import sys
 from collections.abc import Iterator
 from typing import Any
 
-from benchmarks import fit, reasons, request, wire
+from benchmarks import fit, partition, pci, reasons, request, wire
 from benchmarks.clock import Side, duration, medians
 
 __all__ = ['main']
@@ -17,7 +17,7 @@ __all__ = ['main']
 
 def _benchmarks() -> Iterator[tuple[str, type[Any], str]]:
     """Yield the name, the class and the method of each benchmark."""
-    for module in (fit, reasons, request, wire):
+    for module in (fit, partition, pci, reasons, request, wire):
         for kind in vars(module).values():
             if isinstance(kind, type) and kind.__module__ == module.__name__ and hasattr(kind, 'params'):
                 area = module.__name__.rpartition('.')[2]
@@ -27,7 +27,7 @@ def _benchmarks() -> Iterator[tuple[str, type[Any], str]]:
 
 
 def _median(kind: type[Any], method: str, values: tuple[object, ...]) -> float | None:
-    """Return the median of one benchmark for one choice of its parameters, None where there is nothing to measure."""
+    """Return the median of one benchmark for one choice of its parameters, None if there is nothing to measure."""
     benchmark = kind()
     try:
         benchmark.setup(*values)

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Nova 34 and numaplace on the same inputs, in one interpreter, in turns: ``python -m benchmarks.beside_nova``.
+"""Compare Nova 34 and numaplace on the same inputs, in turns: ``python -m benchmarks.beside_nova``.
 
-Needs nova==34.0.0 and SQLAlchemy<2.1 beside numaplace; ``tox -e bench`` makes such an environment.
+Both run in one interpreter. This needs nova==34.0.0 and SQLAlchemy<2.1 in addition to numaplace; ``tox -e bench`` makes
+such an environment.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from benchmarks.clock import Side, duration, medians
 from benchmarks.nova_side import Nova
 from numaplace import fit, wire
 from numaplace.model import Placement, Refusal
+from numaplace.tests import nova_requests
 from numaplace.tests.audit import audit
 
 __all__ = ['machine', 'main']
@@ -38,7 +40,7 @@ class Row:
     """A line of the table.
 
     :param seconds: median by side: ``nova json``, ``nova fit``, ``json``, ``fresh``, ``repeated``
-    :param at_least: Nova's sides that were ended at the time limit
+    :param at_least: Nova's sides that were stopped at the time limit
     :param nova: Nova's answer in a word
     :param ours: our answer in a word
     """
@@ -84,23 +86,23 @@ def _place(case: Case) -> Callable[..., Placement | Refusal]:
     def place_and_explain(*values: Any) -> Placement | Refusal:
         answer = place(*values)
         if isinstance(answer, Refusal):
-            answer.reasons  # noqa: B018 - computed when asked for
+            answer.reasons  # noqa: B018 - computed when read
         return answer
 
     return place_and_explain
 
 
 def _limits(case: Case) -> dict[str, Any] | None:
-    """Return the limits and networks as JSON; networks never go without limits there."""
+    """Return the limits and networks as JSON, which has networks only with limits."""
     limits = case.limits or (inputs.LIMITS if case.networks else None)
-    return wire.write_limits(limits, case.networks) if limits else None
+    return nova_requests.write_limits(limits, case.networks) if limits else None
 
 
 def _audited(case: Case) -> Placement | Refusal:
-    """Return our answer, found sound by an independent audit."""
+    """Return our answer after an independent audit found it valid."""
     answer = _place(case)(case.host, case.guest)
     if isinstance(answer, Placement):
-        asked = wire.write_host(case.host), wire.write_guest(case.guest), _limits(case)
+        asked = wire.write_host(case.host), nova_requests.write_guest(case.guest), _limits(case)
         if faults := audit(*asked, wire.write_placement(answer)):
             raise SystemExit(f'{case.name}: our placement fails the audit: {faults}')
     return answer
@@ -150,7 +152,7 @@ class _Table:
         return Row(case.group, case.name, seconds, judged, 'fits' if answer else 'no fit', at_least)
 
     def json_row(self, cells: int) -> Row:
-        """Measure the way from a column's JSON to a host."""
+        """Measure the conversion of a column's JSON to a host."""
         text = inputs.rereader(inputs.host(cells, half_full=range(cells)))
         sides = {
             'nova json': Side(lambda: (text(),), self._nova.host),
@@ -161,7 +163,7 @@ class _Table:
     def _nova_inputs(self, case: Case) -> tuple[Any, Any, Any]:
         return (
             self._nova.host(inputs.text(case.host)),
-            self._nova.guest(wire.write_guest(case.guest)),
+            self._nova.guest(nova_requests.write_guest(case.guest)),
             self._nova.limits(_limits(case)),
         )
 
@@ -180,7 +182,7 @@ class _Table:
     def _judge(self, case: Case, ours: Placement | Refusal) -> str:
         """Return Nova's answer in a word, and what an independent audit finds wrong with it."""
         answer = self._nova.answer(*self._nova_inputs(case))
-        host, guest = wire.write_host(case.host), wire.write_guest(case.guest)
+        host, guest = wire.write_host(case.host), nova_requests.write_guest(case.guest)
         limits = _limits(case)
         if isinstance(answer, str):
             return f'WRONG: raises {answer}'
@@ -201,7 +203,7 @@ def _summary(rows: list[Row]) -> Iterator[str]:
 
 
 def machine() -> str:
-    """Return what the figures were taken with."""
+    """Return the machine and the versions that the figures were measured with."""
     versions = ', '.join(f'{name} {metadata.version(name)}' for name in ('nova', 'SQLAlchemy'))
     load = ' '.join(f'{value:.1f}' for value in os.getloadavg())
     return f'Python {platform.python_version()}, {versions}; {os.cpu_count()} CPUs, load {load}'

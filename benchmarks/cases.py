@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What is measured beside Nova, and alone where Nova would not end."""
+"""The cases measured: next to Nova, and alone if Nova would not end."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from numaplace.model import DEDICATED, SHARED, Guest, Host, Limits, Networks
 
 __all__ = ['Case', 'all_cases']
 
-#: How Nova takes part: as often as we do; once, under a time limit; not at all.
+#: How often Nova is run: as often as numaplace; once, with a time limit; never.
 OFTEN, ONCE, NEVER = 'often', 'once', 'never'
 
 
@@ -26,7 +26,7 @@ class Case:
     :param group: heading in the table
     :param nova: OFTEN, ONCE or NEVER
     :param reasons: the reasons of the refusal are part of what is timed
-    :param vary: hosts that differ in their memory alone may stand for this one
+    :param vary: hosts that differ only in their memory may be used instead of this one
     """
 
     group: str
@@ -41,7 +41,7 @@ class Case:
 
 
 def all_cases() -> Iterator[Case]:
-    """Yield all cases, those that take long last."""
+    """Yield all cases, the slow ones last."""
     yield from _pinned()
     yield from _typical()
     yield from _wrong()
@@ -106,7 +106,10 @@ def _networks() -> Iterator[Case]:
 
 
 def _near_small_cells() -> tuple[Host, Networks]:
-    """Return 4 physical networks near some of 16 host cells that only the small cells of a guest fit."""
+    """Return a host with 4 physical networks near some of its 16 small cells, and the networks.
+
+    Only the small cells of a guest fit there.
+    """
     where = inputs.scattered(4, cells=16, near=4, seed=4)
     return inputs.host(64, memory_gib=[8] * 16 + [64] * 48, physnets=where), inputs.networks_of(where)
 

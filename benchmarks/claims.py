@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Claims a second by database and number of processes, beside the same statements as plain SQL.
+"""Claims per second by database and number of processes, compared with the same statements as plain SQL.
 
-``python -m benchmarks.claims`` needs a MariaDB and a PostgreSQL server: numaplace/tests/real.py says where it looks.
+``python -m benchmarks.claims`` needs a MariaDB and a PostgreSQL server: numaplace/tests/real.py has the addresses.
 """
 
 from __future__ import annotations
@@ -25,17 +25,18 @@ from benchmarks import inputs
 from numaplace import exception
 from numaplace.compute import claims, resource_tracker
 from numaplace.db import api
-from numaplace.db.records import FlavorRecord, HostRecord, InstanceRequest
+from numaplace.db.records import InstanceRequest
+from numaplace.model.records import Flavor, HostRecord
 from numaplace.tests import real
 
 __all__ = ['main']
 
-#: Hosts that all processes share, of 8 cells of 16 CPUs, and what each claim asks of one of them.
+#: Hosts that all processes share, with 8 cells of 16 CPUs, and what each claim requests of one of them.
 HOSTS = tuple(f'compute{number}' for number in range(4))
 CELLS = 8
 GUEST = inputs.guest(1, vcpus=2, memory_gib=1)
 PROCESSES = (1, 2, 4, 8)
-#: Claims of a measurement: they leave some CPUs on each host.
+#: Claims per measurement: they leave some CPUs free on each host.
 CLAIMS = 200
 ROUNDS = 21
 
@@ -48,7 +49,7 @@ class Counted(api.Database):
     lost = 0
 
     def claim(self, *arguments: Any, **keys: Any) -> Any:
-        """Claim, or count."""
+        """Claim, or count a lost race."""
         try:
             return super().claim(*arguments, **keys)
         except exception.ConcurrentUpdate:
@@ -57,12 +58,12 @@ class Counted(api.Database):
 
 
 def _requests(number: int) -> list[InstanceRequest]:
-    flavor = FlavorRecord('m1.bench', GUEST.vcpus, GUEST.memory_mib, 1, {'hw:cpu_policy': 'dedicated'})
+    flavor = Flavor('m1.bench', GUEST.vcpus, GUEST.memory_mib, 1, {'hw:cpu_policy': 'dedicated'}, 'm1.bench')
     return [InstanceRequest(f'guest{index}', flavor, GUEST) for index in range(number)]
 
 
 def _claim_all(database: api.Database, requests: Sequence[InstanceRequest], seed: int) -> None:
-    """Claim each on a host that is drawn, or the next one that is not full."""
+    """Claim each on a random host, or the next one that is not full."""
     draw = random.Random(seed)
     for request in requests:
         first = draw.randrange(len(HOSTS))
@@ -74,10 +75,10 @@ def _claim_all(database: api.Database, requests: Sequence[InstanceRequest], seed
 
 
 def _empty(database: api.Database) -> None:
-    """Leave nothing but idle hosts."""
-    with database._transaction() as session:
+    """Empty the database, except for idle hosts."""
+    with database._transaction() as connection:
         for table in ('instance_extra', 'instances', 'compute_nodes'):
-            session.execute(sa.text(f'DELETE FROM {table}'))  # noqa: S608 - names of ours
+            connection.execute(sa.text(f'DELETE FROM {table}'))  # noqa: S608 - our own names
     for name in HOSTS:
         record = HostRecord(name, inputs.host(CELLS), uuid=f'{name:-<36}', facts={'architecture': 'x86_64'})
         resource_tracker.register(database, record)
@@ -88,7 +89,7 @@ def _empty(database: api.Database) -> None:
 
 @contextlib.contextmanager
 def _recorded(database: api.Database) -> Iterator[Statements]:
-    """Yield a list that takes in the statements of all transactions, with None for each commit."""
+    """Yield a list that collects the statements of all transactions, with None for each commit."""
     found: Statements = []
 
     def add(_connection: Any, _cursor: Any, statement: str, parameters: Any, *_rest: Any) -> None:
@@ -118,7 +119,7 @@ def _replay(connection: Any, statements: Statements) -> None:
 
 
 def _alone(url: str, rounds: int, number: int) -> tuple[float, float]:
-    """Return the claims a second of one process, and those of the bare statements: medians of rounds in turns."""
+    """Return the claims per second of one process, and of the bare statements: medians of alternating rounds."""
     ours, bare = [], []
     with api.connect(url) as database:
         for seed in range(rounds):
@@ -145,7 +146,7 @@ def _alone(url: str, rounds: int, number: int) -> tuple[float, float]:
 
 
 def _work(url: str, number: int, seed: int) -> None:
-    """Claim when a line comes in; print when that began and ended, and how many races were lost."""
+    """Claim after a line on stdin; print when that began and ended, and how many races were lost."""
     with api.connect(url) as opened:
         database = Counted(opened._engine)
         requests = _requests(number)
@@ -158,7 +159,7 @@ def _work(url: str, number: int, seed: int) -> None:
 
 
 def _together(url: str, processes: int, number: int) -> tuple[float, float]:
-    """Return the claims a second of several processes, and the share of their transactions that lost a race."""
+    """Return the claims per second of several processes, and the share of their transactions that lost a race."""
     with api.connect(url) as database:
         _empty(database)
     each = number // processes
@@ -185,8 +186,8 @@ def _together(url: str, processes: int, number: int) -> tuple[float, float]:
 
 
 @contextlib.contextmanager
-def _databases() -> Iterator[dict[str, str]]:
-    """Yield the URLs of empty databases by what they are called, and drop them."""
+def databases() -> Iterator[dict[str, str]]:
+    """Yield the URLs of empty databases by label, and drop the databases afterwards."""
     with (
         tempfile.TemporaryDirectory() as directory,
         real.scratch_database('mysql') as mysql,
@@ -198,8 +199,8 @@ def _databases() -> Iterator[dict[str, str]]:
 
 def _table(rounds: int, number: int, only: str) -> None:
     print(f'{"database":<12} {"processes":>9} {"claims/s":>9} {"lost races":>11} {"bare/s":>7} {"claims of bare":>15}')
-    with _databases() as databases:
-        for name, url in databases.items():
+    with databases() as found:
+        for name, url in found.items():
             if only.lower() not in name.lower():
                 continue
             api.upgrade(url)

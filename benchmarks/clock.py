@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How time is taken: processor time, medians over rounds in which all sides take turns.
+"""How time is measured: processor time, medians over rounds in which all sides take turns.
 
-So other processes hardly disturb the figures, and what disturbs them disturbs all sides alike.
+So other processes hardly affect the figures, and what affects them affects all sides alike.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class Side:
 
 
 def _seconds(side: Side, calls: int, clock: Callable[[], float]) -> float:
-    """Return the processor seconds of one call, over some calls with arguments of their own."""
+    """Return the processor seconds of one call, as the mean of some calls with different arguments."""
     arguments = [side.prepare() for _ in range(calls)]
     call = side.call
     collecting = gc.isenabled()
@@ -54,10 +54,10 @@ def medians(
 ) -> dict[str, float]:
     """Return the median seconds of a call for each side.
 
-    :param rounds: how often each side has its turn, fewer (3 at least) where a round takes long
-    :param batch_s: a turn is as many calls as take about this long, 200 at most
+    :param rounds: number of turns of each side, fewer (3 at least) if a round takes long
+    :param batch_s: about how long a turn takes; it has 200 calls at most
     :param budget_s: about how long all rounds together may take
-    :param clock: ``time.process_time`` for what works in threads
+    :param clock: ``time.process_time`` for calls that use threads
     """
     warm = {name: min(_seconds(side, 1, clock), _seconds(side, 1, clock)) for name, side in sides.items()}
     calls = {name: max(1, min(200, int(batch_s / seconds))) for name, seconds in warm.items()}
@@ -73,7 +73,7 @@ _UNITS: Sequence[tuple[float, str]] = ((1.0, 's'), (1e-3, 'ms'), (1e-6, 'us'))
 
 
 def duration(seconds: float) -> str:
-    """Write a duration with three digits: ``12.3 us``."""
+    """Format a duration with three digits: ``12.3 us``."""
     size, unit = next((known for known in _UNITS if seconds >= known[0]), _UNITS[-1])
     value = seconds / size
     return f'{value:.{0 if value >= 100 else 1 if value >= 10 else 2}f} {unit}'

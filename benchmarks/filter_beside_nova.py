@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The filter of Nova 34 and ours in nova-scheduler, in one process: ``python -m benchmarks.filter_beside_nova``.
+"""Compare Nova 34's filter and ours in nova-scheduler, in one process: ``python -m benchmarks.filter_beside_nova``.
 
 Needs what :mod:`benchmarks.beside_nova` needs; ``tox -e bench-filter`` makes such an environment.
 """
@@ -33,8 +33,8 @@ COLD, REPEATED = 'cold', 'repeated'
 class Row:
     """A line of the table.
 
-    :param nova_s: seconds of Nova, at least where it was ended at the time limit
-    :param ended: Nova came to its end
+    :param nova_s: seconds of Nova; a lower bound if it was stopped at the time limit
+    :param ended: whether Nova finished
     :param hosts: how many hosts were left, which is the same on both sides
     """
 
@@ -68,7 +68,7 @@ class _Table:
         self._filters = {side: process.numa_filter(side) for side in (NOVA, OURS)}
 
     def filtered(self, name: str, hosts: list[Host], policy: str | None = DEDICATED) -> Iterator[Row]:
-        """Measure the way from rows to the hosts that are left, for a guest of 4 cells."""
+        """Measure from rows to the hosts that are left, for a guest of 4 cells."""
         fleet = Fleet(self._process, [inputs.rereader(host) for host in hosts])
         guest = inputs.guest(4, policy=policy)
 
@@ -124,7 +124,7 @@ class _Table:
         return Row('1 host of 16 cells with room in 5, 6 guest cells, cold', nova_s, ours_s, hosts, ended)
 
     def _same(self, name: str, side: Callable[..., Side]) -> int:
-        """Return how many hosts are left, and end the run if the sides do not agree on which."""
+        """Return how many hosts are left, and end the run if the sides differ on which."""
         found = {
             who: [state.host for state in call(*prepare())]
             for who in (NOVA, OURS)
@@ -134,7 +134,7 @@ class _Table:
         return len(found[OURS])
 
     def _rows(self, name: str, side: Callable[..., Side], hosts: int) -> Iterator[Row]:
-        # What is repeated has to be what numaplace has met in its last cold turn.
+        # A repeated turn must use what numaplace saw in its last cold turn.
         order = [(NOVA, COLD), (OURS, COLD), (NOVA, REPEATED), (OURS, REPEATED)]
         sides = {f'{who} {rows}': side(who, changed=rows == COLD) for who, rows in order}
         seconds = medians(sides, batch_s=0, budget_s=self._budget_s, clock=time.process_time)
@@ -152,7 +152,7 @@ def _agree(name: str, found: dict[str, list[str]]) -> None:
 
 
 def _fleet(count: int, *, room: int = 1) -> list[Host]:
-    """Return hosts of 8 cells, each of them half full but that only each of so many has room for 4 guest cells."""
+    """Return hosts of 8 cells, half full; only one in every `room` hosts has room for 4 guest cells."""
     half, little = inputs.host(8, half_full=range(8)), inputs.host(8, half_full=range(3), full=range(3, 8))
     return [little if number % room else half for number in range(count)]
 

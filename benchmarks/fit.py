@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The fit: from hosts and guests never seen before, and the same ones again."""
+"""The fit: of hosts and guests not seen before, and of the same ones again."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ GUEST_CELLS, HOST_CELLS = [1, 2, 4, 8], [1, 2, 4, 8, 16]
 
 
 class _Case:
-    """One guest on one host; `number` is 1 because only the first call is the first."""
+    """One guest on one host; `number` is 1 because only one call can be the first."""
 
     number = 1
     warmup_time = 0
@@ -40,14 +40,14 @@ class Typical(_Case):
     param_names = ('guest_cells', 'host_cells', 'policy')
 
     def setup(self, guest_cells: int, host_cells: int, policy: str) -> None:
-        """Make the host and the guest; where the guest has more cells there is nothing to measure."""
+        """Make the host and the guest; if the guest has more cells, there is nothing to measure."""
         if guest_cells > host_cells:
             raise NotImplementedError
         half_full = inputs.host(host_cells, half_full=range(host_cells))
         self._take(half_full, inputs.guest(guest_cells, policy=policy))
 
     def time_fresh(self, *_params: object) -> None:
-        """Place on a host with nothing derived yet."""
+        """Place on a host from which nothing is derived yet."""
         self._fresh()
 
     def time_repeated(self, *_params: object) -> None:
@@ -56,17 +56,17 @@ class Typical(_Case):
 
 
 class Joint(_Case):
-    """Unequal guest cells of which each greedy step is wrong: one way to fit."""
+    """Unequal guest cells that fit in one way only; each greedy step is wrong."""
 
     params = ([8, 16, 32, 64],)
     param_names = ('cells',)
 
     def setup(self, cells: int) -> None:
-        """Make a host of falling and a guest of growing cells, as many."""
+        """Make a host with cells of falling size and a guest with the same number of cells, of growing size."""
         self._take(inputs.falling(cells), inputs.guest(cells, memory_gib=range(1, cells + 1)))
 
     def time_fresh(self, *_params: object) -> None:
-        """Place on a host with nothing derived yet."""
+        """Place on a host from which nothing is derived yet."""
         self._fresh()
 
     def time_repeated(self, *_params: object) -> None:
@@ -81,10 +81,10 @@ class Affinity(_Case):
     param_names = ('physnets',)
 
     def setup(self, physnets: int) -> None:
-        """Scatter the networks by a seed of their number."""
+        """Scatter the networks, with their number as the seed."""
         host, networks = inputs.hard_networks(physnets, physnets=physnets, near=4)
         self._take(host, inputs.guest(32), networks)
 
     def time_fresh(self, *_params: object) -> None:
-        """Place on a host with nothing derived yet."""
+        """Place on a host from which nothing is derived yet."""
         self._fresh()

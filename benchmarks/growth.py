@@ -29,13 +29,13 @@ def _exponent(points: Sequence[tuple[float, float]]) -> float:
     return float(sum((x - mean_x) * (y - mean_y) for x, y in logs) / sum((x - mean_x) ** 2 for x, _ in logs))
 
 
-# --- the rule for one cell, all pairs ---------------------------------------------------
+# --- the rule for one cell, for all pairs -----------------------------------------------
 
 
 def _pairs(host_cells: int, guest_cells: int, cpus: int) -> float:
-    """Return the seconds of a fit in which all pairs are judged and the joint choice is trivial.
+    """Return the seconds of a fit in which all pairs are checked and the joint choice is trivial.
 
-    No two guest cells are alike, so nothing that was found for one serves another.
+    No two guest cells are alike, so no result for one can be reused for another.
     """
     host = inputs.host(host_cells, cpus=cpus, memory_gib=[128] * host_cells)
     asked = inputs.guest(guest_cells, vcpus=cpus // 2, memory_gib=range(1, guest_cells + 1))
@@ -44,7 +44,7 @@ def _pairs(host_cells: int, guest_cells: int, cpus: int) -> float:
 
 
 def _pair_lines() -> Iterator[Line]:
-    """Yield a line for each of the three factors, the other two fixed; x is their product."""
+    """Yield a line for each of the three factors, with the other two fixed; x is their product."""
     for name, sizes in (
         ('host cells (of 32 CPUs, 8 guest cells)', [(cells, 8, 32) for cells in (8, 16, 32, 64, 128)]),
         ('guest cells (on 64 host cells of 32 CPUs)', [(64, cells, 32) for cells in (4, 8, 16, 32, 64)]),
@@ -66,20 +66,20 @@ def _triangular(size: int) -> Masks:
 
 
 def _sparse(size: int) -> Masks:
-    """Three random columns a row, and one that makes an assignment possible."""
+    """Three random columns per row, and one that makes an assignment possible."""
     draw = random.Random(size)
     ways = draw.sample(range(size), size)
     return [1 << ways[row] | sum(1 << column for column in draw.sample(range(size), 3)) for row in range(size)]
 
 
 def _two_blocks(size: int) -> Masks:
-    """Row g fits everything in the first half of the rows, only the columns that those take first in the second."""
+    """Rows of the first half fit all columns; the other rows fit only the columns that those take first."""
     half = size // 2
     return [(1 << size) - 1] * (size - half) + [(1 << half) - 1] * half
 
 
 def _ring(size: int) -> Masks:
-    """Row g fits columns g and g + 1 (around), except that the last row fits column 0 alone: all have to move."""
+    """Row g fits columns g and g + 1 (modulo size), but the last row fits only column 0: all have to move."""
     return [1 << row | 1 << (row + 1) for row in range(size - 1)] + [1]
 
 
@@ -95,7 +95,7 @@ _FAMILIES: dict[str, Callable[[int], Masks]] = {
 def _joint_lines(search: Callable[[Masks], object], lacking: bool) -> Iterator[Line]:
     """Yield a line for each family; x is the number of guest cells and of host cells.
 
-    :param lacking: the last host cell is not there, so nothing fits
+    :param lacking: the last host cell is missing, so nothing fits
     """
     for name, family in _FAMILIES.items():
         points = []
@@ -116,14 +116,14 @@ def _seconds_of(search: Callable[[Masks], object], rows: Masks) -> float:
 
 @dataclass(frozen=True, slots=True)
 class _Web:
-    """A joint choice with affinity sets, drawn by a seed."""
+    """A joint choice with affinity sets, random by a seed."""
 
     rows: Masks
     sets: Masks
 
 
 def _web(seed: int, sets: int) -> _Web:
-    """Draw what was hardest in wide searches: few ways for each row, or few rows that may have the columns of sets."""
+    """Draw the hardest cases of wide searches: few columns for each row, or few rows for the columns of sets."""
     draw = random.Random(seed)
     columns, everything = 64, (1 << 64) - 1
     near = draw.choice((4, 8, 12))
@@ -149,7 +149,7 @@ def _once(web: _Web) -> float:
     return medians({'': side}, rounds=3, batch_s=0.0, budget_s=0.0)['']
 
 
-# --- what is printed ---------------------------------------------------------------------------------
+# --- output ------------------------------------------------------------------------------------------
 
 
 def _show(title: str, unit: str, lines: Sequence[Line], exponents: bool = True) -> None:

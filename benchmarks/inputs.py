@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Hosts and guests that are measured. Each is made by a rule, so that it can be described in a line."""
+"""Hosts and guests for measurements. Each follows a rule, so that one line describes it."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ __all__ = [
     'unseen_guest',
 ]
 
-#: CPUs of a host cell, two threads a core.
+#: CPUs of a host cell, two threads per core.
 CPUS = 16
 GIB_MIB = 1024
 LIMITS = Limits(cpu_allocation_ratio=16.0, ram_allocation_ratio=1.5)
@@ -48,10 +48,10 @@ def host(
     """Return a host of equal cells.
 
     :param cells: number of host cells
-    :param cpus: CPUs of each, two threads a core
-    :param half_full: ids of the cells of which half the CPUs and half the memory is used
-    :param full: ids of the cells of which all is used
-    :param memory_gib: memory by cell; 64 GiB each without it
+    :param cpus: CPUs of each, two threads per core
+    :param half_full: ids of the cells with half of the CPUs and of the memory in use
+    :param full: ids of the cells that are completely used
+    :param memory_gib: memory by cell; 64 GiB each by default
     :param physnets: ids of the cells with affinity, by physical network
     """
     used = {**dict.fromkeys(half_full, 0.5), **dict.fromkeys(full, 1.0)}
@@ -92,31 +92,31 @@ def guest(
 def falling(cells: int) -> Host:
     """Return a host whose cells have less memory the higher their id: `cells` GiB down to 1 GiB.
 
-    A guest whose cells grow has one placement on it, and every greedy step before the last is wrong.
+    A guest whose cells grow has one placement on it; every greedy step before the last is wrong.
     """
     return host(cells, memory_gib=range(cells, 0, -1))
 
 
 def scattered(physnets: int, *, cells: int, near: int, seed: int) -> dict[str, list[int]]:
-    """Return for each physical network `near` ids of host cells, drawn by a seed."""
+    """Return `near` ids of host cells for each physical network, random by a seed."""
     draw = random.Random(seed)
     return {f'physnet{number}': sorted(draw.sample(range(cells), near)) for number in range(physnets)}
 
 
 def networks_of(names: Iterable[str]) -> Networks:
-    """Return the networks of a guest that attaches to all these physical networks."""
+    """Return the networks of a guest that uses all these physical networks."""
     return Networks(frozenset(names))
 
 
 def hard_networks(seed: int, *, physnets: int, near: int, cells: int = 64) -> tuple[Host, Networks]:
-    """Return a host with scattered networks, their cells half full and so tried last, and all its networks."""
+    """Return a host with scattered networks, whose cells are half full and so tried last, and all its networks."""
     where = scattered(physnets, cells=cells, near=near, seed=seed)
     used = sorted({number for ids in where.values() for number in ids})
     return host(cells, half_full=used, physnets=where), networks_of(where)
 
 
 def unseen(value: Host) -> Host:
-    """Return a host that fits the same guests, equal to none before it, with nothing derived from it yet."""
+    """Return a host that fits the same guests and equals no earlier host, with nothing derived from it yet."""
     extra_mib = next(_serial)
     cells = [
         replace(
@@ -145,7 +145,7 @@ def text(value: Host) -> str:
 
 
 def rereader(value: Host) -> Callable[[], str]:
-    """Return what makes JSON of a host as it is read again after its usage changed: no two texts are the same."""
+    """Return a function that returns JSON of a host as read again after its usage changed: no two texts are equal."""
     base = text(value)
 
     def reread() -> str:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""nova-scheduler of Nova 34 with its filter or with ours: rows of a database, HostStates, a whole SchedulerManager."""
+"""nova-scheduler 34 with its own filter or ours: rows of a database, HostStates, a whole SchedulerManager."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from numaplace import wire
 from numaplace.model import Guest
+from numaplace.tests import nova_requests
 
 __all__ = ['NOVA', 'OURS', 'Fleet', 'Scheduler']
 
@@ -47,13 +47,13 @@ def _module(name: str) -> Any:
 
 
 class Scheduler:
-    """One process that is nova-scheduler without the engine or with it, in turns.
+    """One process that runs nova-scheduler without the engine and with it, in turns.
 
     :param directory: where its configuration and its SQLite databases go
     """
 
     def __init__(self, directory: Path) -> None:
-        # Not at the top: asv imports every file here, and its environments hold no Nova.
+        # Not at the top: asv imports every file here, and its environments have no Nova.
         self.objects = _module('nova.objects')
         self.objects.register_all()
         path = directory / 'nova.conf'
@@ -77,7 +77,7 @@ class Scheduler:
         }
 
     def become(self, side: str) -> None:
-        """Put one side's functions in place."""
+        """Install one side's functions."""
         for name, owner in self._owners().items():
             setattr(owner, name, self._installed[side][name])
 
@@ -87,7 +87,7 @@ class Scheduler:
 
 
 class Fleet:
-    """Compute nodes with their topologies, and the requests that they are asked."""
+    """Compute nodes with their topologies, and the requests for them."""
 
     def __init__(self, process: Scheduler, texts: Sequence[Callable[[], str]]) -> None:
         self._objects = process.objects
@@ -131,12 +131,12 @@ class Fleet:
         )
 
     def texts(self, *, changed: bool) -> list[str]:
-        """Return the texts of all rows as a query gives them: strings of their own, equal to the last ones or not."""
+        """Return the texts of all rows as a query returns them: new strings, equal to the last ones or not."""
         pairs = zip(self.nodes, self._texts, strict=True)
         return [read() if changed else ''.join(list(node.numa_topology)) for node, read in pairs]
 
     def renew(self, *, changed: bool) -> None:
-        """Read the rows anew."""
+        """Read the rows again."""
         for node, text in zip(self.nodes, self.texts(changed=changed), strict=True):
             node.numa_topology = text
             node.updated_at = None
@@ -144,7 +144,7 @@ class Fleet:
     def request(self, guest: Guest) -> Any:
         """Return a request for a guest as the conductor sends it."""
         objects = self._objects
-        topology = objects.InstanceNUMATopology.obj_from_primitive(wire.write_guest(guest))
+        topology = objects.InstanceNUMATopology.obj_from_primitive(nova_requests.write_guest(guest))
         flavor = objects.Flavor(
             id=1,
             flavorid='numa',
@@ -188,7 +188,7 @@ class Fleet:
         )
 
     def filtered(self, numa_filter: Any, request: Any) -> list[Any]:
-        """Make a HostState of each row as the scheduler does, and filter them."""
+        """Make a HostState from each row as the scheduler does, and filter them."""
         states = []
         for node in self.nodes:
             state = self._state(node.host, node.hypervisor_hostname, 'cell')
@@ -234,7 +234,7 @@ class Fleet:
                     connection.execute(table.update().where(table.c.id == node.id).values(numa_topology=text))
 
     def scheduler(self, side: str) -> Any:
-        """Return a SchedulerManager whose host manager reads the databases; placement's answers are given."""
+        """Return a SchedulerManager whose host manager reads the databases; placement's answers are fixed."""
         manager, report = _module('nova.scheduler.manager'), _Placement(self.nodes)
         made = type('_Scheduler', (manager.SchedulerManager,), {'placement_client': report})()
         hosts = made.host_manager
@@ -242,7 +242,7 @@ class Fleet:
             if type(enabled).__name__ == 'NUMATopologyFilter':
                 hosts.enabled_filters[number] = self._process.numa_filter(side)
         context = _module('nova.context').get_admin_context()
-        for node in self.nodes * 2:  # what compute nodes tell every two minutes; the first makes them known
+        for node in self.nodes * 2:  # compute nodes report it every two minutes; the first report makes them known
             hosts.sync_instance_info(context, node.host, [])
         return made
 
@@ -259,7 +259,7 @@ class Fleet:
 
 
 class _Placement:
-    """Answers of placement that all compute nodes have room, and that each claim is granted."""
+    """A placement that answers that all compute nodes have room, and grants each claim."""
 
     def __init__(self, nodes: Iterable[Any]) -> None:
         self._requests = [

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Nova 34 as it is installed beside us: its objects, its fit, and a watch over fits that do not end."""
+"""Nova 34 as it is installed here: its objects, its fit, and a time limit for fits that do not end."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class Nova:
     """What nova-scheduler and nova-compute call, with logging off. Needs Nova in this interpreter."""
 
     def __init__(self) -> None:
-        # Not at the top: asv imports every file here, and its environments hold no Nova.
+        # Not at the top: asv imports every file here, and its environments have no Nova.
         self._objects: Any = importlib.import_module('nova.objects')
         self._objects.register_all()
         self._hardware: Any = importlib.import_module('nova.virt.hardware')
@@ -45,22 +45,22 @@ class Nova:
         return self._hardware.numa_fit_instance_to_host(host, guest, None, limits=limits)
 
     def answer(self, host: Any, guest: Any, limits: Any) -> Primitive | str | None:
-        """Return the placed topology as JSON, None, or the name of the error that it ends in."""
+        """Return the placed topology as JSON, None, or the name of the error that it raises."""
         try:
             placed = self.fit(host, guest.obj_clone(), limits)
-        except Exception as error:  # noqa: BLE001 - that it fails is the answer
+        except Exception as error:  # noqa: BLE001 - the failure is the answer
             return type(error).__name__
         return None if placed is None else dict(placed.obj_to_primitive())
 
     def seconds_within(self, limit_s: float, host: Any, guest: Any, limits: Any) -> tuple[float, bool]:
-        """Return what :func:`seconds_within` says of one fit."""
+        """Return what :func:`seconds_within` returns for one fit."""
         return seconds_within(limit_s, lambda: self.fit(host, guest, limits))
 
 
 def seconds_within(limit_s: float, call: Callable[[], object]) -> tuple[float, bool]:
-    """Return the processor time of a call in a process of its own, and whether it came to its end.
+    """Return the processor time of a call in a process of its own, and whether it finished.
 
-    :param limit_s: by the clock on the wall; a process that is ended there may have had less of the processor
+    :param limit_s: wall-clock time; a process that is stopped there may have used less processor time
     """
     context = multiprocessing.get_context('fork')
     receiver, sender = context.Pipe(duplex=False)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A plot of times as an SVG of its own: logarithmic axes, one colour a line, readable on light and dark pages."""
+"""A plot of times as a separate SVG: logarithmic axes, one colour per line, readable on light and dark pages."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def plot(path: Path, x_title: str, lines: Sequence[Line], *, log_x: bool = True)
     """Write a plot.
 
     :param x_title: what the sizes count
-    :param log_x: the axis of the sizes is logarithmic as well
+    :param log_x: the axis of the sizes is logarithmic too
     """
     drawing = '\n'.join(_drawing(x_title, lines, log_x))
     path.write_text(

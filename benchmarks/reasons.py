@@ -20,7 +20,7 @@ class Full:
     refusal: Refusal
 
     def setup(self, cells: int) -> None:
-        """Make the host and the guest, never seen before."""
+        """Make the host and the guest, not seen before."""
         self.host = inputs.unseen(inputs.host(cells, full=range(cells)))
         self.guest = inputs.unseen_guest(inputs.guest(cells))
         refusal = fit.place(inputs.unseen(self.host), self.guest)
@@ -34,7 +34,7 @@ class Full:
 
     def time_reasons(self, _cells: int) -> None:
         """Compute the reasons of a refusal."""
-        self.refusal.reasons  # noqa: B018 - computed when asked for
+        self.refusal.reasons  # noqa: B018 - computed when read
 
     def time_words(self, _cells: int) -> None:
         """Compute the reasons and put them into lines."""
@@ -42,10 +42,10 @@ class Full:
 
 
 class Contest(Full):
-    """Guest cells that all fit somewhere, two of them only the same host cell."""
+    """Guest cells that all fit somewhere, but two of them only on the same host cell."""
 
     def setup(self, cells: int) -> None:
-        """Make the host and the guest, never seen before."""
+        """Make the host and the guest, not seen before."""
         self.host = inputs.unseen(inputs.falling(cells))
         self.guest = inputs.guest(cells, memory_gib=[*range(2, cells + 1), cells])
         refusal = fit.place(inputs.unseen(self.host), self.guest)

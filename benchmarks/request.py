@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""From a flavor and an image to what a guest asks for."""
+"""From a flavor and an image to what a guest requests."""
 
 from __future__ import annotations
 
 from numaplace import request
+from numaplace.model import Flavor
 
 _SPECS: dict[str, dict[str, str]] = {
     'plain': {},
@@ -23,16 +24,16 @@ _SPECS: dict[str, dict[str, str]] = {
 
 
 class Read:
-    """Flavors that ask for nothing, for the usual, and for everything."""
+    """Flavors that request nothing, the usual, and everything."""
 
     params = (list(_SPECS),)
     param_names = ('flavor',)
-    flavor: request.Flavor
+    flavor: Flavor
 
     def setup(self, flavor: str) -> None:
         """Make the flavor."""
-        self.flavor = request.Flavor(flavor, 16, 8192, extra_specs=_SPECS[flavor])
+        self.flavor = Flavor(flavor, 16, 8192, extra_specs=_SPECS[flavor])
 
     def time_read(self, _flavor: str) -> None:
-        """Read it with an image that asks for nothing."""
+        """Read it with an image that requests nothing."""
         request.read(self.flavor, {})

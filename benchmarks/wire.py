@@ -26,7 +26,7 @@ class Hosts:
         self.data = wire.loads(self.text)
 
     def time_loads(self, _cells: int) -> None:
-        """Parse the JSON alone: the floor of what reading can cost."""
+        """Only parse the JSON: the minimum cost of reading."""
         wire.loads(self.text)
 
     def time_read_host(self, _cells: int) -> None:

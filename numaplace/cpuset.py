@@ -5,9 +5,9 @@ from collections.abc import Iterable, Iterator
 
 from numaplace import exception
 
-__all__ = ['MAX_CPU', 'count', 'first', 'ids', 'mask', 'parse', 'text']
+__all__ = ['MAX_CPU', 'first', 'ids', 'mask', 'parse', 'text', 'union']
 
-#: The largest CPU number that a list may name; no kernel knows as many.
+#: The largest CPU number that a list may name; no kernel supports as many.
 MAX_CPU = 65535
 
 _FORMS = "a list such as '0-3,8,^2'"
@@ -34,9 +34,12 @@ def ids(cpus: int) -> Iterator[int]:
         cpus ^= low
 
 
-def count(cpus: int) -> int:
-    """Return how many CPUs a mask holds."""
-    return cpus.bit_count()
+def union(masks: Iterable[int]) -> int:
+    """Return the mask of the CPUs that are in any of some masks."""
+    result = 0
+    for cpus in masks:
+        result |= cpus
+    return result
 
 
 def first(cpus: int, number: int) -> int:
@@ -62,12 +65,12 @@ def _number(word: str, rule: str) -> int:
 def parse(spec: str) -> int:
     """Parse a CPU list: numbers, ranges, and exclusions with a caret, in any order.
 
-    Exclusions win over inclusions wherever they stand; empty elements are skipped
+    Exclusions override inclusions regardless of the order; empty elements are skipped
     (the rules of Nova's configuration and extra specs).
 
     :param spec: for example ``0-14,60-74`` or ``0-3,^2``
     :returns: the mask
-    :raises: :class:`~numaplace.exception.Invalid` naming the element that is no CPU, range or exclusion
+    :raises: :class:`~numaplace.exception.Invalid` naming the element that is not a CPU, range or exclusion
     """
     taken = rejected = 0
     for rule in spec.split(','):
@@ -78,7 +81,7 @@ def parse(spec: str) -> int:
         low = _number(start, rule)
         high = _number(end, rule) if dash else low
         if low > high:
-            raise exception.Invalid(f'invalid CPU range {rule!r}: it ends before it starts')
+            raise exception.Invalid(f'invalid CPU range {rule!r}: it ends before it starts; expected {_FORMS}')
         span = (1 << (high + 1)) - (1 << low)
         if rule.startswith('^'):
             rejected |= span

@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Every fault that numaplace raises, under one base; Nova's names where Nova has one.
+"""Every exception that numaplace raises, under one base; Nova's names where Nova has one.
 
-"Does not fit" is no fault: see :class:`numaplace.model.Refusal`.
+"Does not fit" is not an error: see :class:`numaplace.model.Refusal`.
 """
 
 
 class NumaplaceException(Exception):
-    """Base of all faults. Its text is one line that names key, value, place and accepted forms."""
+    """Base of all exceptions. Its text is one line that names key, value, place and accepted forms."""
 
 
 # --- general -----------------------------------------------------------------
@@ -17,7 +17,7 @@ class Invalid(NumaplaceException):
 
 
 class InvalidRequest(Invalid):
-    """Keys of a request contradict each other, or one has no integer where it needs one."""
+    """Keys of a request contradict each other, or a value is not an integer where one is needed."""
 
 
 class InvalidConfiguration(NumaplaceException):
@@ -33,15 +33,19 @@ class InstanceNotFound(NotFound):
 
 
 class AlreadyExists(NumaplaceException):
-    """Something of that name exists already."""
+    """Something with that name already exists."""
 
 
 class Conflict(NumaplaceException):
     """The thing is in use, so the operation is not possible now."""
 
 
+class ArchitectureUnknown(Conflict):
+    """Neither the host of a server nor its image names an architecture, so there is no domain for it yet."""
+
+
 class InstanceInvalidState(Conflict):
-    """The state of the server does not allow that, such as confirming a resize that there was not."""
+    """The state of the server does not allow the operation, such as confirming a resize that did not happen."""
 
 
 class ComputeServiceInUse(Conflict):
@@ -53,18 +57,22 @@ class ComputeServiceUnavailable(Conflict):
 
 
 class UnableToMigrateToSelf(Conflict):
-    """The server is on that host already."""
+    """The server is already on that host."""
+
+
+class UnknownCommand(NotFound, ValueError):
+    """No command has that name; it is also a ValueError, which cliff expects."""
 
 
 class UnknownPlugin(InvalidConfiguration):
-    """A name in the configuration stands for no installed plug-in; the text lists the known ones."""
+    """A name in the configuration does not match an installed plug-in; the text lists the known ones."""
 
 
 # --- requests: flavor extra specs and image properties -----------------------------
 
 
 class InvalidNUMANodesNumber(Invalid):
-    """``hw:numa_nodes`` is no integer, or smaller than 1."""
+    """``hw:numa_nodes`` is not an integer, or smaller than 1."""
 
 
 class ImageNUMATopologyForbidden(Invalid):
@@ -100,19 +108,19 @@ class ImageNUMATopologyRebuildConflict(Invalid):
 
 
 class InvalidCPUAllocationPolicy(Invalid):
-    """The CPU policy is none of shared, dedicated and mixed."""
+    """The CPU policy is not shared, dedicated or mixed."""
 
 
 class ImageCPUPinningForbidden(Invalid):
-    """The image asks for a CPU policy that the flavor rules out."""
+    """The image requests a CPU policy that the flavor does not allow."""
 
 
 class InvalidCPUThreadAllocationPolicy(Invalid):
-    """The CPU thread policy is none of prefer, isolate and require."""
+    """The CPU thread policy is not prefer, isolate or require."""
 
 
 class ImageCPUThreadPolicyForbidden(Invalid):
-    """The image asks for another CPU thread policy than the flavor."""
+    """The image requests another CPU thread policy than the flavor."""
 
 
 class CPUThreadPolicyConfigurationInvalid(Invalid):
@@ -148,19 +156,27 @@ class RealtimeMaskNotFoundOrInvalid(Invalid):
 
 
 class MemoryPageSizeInvalid(Invalid):
-    """The memory page size is no size."""
+    """The memory page size is not a valid size."""
 
 
 class MemoryPageSizeForbidden(Invalid):
-    """The image asks for a memory page size that the flavor rules out."""
-
-
-class MemoryPageSizeNotSupported(Invalid):
-    """No host cell has pages of the requested size."""
+    """The image requests a memory page size that the flavor does not allow."""
 
 
 class LockMemoryForbidden(Invalid):
     """Locked memory needs a memory page size."""
+
+
+class PciRequestAliasNotDefined(Invalid):
+    """``pci_passthrough:alias`` names an alias that ``[pci] alias`` does not define."""
+
+
+class InvalidPCINUMAAffinity(Invalid):
+    """The NUMA affinity policy of PCI devices is not required, legacy, preferred or socket."""
+
+
+class ImagePCINUMAPolicyForbidden(Invalid):
+    """The image requests another NUMA affinity policy of PCI devices than the flavor."""
 
 
 class FlavorImageLockedMemoryConflict(Invalid):
@@ -183,11 +199,23 @@ class ImageVCPULimitsRangeImpossible(Invalid):
     """No vCPU topology within the limits has that many vCPUs."""
 
 
+class InvalidVIOMMUArchitecture(Invalid):
+    """A virtual IOMMU needs an x86 or an aarch64 guest."""
+
+
+class InvalidVIOMMUMachineType(Invalid):
+    """A virtual IOMMU needs another machine type than the guest has."""
+
+
+class MachineLimitExceeded(Invalid):
+    """A guest exceeds a limit of its machine type."""
+
+
 # --- claims ----------------------------------------------------------------------
 
 
 class CPUPinningInvalid(NumaplaceException):
-    """A CPU to pin is pinned already."""
+    """A CPU to pin is already pinned."""
 
 
 class CPUPinningUnknown(NumaplaceException):
@@ -203,15 +231,19 @@ class CPUUnpinningUnknown(NumaplaceException):
 
 
 class UsageInvalid(NumaplaceException):
-    """A release would take a counter of the host below zero, or names a host cell that does not exist."""
+    """A release would make a counter of the host negative, or names a host cell that does not exist."""
 
 
 class NoValidHost(NumaplaceException):
-    """No host takes the guest: how a command ends then. Its text has one line for each host and reason."""
+    """No host accepts the guest; `refusals` holds the reasons of each host as plain values."""
+
+    def __init__(self, text: str, refusals: list[dict[str, object]]) -> None:
+        super().__init__(text)
+        self.refusals = refusals
 
 
 class ConcurrentUpdate(NumaplaceException):
-    """Others changed the same rows again and again, so the change was given up."""
+    """Other processes kept changing the same rows, so the change was abandoned."""
 
 
 # --- automatic vNUMA ---------------------------------------------------------------
@@ -226,10 +258,18 @@ class InvalidPartition(Invalid):
 
 
 class InvalidDomain(Invalid):
-    """A document is no libvirt domain XML with a ``<vnuma>`` that can be expanded, or asks for what its host lacks."""
+    """A document is not libvirt domain XML with a ``<vnuma>`` that can be expanded, or requests what its host lacks."""
 
 
 # --- hosts -----------------------------------------------------------------------
+
+
+class PciConfigInvalidSpec(InvalidConfiguration):
+    """``[pci] device_spec`` is not valid."""
+
+
+class PciInvalidAlias(InvalidConfiguration):
+    """``[pci] alias`` is not valid."""
 
 
 class InvalidReservedMemoryPagesOption(InvalidConfiguration):
@@ -249,22 +289,22 @@ class UnreadableTopology(NumaplaceException):
 
 
 class LibvirtError(NumaplaceException):
-    """Libvirt does not answer, or refuses what it is told; its own words follow."""
+    """Libvirt does not answer, or refuses a request; the text ends with libvirt's own message."""
 
 
 class DomainChanged(LibvirtError):
-    """A domain is not as it was, or nobody knows: a change was not taken back, or libvirt did not answer to it."""
+    """A domain was changed in part, or its state is unknown: a change was not reverted, or libvirt did not answer."""
 
 
 class OutputLost(NumaplaceException):
-    """What a command had to say could not be written, as on a full disk; what it did stays done."""
+    """The output of a command could not be written, for example on a full disk; its changes are kept."""
 
 
 # --- stored objects ----------------------------------------------------------------
 
 
 class InvalidObject(Invalid):
-    """Stored JSON is no object of the kind that its column holds."""
+    """Stored JSON is not an object of the kind that its column holds."""
 
 
 class IncompatibleObjectVersion(InvalidObject):
@@ -272,19 +312,23 @@ class IncompatibleObjectVersion(InvalidObject):
 
 
 class UnknownDatabase(NumaplaceException):
-    """A database cannot be opened, or is not numaplace's."""
+    """A database cannot be opened, or belongs to another program."""
 
 
 class LostConnection(UnknownDatabase):
-    """The database went away before it stored a change, or while it was read: a repetition is safe."""
+    """The connection to the database broke before a change was stored, or while reading: retrying is safe."""
 
 
 class UnknownOutcome(UnknownDatabase):
-    """The database went away while it stored a change: whether it did is not known."""
+    """The connection to the database broke while a change was stored: whether it was stored is not known."""
 
 
 # --- inside a real Nova ------------------------------------------------------------
 
 
 class UnsupportedNova(NumaplaceException):
-    """This Nova is of a series, or has functions, that numaplace does not know."""
+    """This Nova belongs to a series, or has functions, that numaplace does not know."""
+
+
+class TimeLimitReached(NumaplaceException):
+    """A search was given up."""

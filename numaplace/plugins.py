@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Plug-ins by name: what stands in an entry point group, and a clear error for what does not."""
+"""Load plug-ins by name from an entry point group, with a clear error for names that it does not have."""
 
 import importlib.metadata
 from collections.abc import Iterable
@@ -23,7 +23,7 @@ def known(group: str) -> list[str]:
 
 
 def load(group: str, names: Iterable[str], option: str) -> list[Any]:
-    """Return the objects that the names stand for, in the order of the names.
+    """Return the plug-ins with these names, in the order of the names.
 
     :param group: one of FILTERS, WEIGHTS and STRATEGIES
     :param option: where the names come from, for the error: ``[filter_scheduler] enabled_filters``

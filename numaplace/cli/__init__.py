@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The ``numaplace`` command: one file a noun."""
+"""The ``numaplace`` command: one file for each noun."""

@@ -1,16 +1,19 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What all commands share: help with examples, the database, errors and exit statuses."""
+"""The base of all commands: help with examples, the database, errors and exit statuses."""
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from cliff import columns, command, lister, show
 
 from numaplace import exception, explain
-from numaplace.cli import names
+from numaplace.cli import ignored, names, plain, progress
+from numaplace.cli.status import DONE, FAULT, NO_VALID_HOST, USAGE
+from numaplace.libvirt.files import STREAM
 
 if TYPE_CHECKING:
     from oslo_config import cfg
@@ -20,15 +23,17 @@ if TYPE_CHECKING:
 
 __all__ = ['DONE', 'FAULT', 'NO_VALID_HOST', 'USAGE', 'Action', 'ListOf', 'ShowOf', 'Text', 'Written']
 
-#: Exit statuses.
-DONE, FAULT, USAGE, NO_VALID_HOST = 0, 1, 2, 3
+#: Formats of cliff that hold lists and dicts.
+_NESTED = ('json', 'yaml')
+#: The format for people.
+_TABLE = 'table'
 
-#: Faults whose text quotes names as they were typed.
+#: Faults whose text quotes names as the user typed them.
 _ABOUT_NAMES = (exception.NotFound, exception.AlreadyExists, exception.Conflict)
 
 
 class Text(columns.FormattableColumn[str]):
-    """A text from strangers: escaped for people, as it is for machines."""
+    """A text from outside: escaped for people, unchanged for machines."""
 
     def human_readable(self) -> str:
         """Return the text with control characters made visible."""
@@ -36,9 +41,9 @@ class Text(columns.FormattableColumn[str]):
 
 
 class Written(columns.FormattableColumn[Any]):
-    """A value that people see in other words than machines.
+    """A value that people see in another form than machines.
 
-    :param words: what people see
+    :param words: the form for people
     """
 
     def __init__(self, value: Any, words: str) -> None:
@@ -46,8 +51,12 @@ class Written(columns.FormattableColumn[Any]):
         self._words = words
 
     def human_readable(self) -> str:
-        """Return the words."""
+        """Return the form for people."""
         return self._words
+
+    def __lt__(self, other: object) -> bool:
+        """Sort by the words: ``--sort-column`` compares values that have no order of their own."""
+        return isinstance(other, Written) and self._words < other._words
 
 
 class _Command(command.Command):
@@ -55,6 +64,8 @@ class _Command(command.Command):
 
     #: Command lines that ``--help`` shows.
     examples: tuple[str, ...] = ()
+    #: Options that are accepted and ignored.
+    ignores = ignored.NOTHING
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
         """Return the parser; its help ends with the examples."""
@@ -63,19 +74,32 @@ class _Command(command.Command):
         parser.error = self.misuse  # type: ignore[method-assign]
         parser.formatter_class = argparse.RawDescriptionHelpFormatter
         self._prog_name = prog_name
-        if self.examples:
-            parser.epilog = '\n'.join(('examples:', *(f'  {line}' for line in self.examples)))
+        self.ignores.add_to(parser)
         return parser
+
+    def get_epilog(self) -> str:
+        """Return the examples.
+
+        Cliff would name the distribution of a command, for which it reads the files of all that are installed.
+        """
+        return '\n'.join(('examples:', *(f'  {line}' for line in self.examples))) if self.examples else ''
 
     _prog_name = ''
 
     def misuse(self, message: str) -> NoReturn:
-        """End the command: it cannot be called like that.
+        """End the command because of wrong usage.
 
         :raises: SystemExit with the status of wrong usage
         """
+        if message.startswith(names.UNRECOGNIZED):
+            message = names.unrecognized(message.removeprefix(names.UNRECOGNIZED).split(' '))
         self.app.complain(f'{message}; see {self._prog_name} --help')
         raise SystemExit(USAGE)
+
+    def check_streams(self, paths: Iterable[str | None]) -> None:
+        """End the command if more than one of its files is standard input."""
+        if list(paths).count(STREAM) > 1:
+            self.misuse(f'{STREAM} stands for standard input, which is one file: expected it once')
 
     @property
     def conf(self) -> cfg.ConfigOpts:
@@ -88,18 +112,36 @@ class _Command(command.Command):
 
         return api.connect(self.app.connection)
 
+    @contextmanager
+    def writing(self, outcome: str) -> Iterator[None]:
+        """Flush the output that is written meanwhile; if it is lost, the error says what was done all the same.
+
+        :param outcome: what the command has done, as a clause; empty if it only reads
+        """
+        try:
+            yield
+            self.app.stdout.flush()
+        except exception.OutputLost as error:
+            raise exception.OutputLost(f'{error}; all the same {outcome}' if outcome else str(error)) from error
+
     def run(self, parsed_args: argparse.Namespace) -> int:
         """Run the command and return its exit status; a fault is one line on stderr."""
+        if warning := ignored.Options.warning(self.app.options, parsed_args):
+            self.app.warn(warning)
         try:
             return super().run(parsed_args)
         except exception.NoValidHost as error:
             self.app.stderr.write(f'{error}\n')
+            self._show_refusals(error, parsed_args)
             return NO_VALID_HOST
         except exception.NumaplaceException as error:
             if self.app.options.debug:
                 raise
             self._tell(error, parsed_args)
             return FAULT
+
+    def _show_refusals(self, error: exception.NoValidHost, parsed_args: argparse.Namespace) -> None:
+        """Write the reasons of a refusal to stdout, if the format can hold them."""
 
     def _tell(self, error: exception.NumaplaceException, parsed_args: argparse.Namespace) -> None:
         """Write a fault in one line, in which long names that the user typed are cut."""
@@ -115,35 +157,58 @@ class _Command(command.Command):
 class Action(_Command):
     """A command without a table."""
 
-    def for_each(self, words: Iterable[str], act: Callable[[str], object], parsed_args: argparse.Namespace) -> int:
-        """Do something for each word, whatever became of the others; each fault is a line on stderr.
+    def for_each(
+        self, noun: str, words: Sequence[str], act: Callable[[str], object], parsed_args: argparse.Namespace
+    ) -> int:
+        """Do something for each word, even if it failed for others; each fault is a line on stderr.
 
-        :returns: the exit status, that of the last one that could not be done
+        :param noun: what the words name, in the plural
+        :returns: the exit status of the last one that failed
         """
-        status = DONE
-        for word in words:
-            try:
-                act(word)
-            except exception.NoValidHost as error:
-                self.app.stderr.write(f'{error}\n')
-                status = NO_VALID_HOST
-            except exception.NumaplaceException as error:
-                if self.app.options.debug:
-                    raise
-                self._tell(error, parsed_args)
-                status = FAULT
+        status, under_way, failed = DONE, '', 0
+
+        def left() -> str:
+            done = bar.done - failed
+            return f"{done} of {len(words)} {noun} are done and stay; '{names.shorten(under_way)}' was under way"
+
+        with progress.shown(self.app, noun, len(words)) as bar, progress.told_early(self.app, left):
+            for under_way in words:
+                try:
+                    act(under_way)
+                except exception.NumaplaceException as error:
+                    if self.app.options.debug and not isinstance(error, exception.NoValidHost):
+                        raise
+                    status = self._fail(error, parsed_args)
+                    failed += 1
+                bar.advance()
         return status
 
+    def _fail(self, error: exception.NumaplaceException, parsed_args: argparse.Namespace) -> int:
+        """Write a fault of one of several things, and return its exit status."""
+        if isinstance(error, exception.NoValidHost):
+            self.app.say(str(error))
+            return NO_VALID_HOST
+        self._tell(error, parsed_args)
+        return FAULT
 
-class ListOf(_Command, lister.Lister):
-    """A command that shows a table with one line for each thing.
 
-    Things that cannot be shown do not keep the others: `unread` takes them in, by name, and they are told on stderr.
+class _Displayed(_Command):
+    """A command whose output has a format.
+
+    Things that cannot be read do not hide the others: `unread` collects them by name, and stderr names them.
     """
+
+    formatter: Any
 
     def __init__(self, *arguments: Any, **keys: Any) -> None:
         super().__init__(*arguments, **keys)
         self.unread: dict[str, exception.NumaplaceException] = {}
+
+    def produce_output(self, parsed_args: argparse.Namespace, column_names: Sequence[str], data: Any) -> int:
+        """Print the result in the format that was asked for."""
+        if parsed_args.formatter in plain.FORMATS:
+            self.formatter = plain.Plain(self.formatter, parsed_args.formatter)
+        return int(super().produce_output(parsed_args, column_names, data))  # type: ignore[misc]  # that of cliff
 
     def run(self, parsed_args: argparse.Namespace) -> int:
         """Run the command; what could not be read is a fault."""
@@ -152,6 +217,44 @@ class ListOf(_Command, lister.Lister):
             self._tell(fault, parsed_args)
         return status or (FAULT if self.unread else DONE)
 
+    @staticmethod
+    def is_nested(parsed_args: argparse.Namespace) -> bool:
+        """Return whether the format holds lists and dicts."""
+        return parsed_args.formatter in _NESTED
 
-class ShowOf(_Command, show.ShowOne):
-    """A command that shows one thing."""
+    def _show_refusals(self, error: exception.NoValidHost, parsed_args: argparse.Namespace) -> None:
+        if self.is_nested(parsed_args):
+            message = str(error).partition('\n')[0].removeprefix(f'{self.app.NAME}: ').removesuffix(':')
+            values = (type(error).__name__, message, error.refusals)
+            self.formatter.emit_one(('error', 'message', 'refusals'), values, self.app.stdout, parsed_args)
+
+
+class ListOf(_Displayed, lister.Lister):
+    """A command that shows a table with one line for each thing.
+
+    :cvar nothing: what an empty table means, in words
+    """
+
+    nothing = ''
+
+    def produce_output(self, parsed_args: argparse.Namespace, column_names: Sequence[str], data: Any) -> int:
+        """Print the table; if it is empty, say so where a person looks on."""
+        status = super().produce_output(parsed_args, column_names, data)
+        if parsed_args.formatter == _TABLE and not data and not self.unread:
+            self.app.note(self.nothing)
+        return status
+
+
+class ShowOf(_Displayed, show.ShowOne):
+    """A command that shows one thing.
+
+    :cvar outcome: what the command has done by then, with the fields of what it shows; empty if it only reads
+    """
+
+    outcome = ''
+
+    def produce_output(self, parsed_args: argparse.Namespace, column_names: Sequence[str], data: Any) -> int:
+        """Print the thing; what was done is told if that fails."""
+        values = [each.machine_readable() if isinstance(each, columns.FormattableColumn) else each for each in data]
+        with self.writing(self.outcome.format(**dict(zip(column_names, values, strict=True)))):
+            return super().produce_output(parsed_args, column_names, data)

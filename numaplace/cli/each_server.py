@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Commands that do the same with each of several servers."""
+"""The base of commands that do the same with each of several servers."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ __all__ = ['EachServer']
 
 
 class EachServer(base.Action):
-    """Do something with servers; one that it cannot be done with does not keep the others."""
+    """Do something with each of several servers; a failure does not stop the others."""
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
         """Add the names."""
@@ -25,10 +25,13 @@ class EachServer(base.Action):
         return parser
 
     def take_action(self, parsed_args: argparse.Namespace) -> int:
-        """Take one after the other; return the exit status."""
+        """Process one after the other; return the exit status."""
         with self.open_database() as database:
             return self.for_each(
-                parsed_args.servers, lambda server: self.act(database, database.instance_uuid(server)), parsed_args
+                'servers',
+                parsed_args.servers,
+                lambda server: self.act(database, database.instance_uuid(server)),
+                parsed_args,
             )
 
     @abstractmethod

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""``numaplace flavor``: what guests look like."""
+"""``numaplace flavor``: the sizes and requests of guests."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from numaplace import cpuset, exception, explain
-from numaplace.cli import base, names
+from numaplace.cli import base, ignored, names
 
 if TYPE_CHECKING:
     from numaplace.cli.main import App
-    from numaplace.db.records import FlavorRecord
+    from numaplace.model import Flavor
 
 __all__ = ['CreateFlavor', 'DeleteFlavor', 'ListFlavor', 'SetFlavor', 'ShowFlavor', 'UnsetFlavor', 'properties']
 
-#: As many as a list of CPUs may name.
+#: The most that a list of CPUs may name.
 _MAX_VCPUS = cpuset.MAX_CPU + 1
 
 _COLUMNS = ('id', 'name', 'ram', 'disk', 'vcpus', 'properties')
@@ -28,7 +28,7 @@ def properties(values: dict[str, str]) -> base.Written:
     return base.Written(dict(sorted(values.items())), words)
 
 
-def _row(flavor: FlavorRecord) -> tuple[Any, ...]:
+def _row(flavor: Flavor) -> tuple[Any, ...]:
     return (
         base.Text(flavor.id),
         base.Text(flavor.name),
@@ -50,25 +50,36 @@ def _add_property(parser: argparse.ArgumentParser, *, required: bool = False) ->
     )
 
 
-def _warn_of_faults(app: App, flavor: FlavorRecord) -> None:
-    """Warn of a flavor that makes no guest as it is: what it still lacks may be set later."""
-    from numaplace import request
+def _warn_of_faults(app: App, flavor: Flavor) -> None:
+    """Warn about a flavor that cannot make a guest yet: what is missing may be set later.
 
+    Also warn about guests that Linux finds fault with.
+    """
+    from numaplace import request
+    from numaplace.request import cpu_topology, keys
+
+    for text in keys.unknown(flavor):
+        app.warn(text)
     try:
-        request.read(flavor)
+        guest = request.read(flavor)
         request.devices(flavor)
         request.tuning(flavor)
     except exception.Invalid as fault:
         app.warn(str(fault))
+    else:
+        for text in cpu_topology.warnings(guest):
+            app.warn(f'flavor {flavor.name!r}: {text}')
 
 
 class CreateFlavor(base.ShowOf):
-    """Create a flavor; a warning tells what keeps it from making a guest as it is."""
+    """Create a flavor; a warning says why it cannot make a guest yet, or what Linux will report in its guests."""
 
     examples = (
         'numaplace flavor create --ram 1024 --disk 1 --vcpus 4 m1.numa',
         'numaplace flavor create --ram 4096 --vcpus 4 --property hw:cpu_policy=dedicated m1.pinned',
     )
+    ignores = ignored.FLAVOR_CREATE
+    outcome = "the flavor '{name}' exists, with the id {id}"
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
         """Add the sizes."""
@@ -87,15 +98,17 @@ class CreateFlavor(base.ShowOf):
 
     def take_action(self, parsed_args: argparse.Namespace) -> tuple[tuple[str, ...], tuple[Any, ...]]:
         """Store the flavor and show it."""
-        from numaplace.db.records import FlavorRecord
+        from numaplace.model import Flavor
+        from numaplace.request import keys
 
-        flavor = FlavorRecord(
+        flavor = Flavor(
             name=names.name('flavor', parsed_args.name),
             vcpus=parsed_args.vcpus,
             memory_mib=parsed_args.ram,
             disk_gib=parsed_args.disk,
             extra_specs=names.pairs('--property', parsed_args.property),
         )
+        keys.check(flavor.name, flavor.extra_specs)
         if parsed_args.id != 'auto':
             flavor = replace(flavor, id=names.name('flavor id', parsed_args.id))
         with self.open_database() as database:
@@ -110,15 +123,16 @@ class CreateFlavor(base.ShowOf):
 
 
 class SetFlavor(base.Action):
-    """Set extra specs of a flavor; servers that exist keep what they have.
+    """Set extra specs of a flavor; existing servers keep theirs.
 
-    A warning tells what keeps the flavor from making a guest as it is.
+    A warning says why the flavor cannot make a guest yet, or what Linux will report in its guests.
     """
 
     examples = (
         'numaplace flavor set --property hw:numa_nodes=2 m1.numa',
         'numaplace flavor set --property hw:mem_page_size=2MB m1.large-pages',
     )
+    ignores = ignored.FLAVOR_SET
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
         """Add the extra specs."""
@@ -129,7 +143,10 @@ class SetFlavor(base.Action):
 
     def take_action(self, parsed_args: argparse.Namespace) -> None:
         """Change the flavor."""
+        from numaplace.request import keys
+
         change = names.pairs('--property', parsed_args.property)
+        keys.check(parsed_args.flavor, change)
         with self.open_database() as database:
             stored = database.change_extra_specs(parsed_args.flavor, change=change)
         _warn_of_faults(self.app, stored)
@@ -139,6 +156,7 @@ class UnsetFlavor(base.Action):
     """Remove extra specs of a flavor."""
 
     examples = ('numaplace flavor unset --property hw:numa_nodes m1.numa',)
+    ignores = ignored.FLAVOR_UNSET
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
         """Add the keys."""
@@ -175,18 +193,22 @@ class ShowFlavor(base.ShowOf):
 class ListFlavor(base.ListOf):
     """List all flavors."""
 
+    nothing = 'no flavors'
     examples = ('numaplace flavor list',)
+    ignores = ignored.FLAVOR_LIST
 
     def take_action(self, parsed_args: argparse.Namespace) -> tuple[tuple[str, ...], list[tuple[Any, ...]]]:
         """Return all flavors by name."""
         with self.open_database() as database:
-            return ('ID', 'Name', 'RAM', 'Disk', 'VCPUs', 'Properties'), [_row(each) for each in database.flavors()]
+            return ('ID', 'Name', 'RAM', 'Disk', 'VCPUs', 'Properties'), [
+                _row(each) for each in database.flavors(self.unread)
+            ]
 
 
 class DeleteFlavor(base.Action):
-    """Delete flavors; servers that exist keep what they have.
+    """Delete flavors; existing servers keep theirs.
 
-    A flavor that cannot be deleted does not keep the others.
+    A flavor that cannot be deleted does not stop the others.
     """
 
     examples = ('numaplace flavor delete m1.numa', 'numaplace flavor delete m1.numa m1.pinned')
@@ -200,4 +222,4 @@ class DeleteFlavor(base.Action):
     def take_action(self, parsed_args: argparse.Namespace) -> int:
         """Delete one after the other; return the exit status."""
         with self.open_database() as database:
-            return self.for_each(parsed_args.flavors, database.delete_flavor, parsed_args)
+            return self.for_each('flavors', parsed_args.flavors, database.delete_flavor, parsed_args)

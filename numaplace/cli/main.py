@@ -1,23 +1,24 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The program: global options, the configuration, and what stderr and the exit status say."""
+"""The program: global options, configuration, stderr and exit status."""
 
 from __future__ import annotations
 
 import argparse
-import difflib
-import importlib.metadata
 import logging
 import signal
 import sys
+from collections.abc import Callable
 from contextlib import redirect_stderr, redirect_stdout, suppress
 from functools import cached_property
 from typing import TYPE_CHECKING, NoReturn, TextIO, cast
 
-from cliff import app, commandmanager
+from cliff import app
 
 import numaplace
 from numaplace import exception, explain
-from numaplace.cli import base
+from numaplace.cli import ignored, names
+from numaplace.cli.commands import Commands
+from numaplace.cli.status import FAULT, USAGE
 from numaplace.cli.streams import Guarded, silence
 
 if TYPE_CHECKING:
@@ -26,49 +27,64 @@ if TYPE_CHECKING:
 __all__ = ['INTERRUPTED', 'App', 'main']
 
 _DESCRIPTION = (
-    'Place virtual machines on the NUMA cells of KVM hosts: exactly, explained, and nothing handed out twice.'
+    'Place virtual machines on the NUMA cells of KVM hosts: exactly, with reasons for each refusal, and nothing twice.'
 )
 
 _EPILOG = """\
 start here:
-  numaplace quickstart                                  see it all in a few seconds, in a database of its own
-  numaplace host discover                               take this machine in
+  numaplace quickstart                                  a tour of a few seconds, in its own database
+  numaplace host discover                               register this machine
   numaplace flavor create --ram 1024 --disk 1 --vcpus 4 m1.numa
   numaplace flavor set --property hw:numa_nodes=2 m1.numa
   numaplace server create --flavor m1.numa cirros2      place a guest
   numaplace server dumpxml cirros2                      its libvirt XML
-  numaplace host show NAME                              which CPU belongs to whom
+  numaplace host show NAME                              which guest has which CPU
 
 exit status: 0 done, 1 a fault, 2 wrong usage, 3 no valid host
 """
 
-#: Words of the longest command.
-_MOST_WORDS = 3
-
-#: Exit statuses of programs that a signal ended.
+#: Exit statuses of programs ended by a signal.
 INTERRUPTED, _PIPE_CLOSED = 130, 141
 
+#: Logger of the lines that are already on stderr.
+_TOLD = 'numaplace.cli'
+#: Logs the traceback of each error that oslo.db does not know, which the command reports in one line.
+_DATABASE_ERRORS = 'oslo_db.sqlalchemy.exc_filters'
 
-class _Commands(commandmanager.CommandManager):
-    """The commands by name; each is imported when it is used."""
 
-    def load_commands(self, namespace: str) -> None:
-        """Take in all entry points of a group."""
-        self.group_list.append(namespace)
-        for entry in importlib.metadata.entry_points(group=namespace):
-            self.commands[entry.name.replace('_', ' ')] = entry
+def _is_wanted(record: logging.LogRecord) -> bool:
+    """Drop a traceback unless debugging."""
+    return not record.exc_info or logging.getLogger().isEnabledFor(logging.DEBUG)
+
+
+class _Lines(logging.Formatter):
+    """The log format: an unexpected exception is named by its class, because its text may only be a value."""
+
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - the base class names it
+        """Return the line of a record."""
+        error = record.msg
+        if isinstance(error, Exception) and not isinstance(error, exception.NumaplaceException):
+            text = ' '.join(str(error).split())
+            record.message = (
+                f'unexpected {type(error).__name__}{f": {text}" if text else ""}; '
+                'the same command with --debug shows the traceback that a bug report needs'
+            )
+        return super().formatMessage(record)
 
 
 class App(app.App):
     """The program around the commands."""
 
     NAME = 'numaplace'
+    command_manager: Commands
+    #: Writes a line above the bar that is shown, if one is.
+    above: Callable[[str], object] | None = None
 
     def __init__(self, stdout: TextIO | None = None, stderr: TextIO | None = None) -> None:
         super().__init__(
             _DESCRIPTION,
             numaplace.__version__,
-            _Commands('numaplace.cli'),
+            Commands('numaplace.cli'),
             stdout=cast(TextIO, Guarded(stdout or sys.stdout)),
             stderr=cast(TextIO, Guarded(stderr or sys.stderr)),
             deferred_help=True,
@@ -80,7 +96,7 @@ class App(app.App):
         version: str | None,
         argparse_kwargs: object = None,
     ) -> argparse.ArgumentParser:
-        """Return the parser of the global options, which may stand before and after the command."""
+        """Return the parser of the global options, which may be before or after the command."""
         parser = argparse.ArgumentParser(
             prog=self.NAME,
             description=description,
@@ -91,7 +107,7 @@ class App(app.App):
         )
         parser.add_argument('--version', action='version', version=f'{self.NAME} {version}')
         parser.add_argument(
-            '-h', '--help', dest='deferred_help', action='store_true', help='Show this help, or that of a command.'
+            '-h', '--help', dest='deferred_help', action='store_true', help='Show this help, or the help of a command.'
         )
         parser.add_argument(
             '--config-file',
@@ -99,70 +115,110 @@ class App(app.App):
             default=[],
             metavar='FILE',
             help='Configuration file, such as a nova.conf; may be repeated, the last wins '
-            '(default: /etc/numaplace/numaplace.conf if it is there).',
+            '(default: /etc/numaplace/numaplace.conf if it exists).',
         )
         parser.add_argument(
             '--database',
             metavar='URL',
             help='Database, instead of [numaplace] connection (default: an SQLite file in your data directory).',
         )
-        parser.add_argument('--debug', action='store_true', help='Show tracebacks and what happens inside.')
+        parser.add_argument(
+            '--debug', action='store_true', help='Show tracebacks and what happens inside, as [DEFAULT] debug does.'
+        )
+        parser.add_argument(
+            '--log-file',
+            metavar='FILE',
+            help='Log into this file too, instead of [DEFAULT] log_file.',
+        )
+        ignored.EVERYWHERE.add_to(parser)
         return parser
 
     def configure_logging(self) -> None:
-        """Send warnings, and with --debug everything, to stderr."""
-        handler = logging.StreamHandler(self.stderr)
-        handler.setFormatter(logging.Formatter(f'{self.NAME}: %(message)s'))
+        """Send warnings, and with --debug everything, to stderr, and with --log-file the log to a file.
+
+        The log options of the configuration apply once a command reads it.
+        """
         root = logging.getLogger()
-        root.handlers[:] = [handler]
+        root.handlers.clear()
         root.setLevel(logging.DEBUG if self.options.debug else logging.WARNING)
-        # It tells of every entry point that it looks at; a missing one is told by who asked for it.
+        logging.getLogger(_DATABASE_ERRORS).addFilter(_is_wanted)
+        self._log_to_stderr()
+        if self.options.log_file is not None:
+            _ = self.conf
+
+    def _log_to_stderr(self) -> None:
+        handler = logging.StreamHandler(self.stderr)
+        handler.setFormatter(_Lines(f'{self.NAME}: %(message)s'))
+        handler.setLevel(logging.DEBUG if self.options.debug else logging.WARNING)
+        handler.addFilter(lambda record: record.name != _TOLD)
+        logging.getLogger().addHandler(handler)
+        # It logs every entry point that it checks; the caller reports a missing one.
         logging.getLogger('stevedore').setLevel(logging.CRITICAL)
 
     def initialize_app(self, argv: list[str]) -> None:
-        """Show the help where no command is named.
+        """Show the help if no command is named.
 
-        :raises: SystemExit with the status of wrong usage if it did
+        :raises: SystemExit with the status of wrong usage in that case
         """
         if not argv and not self.options.deferred_help:
             self.parser.print_help(self.stderr)
-            raise SystemExit(base.USAGE)
+            raise SystemExit(USAGE)
 
     def run_subcommand(self, argv: list[str]) -> int:
         """Run one command; return its exit status."""
         try:
             self.command_manager.find_command(argv)
-        except ValueError:
+        except ValueError as error:
             if argv[0].startswith('-'):
-                self.complain(f'unrecognized arguments: {" ".join(argv)}; see --help')
-                return base.USAGE
-            near = ', '.join(map(repr, self._near(argv)))
-            self.complain(f"'{explain.escape(' '.join(argv))}' is no command; near are {near or 'none'}; see --help")
-            return base.USAGE
+                self.complain(f'{names.unrecognized(argv[:1])}; see --help')
+            else:
+                self.complain(str(error))
+            return USAGE
         return super().run_subcommand(argv)
 
-    def _near(self, argv: list[str]) -> list[str]:
-        """Return the commands that somebody may have meant, the likeliest first."""
-        known = [name for name, _ in self.command_manager]
-        typed = ' '.join(argv[:_MOST_WORDS])
-        return (
-            difflib.get_close_matches(typed, known, n=6) or [name for name in known if name.split()[0] == argv[0]][:6]
-        )
+    def complain(self, text: str, level: int = logging.ERROR) -> None:
+        """Write one line to stderr, and to the log if there is one."""
+        line = explain.escape(text)
+        self.say(f'{self.NAME}: {line}')
+        logging.getLogger(_TOLD).log(level, '%s', line)
 
-    def complain(self, text: str) -> None:
-        """Write one line on stderr."""
-        self.stderr.write(f'{self.NAME}: {explain.escape(text)}\n')
+    def say(self, text: str) -> None:
+        """Write lines to stderr."""
+        if self.above is None:
+            self.stderr.write(f'{text}\n')
+        else:
+            self.above(text)
+
+    def note(self, text: str) -> None:
+        """Write one line to stderr if that is a terminal: what a person wants to know, and a program sees itself."""
+        if cast(Guarded, self.stderr).terminal() is not None:
+            self.stderr.write(f'{self.NAME}: {explain.escape(text)}\n')
 
     def warn(self, text: str) -> None:
-        """Write a line on stderr about what does not keep the command from being done."""
-        self.complain(f'warning: {text}')
+        """Write a warning, one line, to stderr."""
+        self.complain(f'warning: {text}', logging.WARNING)
 
     @cached_property
     def conf(self) -> cfg.ConfigOpts:
-        """The configuration that the global options name."""
+        """The configuration that the global options name; its log options are applied."""
         from numaplace import conf
+        from numaplace.conf import logs
+        from numaplace.scheduler import names
 
-        return conf.load(self.options.config_file)
+        loaded = conf.load(self.options.config_file)
+        names.check(loaded)
+        root = logging.getLogger()
+        if loaded.debug and not self.options.debug:
+            self.options.debug = True
+            root.setLevel(logging.DEBUG)
+            for handler in root.handlers:
+                handler.setLevel(logging.DEBUG)
+        if self.options.log_file is not None or logs.is_wanted(loaded):
+            try:
+                logs.set_up(loaded, self.options.log_file, debug=self.options.debug)
+            finally:
+                self._log_to_stderr()
+        return loaded
 
     @property
     def connection(self) -> str | None:
@@ -188,17 +244,17 @@ def main(argv: list[str] | None = None) -> int:
         status = INTERRUPTED
     except exception.OutputLost as error:
         sys.stderr.write(f'{App.NAME}: {error}\n')
-        status = base.FAULT
+        status = FAULT
     if status == _PIPE_CLOSED:
         silence(sys.stdout)
     return status
 
 
 def _end_on(number: signal.Signals) -> None:
-    """Let a signal end the program as an interrupt does: what was begun is given back."""
+    """Make a signal end the program like an interrupt, so that unfinished work is undone."""
 
     def end(_number: int, _frame: object) -> NoReturn:
         raise SystemExit(128 + number)
 
-    with suppress(ValueError):  # only the main thread has signals
+    with suppress(ValueError):  # only the main thread handles signals
         signal.signal(number, end)

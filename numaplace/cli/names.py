@@ -1,15 +1,18 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What users type: names, KEY=VALUE pairs and numbers, checked with Nova's rules."""
+"""User input: names, KEY=VALUE pairs and numbers, checked with Nova's rules."""
 
 from __future__ import annotations
 
 import argparse
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 
 from numaplace import exception, explain
 
-__all__ = ['name', 'pairs', 'shorten', 'whole']
+__all__ = ['UNRECOGNIZED', 'name', 'pairs', 'shorten', 'unrecognized', 'whole']
+
+#: How argparse begins the error for words that it does not know.
+UNRECOGNIZED = 'unrecognized arguments: '
 
 _MAX_LENGTH = 255
 _KEY = re.compile(r'[A-Za-z0-9\-_:. ]{1,255}')
@@ -18,13 +21,22 @@ _MAX_WHOLE = 2**31 - 1
 
 
 def shorten(text: str, width: int = 60) -> str:
-    """Return a text for people: escaped, and cut where it is long."""
+    """Return a text for people: escaped, and cut if it is long."""
     shown = explain.escape(text)
     return shown if len(shown) <= width else shown[: width - 3] + '...'
 
 
+def unrecognized(words: Sequence[str]) -> str:
+    """Return the error for words that no option or argument of a command takes.
+
+    Options are named alone: what follows one may be its value, or the command.
+    """
+    options = [word.partition('=')[0] for word in words if word.startswith('-') and word != '-']
+    return f'{UNRECOGNIZED}{" ".join(map(shorten, options or words))}'
+
+
 def name(kind: str, value: str) -> str:
-    """Return a name that is one.
+    """Return a valid name.
 
     :param kind: what is named: ``host``, ``flavor``, ``server``
     :raises: :class:`~numaplace.exception.Invalid` unless it has 1 to 255 printable characters and no space at an end

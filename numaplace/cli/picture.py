@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A host in characters: which CPU belongs to whom."""
+"""Draw a host in characters: which guest has which CPU."""
 
 from __future__ import annotations
 
@@ -9,28 +9,32 @@ from collections.abc import Iterable, Mapping, Sequence
 from itertools import zip_longest
 
 from numaplace import cpuset, units
+from numaplace.cli import memory
 from numaplace.cli.names import shorten
-from numaplace.db.records import HostRecord, InstanceRecord
 from numaplace.model import CellPlacement, HostCell
+from numaplace.model.records import HostRecord, InstanceRecord
 
 __all__ = ['draw']
 
 #: Symbols of CPUs that no server holds.
-_FREE, _FLOATING, _SHARED, _UNKNOWN = '.', '~', '-', '?'
-#: Stands for a server that is in no cell.
+_FREE, _OFF, _FLOATING, _SHARED, _HELD, _UNKNOWN = '.', '_', '~', '-', '#', '?'
+#: Shown for a server without cells.
 _WHOLE_HOST = '*'
 _LEGEND = {
     _FREE: 'free to be pinned',
+    _OFF: 'off to save power, free to be pinned',
     _FLOATING: 'shared, vCPUs float here',
     _SHARED: 'shared, no guest cell floats here',
+    _HELD: 'held by a domain that numaplace does not manage',
     _UNKNOWN: 'pinned, but by no server of this host',
 }
 
 
 def draw(host: HostRecord, servers: Sequence[InstanceRecord], width: int = 80) -> str:
-    """Draw a host's cells, CPU by CPU, and say what the symbols mean.
+    """Draw a host's cells, CPU by CPU, with a legend.
 
-    Each core is a column, its threads stand one below the other.
+    Each core is a column, with one thread below the other. CPUs of a server that are off have its letter in lower
+    case.
 
     :param servers: of this host
     :param width: number of characters in a line
@@ -44,11 +48,14 @@ def draw(host: HostRecord, servers: Sequence[InstanceRecord], width: int = 80) -
     }
     lines: list[str] = []
     seen: set[str] = set()
+    off = host.host.offline_cpus
     for cell in host.host.cells:
-        symbols = _symbols(cell, owners)
+        symbols = _symbols(cell, owners, off)
         seen.update(symbols.values())
-        lines += [*_describe(cell, width), *_rows(cell, symbols, width), '']
+        lines += [*_describe(cell, off, host.host.cells, width), *_rows(cell, symbols, width), '']
     lines += [f'  {symbol}  {words}' for symbol, words in _LEGEND.items() if symbol in seen]
+    if dark := sorted(symbol for symbol in seen if symbol.islower()):
+        lines += textwrap.wrap(f'  {", ".join(dark)}  pinned as in upper case, but off', width, subsequent_indent='  ')
     for server in servers:
         lines += _introduce(server, labels.get(server.uuid, ''), width)
     return '\n'.join(lines) + '\n'
@@ -69,12 +76,17 @@ def _label(index: int) -> str:
     return label
 
 
-def _symbols(cell: HostCell, owners: Mapping[int, str]) -> dict[int, str]:
+def _symbols(cell: HostCell, owners: Mapping[int, str], off: int) -> dict[int, str]:
     symbols = {}
     for cpu in cpuset.ids(cell.shape.shared_cpus | cell.shape.dedicated_cpus):
         bit = 1 << cpu
         if cell.pinned_cpus & bit:
-            symbols[cpu] = owners.get(cpu, _UNKNOWN)
+            owner = owners.get(cpu, _UNKNOWN)
+            symbols[cpu] = owner.lower() if off & bit else owner
+        elif cell.held_cpus & bit:
+            symbols[cpu] = _HELD
+        elif off & bit:
+            symbols[cpu] = _OFF
         elif cell.shape.shared_cpus & bit and cell.cpu_usage:
             symbols[cpu] = _FLOATING
         else:
@@ -82,13 +94,16 @@ def _symbols(cell: HostCell, owners: Mapping[int, str]) -> dict[int, str]:
     return symbols
 
 
-def _describe(cell: HostCell, width: int) -> list[str]:
+def _describe(cell: HostCell, off: int, cells: Sequence[HostCell], width: int) -> list[str]:
     shape = cell.shape
     cpus = shape.shared_cpus | shape.dedicated_cpus
+    off_words = f'{cpuset.text(off)} off, ' if (off := off & shape.dedicated_cpus) else ''
     head = (
-        f'cell {shape.id}: {_count(cpus.bit_count(), "CPU")} ({cpuset.text(cpus) or "none"}), '
+        f'cell {shape.id}: {_count(cpus.bit_count(), "CPU")} ({cpuset.text(cpus) or "none"}), {off_words}'
         f'{cell.memory_usage_mib} of {shape.memory_mib} MiB used'
     )
+    if kind := memory.words(shape, cells):
+        head += f', {kind}'
     pages = ', '.join(
         f'{pages.used} of {pages.total - pages.reserved} x {units.size(pages.size_kib)}'
         for pages in cell.pages
@@ -99,7 +114,7 @@ def _describe(cell: HostCell, width: int) -> list[str]:
 
 
 def _rows(cell: HostCell, symbols: Mapping[int, str], width: int) -> list[str]:
-    """Draw the CPUs' numbers and symbols, as many cores side by side as fit."""
+    """Draw the CPUs' numbers and symbols, with as many cores side by side as fit."""
     if not symbols:
         return []
     cores = [[cpu for cpu in cpuset.ids(core) if cpu in symbols] for core in _cores(cell)]

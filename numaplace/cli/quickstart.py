@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""``numaplace quickstart``: the main job in a few seconds, with the real commands, in a database of its own."""
+"""``numaplace quickstart``: a tour in a few seconds, with the real commands, in a database of its own."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 
+from numaplace import exception
 from numaplace.cli import base
 
 __all__ = ['Quickstart']
@@ -24,11 +25,11 @@ _THIS_MACHINE = 'this-machine'
 
 @dataclass(frozen=True, slots=True)
 class _Step:
-    """One thing to see.
+    """One step of the tour.
 
-    :param commands: command lines without the program's name; SAMPLE stands for the file of the sample
+    :param commands: command lines without the program's name; SAMPLE is replaced with the sample's file
     :param status: exit status with which the last command ends
-    :param optional: whether the tour goes on when a command fails
+    :param optional: whether the tour continues if a command fails
     :param quiet: whether only the last command's output is shown
     """
 
@@ -46,19 +47,19 @@ def _place(title: str, flavor: str, name: str) -> _Step:
 
 _STEPS = (
     _Step(
-        'Take in a real host with three NUMA cells, from what `virsh capabilities` printed there.',
+        'Register a real host with three NUMA cells, from the output of its `virsh capabilities`.',
         (f'host import {_HOST} --capabilities SAMPLE', f'host show --picture {_HOST}'),
         quiet=True,
     ),
     _Step(
-        'Take in this machine as well: from libvirt if it answers, else from /sys.',
+        'Register this machine as well: from libvirt if it answers, otherwise from /sys.',
         (f'host discover {_THIS_MACHINE}', f'host show --picture {_THIS_MACHINE}'),
         optional=True,
         quiet=True,
     ),
-    _Step('Both are known now.', ('host list',), quiet=True),
+    _Step('Both hosts are registered.', ('host list',), quiet=True),
     _Step(
-        'Describe what guests look like: flavors, with the extra specs that Nova has.',
+        'Create flavors, with the extra specs of Nova.',
         (
             'flavor create --ram 512 --disk 1 --vcpus 1 m1.tiny',
             'flavor create --ram 1024 --disk 1 --vcpus 4 m1.numa',
@@ -70,7 +71,7 @@ _STEPS = (
         ),
         quiet=True,
     ),
-    _place('Place a guest without NUMA topology: it floats over the whole host.', 'm1.tiny', 'cirros1'),
+    _place('Place a guest without a NUMA topology: it floats over the whole host.', 'm1.tiny', 'cirros1'),
     _place('Place a guest with one NUMA cell.', 'm1.numa', 'cirros2'),
     _Step(
         'Place a guest with two NUMA cells, each on a host cell of its own.',
@@ -79,46 +80,84 @@ _STEPS = (
             *_place('', 'm1.numa', 'cirros3').commands,
         ),
     ),
-    _place('Pin vCPUs: each gets a CPU that nobody else is pinned to.', 'm1.pinned', 'pinned1'),
+    _place('Pin vCPUs: each gets a CPU that no other guest is pinned to.', 'm1.pinned', 'pinned1'),
     _place('Back a guest with huge pages.', 'm1.hugepages', 'huge1'),
-    _Step('This is the libvirt XML that makes it so.', ('server dumpxml cirros3',)),
+    _Step('Print the libvirt XML that binds a guest to its place.', ('server dumpxml cirros3',)),
     _Step(
-        'A guest that does not fit is refused with the reasons; the exit status is 3.',
+        'Ask for a guest that does not fit: the refusal gives the reasons, and the exit status is 3.',
         (f'server create --flavor m1.wide --host {_HOST} wide1',),
         status=base.NO_VALID_HOST,
     ),
-    _Step('Deleting frees everything.', ('server delete pinned1 huge1', f'host show --picture {_HOST}')),
+    _Step(
+        'Delete servers: all that they held is free again.',
+        ('server delete pinned1 huge1', f'host show --picture {_HOST}'),
+    ),
 )
 
 
-class Quickstart(base.Action):
-    """Show the main job in a few seconds: hosts, flavors, placements, XML and a refusal.
+#: Characters with a special meaning in the value of an option, or in a URL.
+_SPECIAL = frozenset('$?')
 
-    Everything happens in a temporary database; each step prints the command that does the same by hand.
+_INTRODUCTION = """\
+Every line after a $ is a command that you can type yourself. The tour's database {how}; yours is
+the one that --database or [numaplace] connection names, or an SQLite file in your data directory.
+"""
+
+_GONE = """
+The tour's database is deleted. To go on with its hosts, flavors and servers: numaplace quickstart --keep DIR
+"""
+
+_KEPT = """
+The tour's database is kept. Go on with commands that begin like this:
+$ {command} server list
+"""
+
+
+class Quickstart(base.Action):
+    """Show the main commands in a few seconds: hosts, flavors, placements, XML and a refusal.
+
+    The tour has a database of its own, which is deleted at the end unless --keep names a directory for it. Each step
+    prints the command that does the same by hand.
     """
 
-    examples = ('numaplace quickstart', 'numaplace quickstart | less')
+    examples = (
+        'numaplace quickstart',
+        'numaplace quickstart | less',
+        'numaplace quickstart --keep tour',
+        'numaplace --config-file tour/quickstart.conf server list',
+    )
+
+    def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
+        """Add the directory that keeps the database."""
+        parser = super().get_parser(prog_name)
+        parser.add_argument(
+            '--keep',
+            metavar='DIR',
+            help='Keep the database of the tour in this directory, which is created if it does not exist.',
+        )
+        return parser
 
     def take_action(self, parsed_args: argparse.Namespace) -> int:
-        """Go through the steps; return whether all went as it should."""
-        self._say(
-            'Every line after a $ is a command that you can type yourself. The tour uses a temporary database; yours is'
-            '\nthe one that --database or [numaplace] connection names, else an SQLite file in your data directory.\n'
-        )
-        status = base.DONE
-        with _sample() as sample, tempfile.TemporaryDirectory(prefix='numaplace-quickstart-') as directory:
-            # An empty file, so that the machine's own configuration does not change the tour.
-            config = Path(directory, 'quickstart.conf')
-            config.touch()
-            options = ['--config-file', str(config), '--database', f'sqlite:///{directory}/quickstart.sqlite']
+        """Run the steps; return the exit status.
+
+        :raises: :class:`~numaplace.exception.Invalid` for a directory that has a tour already or cannot be written
+        """
+        with _sample() as sample, _place_of_tour(parsed_args.keep) as directory:
+            config = _configure(directory)
+            self._say(_INTRODUCTION.format(how='is kept' if parsed_args.keep else 'is temporary'))
+            status = base.DONE
             for number, step in enumerate(_STEPS, 1):
                 self._say(f'\n== {number}. {step.title}\n')
-                if not self._show(step, options, sample):
+                if not self._show(step, ['--config-file', str(config)], sample):
                     status = base.FAULT
+        if parsed_args.keep is None:
+            self._say(_GONE)
+        else:
+            self._say(_KEPT.format(command=f'{self.app.NAME} --config-file {shlex.quote(str(config))}'))
         return status
 
     def _show(self, step: _Step, options: list[str], sample: Path) -> bool:
-        """Run a step's commands; return whether they ended as they should."""
+        """Run a step's commands; return whether they ended as expected."""
         for line in step.commands:
             last = line == step.commands[-1]
             words = [str(sample) if word == 'SAMPLE' else word for word in shlex.split(line)]
@@ -131,20 +170,54 @@ class Quickstart(base.Action):
         return True
 
     def _run(self, argv: list[str], *, quiet: bool) -> int:
-        # Not at the top: the program's module is complete only when it has found its commands.
+        # Not at the top: the program's module imports the commands.
         from numaplace.cli.main import INTERRUPTED, App
 
-        # Reasons belong to the tour, so they go where its other words go.
+        # Reasons are part of the tour, so they go to stdout like the rest.
         app = App(stdout=io.StringIO() if quiet else self.app.stdout, stderr=self.app.stdout)
         if self.app.options.debug:
             argv = ['--debug', *argv]
         status = app.run(argv)
-        if status == INTERRUPTED:  # it was the tour that was meant, not the step
+        if status == INTERRUPTED:  # the interrupt was meant for the tour, not the step
             raise KeyboardInterrupt
         return status
 
     def _say(self, text: str) -> None:
         self.app.stdout.write(text)
+
+
+@contextmanager
+def _place_of_tour(keep: str | None) -> Iterator[Path]:
+    """Yield a directory for the tour: an absolute path that is kept, or a temporary one."""
+    if keep is None:
+        with tempfile.TemporaryDirectory(prefix='numaplace-quickstart-') as directory:
+            yield Path(directory)
+        return
+    if not keep or not keep.isprintable() or set(keep) & _SPECIAL:
+        raise exception.Invalid(
+            f'--keep {keep!r}: expected a directory, in printable characters and none of {" ".join(sorted(_SPECIAL))}'
+        )
+    try:
+        place = Path(keep).absolute()
+        place.mkdir(parents=True, exist_ok=True)
+        if any(place.glob('quickstart.*')):
+            raise exception.Invalid(f'--keep {keep!r}: the directory already has a tour; expected another directory')
+    except (OSError, ValueError) as error:
+        reason = (error.strerror if isinstance(error, OSError) else None) or str(error)
+        raise exception.Invalid(
+            f'--keep {keep!r}: cannot be used: {reason}; expected a directory to write to'
+        ) from error
+    yield place
+
+
+def _configure(directory: Path) -> Path:
+    """Write the configuration of the tour, so that the machine's own does not affect it; return the file."""
+    config = directory / 'quickstart.conf'
+    try:
+        config.write_text(f'[numaplace]\nconnection = sqlite:///{directory}/quickstart.sqlite\n', encoding='utf-8')
+    except OSError as error:
+        raise exception.Invalid(f'{str(config)!r}: cannot be written: {error.strerror}') from error
+    return config
 
 
 @contextmanager

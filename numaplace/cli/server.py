@@ -6,72 +6,87 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 from contextlib import ExitStack
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from numaplace import exception
-from numaplace.cli import asking, base, names, server_xml, showing
+from numaplace.cli import base, ignored, names, progress, server_columns, server_hints, server_request, server_xml
 from numaplace.cli.each_server import EachServer
 
 if TYPE_CHECKING:
     from numaplace.db.api import Database
-    from numaplace.db.records import InstanceRecord
-    from numaplace.request import Devices
+    from numaplace.model import Devices
+    from numaplace.model.records import InstanceRecord
+    from numaplace.scheduler.filters import Request
+    from numaplace.scheduler.select import Policy
 
 __all__ = ['CreateServer', 'DeleteServer', 'ListServer', 'ShowServer']
 
-#: Faults of a server whose rows, or whose host's, are no good.
+#: Faults of a server whose rows, or whose host's rows, are invalid.
 _NOT_COUNTED = (
     exception.InvalidObject,
     exception.UsageInvalid,
     exception.CPUUnpinningInvalid,
     exception.CPUUnpinningUnknown,
 )
-#: Most servers of one request.
+#: The most servers that one request may create.
 _MOST_SERVERS = 10_000
 
 
 class CreateServer(base.ShowOf):
-    """Place a guest on a host and record it; ends with status 3 and the reasons where no host takes it."""
+    """Place a guest on a host and record the claim; the exit status is 3 if no host takes it."""
 
     examples = (
         'numaplace server create --flavor m1.numa cirros2',
         'numaplace server create --flavor m1.tiny --image-property hw_numa_nodes=2 cirros3',
         'numaplace server create --flavor m1.pinned --host compute1 db1',
         'numaplace server create --flavor m1.numa --min 2 --max 5 web',
+        'numaplace server create --flavor m1.numa --hint group=web --project p1 web1',
         'numaplace server create --flavor m1.numa --nic network=default,node=1 --disk path=/srv/db.img,node=0 db2',
     )
+    ignores = ignored.SERVER_CREATE
+    outcome = "the server '{name}' exists, with the UUID {id}"
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
-        """Add what the guest is like and where it may go."""
+        """Add the description of the guest and where it may go."""
         parser = super().get_parser(prog_name)
-        parser.add_argument('name', metavar='NAME', help='Name of the server; several servers may have the same.')
+        parser.add_argument('name', metavar='NAME', help='Name of the server; names need not be unique.')
         parser.add_argument('--flavor', required=True, metavar='FLAVOR', help='Name or id of the flavor.')
-        asking.add_image(parser)
+        server_request.add_image(parser)
         _add_devices(parser)
         parser.add_argument('--availability-zone', metavar='ZONE', help='Only hosts of this zone.')
-        parser.add_argument('--host', metavar='HOST', help='Only this host.')
+        parser.add_argument('--host', '--hypervisor-hostname', metavar='HOST', help='Only this host.')
+        server_request.add_all_hosts(parser)
+        server_hints.add(parser)
+        parser.add_argument(
+            '--connect',
+            metavar='URI',
+            help='A libvirt to ask, before anything is claimed, whether it accepts so many vCPUs; without it the '
+            'capabilities that the hosts were registered with decide.',
+        )
         parser.add_argument(
             '--min',
             type=names.whole(1, _MOST_SERVERS),
             metavar='NUMBER',
-            help='How many servers have to fit (default: 1); if fewer do, none of them stays.',
+            help='How many servers must fit (default: 1); if fewer do, none is created.',
         )
         parser.add_argument(
             '--max',
             type=names.whole(1, _MOST_SERVERS),
             metavar='NUMBER',
-            help='How many servers to place (default: --min); if several, they are called NAME-1, NAME-2, and so on.',
+            help='How many servers to create at most (default: --min); several are named NAME-1, NAME-2, and so on.',
         )
         return parser
 
     def take_action(self, parsed_args: argparse.Namespace) -> tuple[tuple[str, ...], tuple[Any, ...]]:
-        """Choose a host for each server, claim it, and show the server, or all of several.
+        """Choose a host for each server, claim it, and show the server, or all servers.
 
-        :raises: :class:`~numaplace.exception.NoValidHost` where no host takes it,
+        :raises: :class:`~numaplace.exception.NoValidHost` if no host takes it,
             :class:`~numaplace.exception.NotFound` for an unknown flavor or host,
-            :class:`~numaplace.exception.Invalid` for a bad name or property, or a request that contradicts itself
+            :class:`~numaplace.exception.Invalid` for a bad name or property, or a contradictory request
         """
         from numaplace import request
+        from numaplace.request import cpu_topology, keys
         from numaplace.scheduler import filters, select
 
         name = names.name('server', parsed_args.name)
@@ -80,48 +95,78 @@ class CreateServer(base.ShowOf):
         if at_least > at_most:
             self.misuse(f'--min {at_least}: more than --max {at_most}')
         called = [name] if at_most == 1 else [f'{name}-{number}' for number in range(1, at_most + 1)]
-        image_properties = asking.image(parsed_args)
+        image_properties = server_request.image(parsed_args)
         devices = request.own_devices(parsed_args.nic, parsed_args.disk)
         _check_files(devices, len(called))
         policy, strategy = select.Policy.of(self.conf), select.strategy(self.conf)
         with self.open_database() as database:
-            flavor = asking.find_flavor(database, parsed_args.flavor)
-            requests = [
-                filters.Request(
-                    asking.new_server(
-                        self.conf,
-                        each,
-                        flavor,
-                        image_properties,
-                        zone=parsed_args.availability_zone,
-                        devices=devices,
-                    ),
-                    strategy=strategy,
-                )
-                for each in called
-            ]
-            answer = select.select_many(database, requests, policy, at_least=at_least, host=parsed_args.host)
+            flavor = server_request.find_flavor(database, parsed_args.flavor)
+            if parsed_args.connect is not None:
+                guest = server_request.read(self.conf, flavor, image_properties)
+                server_request.ask(self.conf, parsed_args.connect, flavor, image_properties, guest)
+            scheduling = server_hints.read(database, parsed_args)
+            for text in server_hints.warnings(scheduling['hints'], policy):
+                self.app.warn(text)
+            asked = partial(
+                server_request.new_server,
+                self.conf,
+                flavor=flavor,
+                image_properties=image_properties,
+                zone=parsed_args.availability_zone,
+                devices=devices,
+                scheduling=scheduling,
+            )
+            machine_types = self.conf.libvirt.hw_machine_type
+            requests = [filters.Request(asked(each), strategy=strategy, machine_types=machine_types) for each in called]
+            servers = self._claim(database, policy, requests, at_least, parsed_args)
+        for text in keys.unknown(flavor, image_properties):
+            self.app.warn(text)
+        if len(servers) < len(called):
+            self.app.warn(f'{len(servers)} of {len(called)} servers were placed: no host takes another one')
+        for text in cpu_topology.warnings(servers[0].placement.guest):
+            self.app.warn(f'server {servers[0].name!r}: {text}')
+        if len(called) == 1:
+            return server_columns.details(servers[0])
+        self.outcome = f'{len(servers)} servers exist, with the UUIDs {", ".join(server.uuid for server in servers)}'
+        return _several(servers)
+
+    def _claim(
+        self,
+        database: Database,
+        policy: Policy,
+        requests: Sequence[Request],
+        at_least: int,
+        parsed_args: argparse.Namespace,
+    ) -> list[InstanceRecord]:
+        """Claim a host for each server that fits, and give all claims back if the command ends early."""
+        from numaplace.scheduler import select
+
+        def left() -> str:
+            return f'no server was created; all claims are given back: {bar.done}'
+
+        with progress.shown(self.app, 'servers', len(requests)) as bar, progress.told_early(self.app, left):
+            answer = select.select_many(
+                database, requests, policy, at_least=at_least, host=parsed_args.host, claimed=bar.advance
+            )
             if isinstance(answer, select.NoHost):
-                raise asking.refuse(name, answer)
+                raise server_request.refuse(parsed_args.name, answer, all_hosts=parsed_args.all_hosts)
             with ExitStack() as undo:
                 # Guests whose XML cannot be written must not keep their claims.
                 servers = [undo.enter_context(selection.claim).instance for selection in answer.found]
                 for server in servers:
-                    server_xml.write(self.conf, database, server)
-        if answer.missing is not None:
-            self.app.warn(f'{len(servers)} of {len(called)} servers were placed: no host takes one more')
-        return showing.details(servers[0]) if len(called) == 1 else _several(servers)
+                    server_xml.check(self.conf, database, server)
+            return servers
 
 
 def _add_devices(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         '--nic',
-        action='append',
+        action=ignored.Nic,
         default=[],
         metavar='DEVICE',
         help=(
-            'Network interface, beside those of the flavor: network=NAME or bridge=NAME, with model=virtio or e1000e '
-            'and node=CELL where needed; may be repeated.'
+            'Network interface, in addition to those of the flavor: network=NAME or bridge=NAME, with model=virtio or '
+            'e1000e and node=CELL where needed; may be repeated.'
         ),
     )
     parser.add_argument(
@@ -130,14 +175,15 @@ def _add_devices(parser: argparse.ArgumentParser) -> None:
         default=[],
         metavar='DEVICE',
         help=(
-            'Disk, likewise: path=/FILE, with format=raw or qcow2 and node=CELL where needed; may be repeated. {uuid} '
-            "in the path stands for the server's UUID. The guest's kernel sees a device with a node near to that cell."
+            'Disk, in addition to those of the flavor: path=/FILE, with format=raw or qcow2 and node=CELL where '
+            "needed; may be repeated. {uuid} in the path stands for the server's UUID. A device with a node is "
+            'attached near that guest cell.'
         ),
     )
 
 
 def _check_files(devices: Devices, servers: int) -> None:
-    """Refuse disks that several servers of a request would have in common: QEMU starts only one of them.
+    """Refuse disks that several servers of a request would share: QEMU starts only one of them.
 
     :raises: :class:`~numaplace.exception.Invalid`
     """
@@ -162,7 +208,7 @@ def _several(servers: Sequence[InstanceRecord]) -> tuple[tuple[str, ...], tuple[
 
 
 class ShowServer(base.ShowOf):
-    """Show a server: its host, and where its cells are."""
+    """Show a server: its host and the places of its cells."""
 
     examples = ('numaplace server show cirros2', 'numaplace server show -f json cirros2')
 
@@ -175,45 +221,71 @@ class ShowServer(base.ShowOf):
     def take_action(self, parsed_args: argparse.Namespace) -> tuple[tuple[str, ...], tuple[Any, ...]]:
         """Return the server."""
         with self.open_database() as database:
-            return showing.details(database.instance(parsed_args.server))
+            return server_columns.details(database.instance(parsed_args.server))
 
 
 class ListServer(base.ListOf):
-    """List all servers."""
+    """List servers: all, or those on a host or of a flavor."""
 
-    examples = ('numaplace server list', 'numaplace server list -f json')
+    nothing = 'no servers'
+    examples = (
+        'numaplace server list',
+        'numaplace server list --host compute1 --flavor m1.numa --long',
+        'numaplace server list --sort-column Host --sort-column Name',
+        'numaplace server list -f json',
+    )
+    ignores = ignored.SERVER_LIST
+
+    def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
+        """Add the selection, and the columns."""
+        parser = super().get_parser(prog_name)
+        parser.add_argument('--host', metavar='HOST', help='Only servers on this host.')
+        parser.add_argument('--flavor', metavar='FLAVOR', help='Only servers of this flavor, by name or id.')
+        parser.add_argument(
+            '--long', action='store_true', help='Also show flavor id, image, zone, size and the places of the cells.'
+        )
+        return parser
 
     def take_action(self, parsed_args: argparse.Namespace) -> tuple[tuple[str, ...], list[tuple[Any, ...]]]:
-        """Return all servers by number."""
+        """Return the servers by number.
+
+        :raises: :class:`~numaplace.exception.NotFound` for an unknown host or flavor
+        """
+        host, flavor = parsed_args.host, parsed_args.flavor
         with self.open_database() as database:
-            return ('ID', 'Name', 'Instance Name', 'Status', 'Host', 'Flavor'), [
-                (
-                    server.uuid,
-                    base.Text(server.name),
-                    server.domain_name,
-                    server.status,
-                    None if server.host is None else base.Text(server.host),
-                    base.Text(server.flavor.name),
-                )
-                for server in database.instances(unread=self.unread)
+            found = [
+                server
+                for server in database.instances(host, unread=self.unread)
+                if host in (None, server.host) and flavor in (None, server.flavor.name, server.flavor.id)
             ]
+            if not found and host is not None:
+                database.host(host)
+            if not found and flavor is not None:
+                server_request.find_flavor(database, flavor)
+            zones = {record.name: record.availability_zone for record in database.hosts({})} if parsed_args.long else {}
+        if parsed_args.long:
+            return server_columns.COLUMNS + server_columns.LONG_COLUMNS, [
+                server_columns.row(server) + server_columns.long_row(server, zones) for server in found
+            ]
+        return server_columns.COLUMNS, [server_columns.row(server) for server in found]
 
 
 class DeleteServer(EachServer):
-    """Delete servers and free what they hold; one that cannot be deleted does not keep the others."""
+    """Delete servers and free what they hold; one that cannot be deleted does not stop the others."""
 
     examples = ('numaplace server delete cirros2', 'numaplace server delete db1 db2 db3')
+    ignores = ignored.SERVER_DELETE
 
     _force = False
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
-        """Add what is done about rows that are no good."""
+        """Add the option for invalid rows."""
         parser = super().get_parser(prog_name)
         parser.add_argument(
             '--force',
             action='store_true',
-            help='Also a server whose row cannot be read, or that its host does not count; the usage of the host is '
-            'counted anew then, as by `numaplace host audit --repair`.',
+            help='Also delete a server whose row cannot be read, or that its host does not count; the usage of the '
+            'host is then counted again, as by `numaplace host audit --repair`.',
         )
         return parser
 
@@ -233,4 +305,4 @@ class DeleteServer(EachServer):
                 raise
             for report in audit.discard(database, uuid):
                 for fault in report.faults:
-                    self.app.warn(fault)
+                    self.app.warn(fault.text)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""``numaplace server check``: the rows of servers beside the domains of a libvirt."""
+"""``numaplace server check``: compare the rows of servers with the domains of a libvirt."""
 
 from __future__ import annotations
 
@@ -9,11 +9,15 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from numaplace import exception
-from numaplace.cli import base, server_xml
+from numaplace.cli import base, progress, server_xml, unmanaged
+from numaplace.conf.numaplace import WARN
 
 if TYPE_CHECKING:
     from numaplace.db.api import Database
-    from numaplace.db.records import InstanceRecord
+    from numaplace.libvirt.connection import Libvirt
+    from numaplace.libvirt.domain_reading import Reading
+    from numaplace.libvirt.inventory import Domain
+    from numaplace.model.records import HostRecord, InstanceRecord
 
 __all__ = ['CheckServer']
 
@@ -24,53 +28,117 @@ _Row = tuple[Any, ...]
 class CheckServer(base.ListOf):
     """Compare the servers of a host with the domains in its libvirt: pins, nodes, cells, memory and pages.
 
-    Each difference is a line, and so is a server that is no domain, a domain that is no server, and a server whose XML
-    cannot be written any more, with the reason. Ends with status 1 if there is any.
+    Each difference is a row, and so is a server without a domain, a domain without a server, and a server whose XML can
+    no longer be written, with the reason. Of an adopted server, what its domain cannot say is a row, with its code, and
+    its devices and other forms are not compared. The exit status is 1 if there are any, or a libvirt does not answer.
+
+    What domains without a server hold is stored anew: see [numaplace] unknown_guests.
     """
 
+    nothing = 'nothing is wrong: the domains are as the servers'
     examples = (
         'numaplace server check',
+        'numaplace server check --host compute1',
         'numaplace server check --host compute1 --connect qemu+ssh://root@compute1/system',
+        'numaplace server check --all-hosts',
     )
 
-    _found = False
+    _status = base.DONE
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
-        """Add the host, its libvirt and the form of the XML."""
+        """Add the hosts, their libvirt and the form of the XML."""
         parser = super().get_parser(prog_name)
-        parser.add_argument('--host', metavar='HOST', help="Name of the host (default: this machine's).")
+        which = parser.add_mutually_exclusive_group()
+        which.add_argument('--host', metavar='HOST', help="Name of the host (default: this machine's).")
+        which.add_argument('--all-hosts', action='store_true', help='Check every host whose libvirt is known.')
         server_xml.add_profile(parser)
         return server_xml.add_connect(parser)
 
     def take_action(self, parsed_args: argparse.Namespace) -> tuple[tuple[str, ...], list[_Row]]:
         """Return the differences."""
-        from numaplace.libvirt import connection
-
-        name = socket.gethostname() if parsed_args.host is None else parsed_args.host
-        defined = set(connection.domains(parsed_args.connect))
-        rows: list[_Row] = []
+        if parsed_args.all_hosts and parsed_args.connect is not None:
+            self.misuse('--connect is the libvirt of one host: expected --host with it, or --all-hosts without it')
         with self.open_database() as database:
-            servers = [server for server in database.instances(database.host(name).name) if server.host == name]
-            for server in servers:
-                if server.uuid in defined:
-                    rows += self._compare(database, server, parsed_args)
-                else:
-                    rows.append((base.Text(server.name), server.domain_name, 'domain', server.uuid, ''))
-        for uuid in sorted(defined - {server.uuid for server in servers}):
-            rows.append(('', '', 'domain', '', uuid))
-        self._found = bool(rows)
+            rows = self._check_all(database, parsed_args) if parsed_args.all_hosts else self._one(database, parsed_args)
+        if rows:
+            self._status = base.FAULT
         return _COLUMNS, rows
 
-    def _compare(self, database: Database, server: InstanceRecord, parsed_args: argparse.Namespace) -> Iterator[_Row]:
-        from numaplace.libvirt import checking, connection
+    def _one(self, database: Database, parsed_args: argparse.Namespace) -> list[_Row]:
+        name = socket.gethostname() if parsed_args.host is None else parsed_args.host
+        record = database.host(name)
+        return list(self._check(database, record, server_xml.uri_of(record, parsed_args.connect), parsed_args))
 
+    def _check_all(self, database: Database, parsed_args: argparse.Namespace) -> list[_Row]:
+        """Check one host after the other; one that does not answer is named, and the others go on."""
+        rows: list[_Row] = []
+        records = database.hosts(self.unread)
+        with progress.shown(self.app, 'hosts', len(records)) as bar:
+            for record in records:
+                try:
+                    rows += self._check(database, record, _uri(record), parsed_args)
+                except (exception.LibvirtError, exception.NotFound) as error:
+                    if self.app.options.debug:
+                        raise
+                    self.app.complain(f'host {record.name!r}: {error}')
+                    self._status = base.FAULT
+                bar.advance()
+        return rows
+
+    def _check(
+        self, database: Database, record: HostRecord, uri: str, parsed_args: argparse.Namespace
+    ) -> Iterator[_Row]:
+        """Yield the differences of a host, and store what its other domains hold."""
+        from numaplace.libvirt import connection, inventory
+
+        ours = unmanaged.ours(database, record.name)
+        found = inventory.read(uri, record.host)
+        domains = {domain.uuid: domain for domain in found.domains}
+        libvirt = connection.Libvirt(uri)
+        servers = [one for one in database.instances(record.name, self.unread) if one.host == record.name]
+        with progress.shown(self.app, 'servers', 0 if parsed_args.all_hosts else len(servers)) as bar:
+            for server in servers:
+                if server.uuid in domains:
+                    yield from self._compare(database, server, domains[server.uuid], parsed_args, libvirt)
+                elif server.uuid in found.unread:
+                    yield base.Text(server.name), server.domain_name, 'XML', '', base.Text(found.unread[server.uuid])
+                else:
+                    yield base.Text(server.name), server.domain_name, 'domain', server.uuid, ''
+                bar.advance()
+        self._store(database, record, uri, unmanaged.Seen.of(found, ours))
+        here = {server.uuid for server in servers}
+        for uuid in sorted({*domains, *found.unread} - here - set(self.unread)):
+            named = base.Text(domains[uuid].reading.holding.name) if uuid in domains else ''
+            yield '', named, 'domain', '', uuid
+
+    def _store(self, database: Database, record: HostRecord, uri: str, seen: unmanaged.Seen) -> None:
+        """Store the domains that numaplace does not manage, and warn of them."""
+        from numaplace.compute.unmanaged import update
+
+        policy = self.conf.numaplace.unknown_guests
+        others = update(database, record.name, uri, seen.domains, seen.ours, is_held=policy != WARN)
+        for warning in unmanaged.warnings(record.name, others, seen, policy):
+            self.app.warn(warning)
+
+    def _compare(
+        self,
+        database: Database,
+        server: InstanceRecord,
+        found: Domain,
+        parsed_args: argparse.Namespace,
+        libvirt: Libvirt,
+    ) -> Iterator[_Row]:
+        from numaplace.libvirt import checking
+
+        if server.adopted_name is not None:
+            yield from _compare_adopted(server, found.reading)
+            return
         try:
-            expected = server_xml.write(self.conf, database, server, parsed_args.profile)
+            expected = server_xml.write(self.conf, database, server, parsed_args.profile, libvirt)
         except exception.NumaplaceException as error:
             yield base.Text(server.name), server.domain_name, 'XML', base.Text(str(error)), ''
             return
-        found = connection.dumpxml(server.uuid, parsed_args.connect)
-        for difference in checking.compare(expected, found, place=f'domain {server.uuid}'):
+        for difference in checking.compare(expected, found.xml, place=f'domain {server.uuid}'):
             yield (
                 base.Text(server.name),
                 server.domain_name,
@@ -80,6 +148,27 @@ class CheckServer(base.ListOf):
             )
 
     def run(self, parsed_args: argparse.Namespace) -> int:
-        """Run the command; differences are no success."""
-        status = super().run(parsed_args)
-        return base.FAULT if status == base.DONE and self._found else status
+        """Run the command; the status is 1 if there are differences."""
+        return super().run(parsed_args) or self._status
+
+
+def _uri(record: HostRecord) -> str:
+    """Return the URI of the libvirt of a host.
+
+    :raises: :class:`~numaplace.exception.NotFound`
+    """
+    if record.libvirt_uri is None:
+        raise exception.NotFound('its libvirt is not known; `numaplace host discover --refresh --connect URI` names it')
+    return record.libvirt_uri
+
+
+def _compare_adopted(server: InstanceRecord, reading: Reading) -> Iterator[_Row]:
+    """Yield what the reading of an adopted domain tells, and where it is not as its server holds."""
+    from numaplace.libvirt import checking
+
+    head = base.Text(server.name), base.Text(server.domain_name)
+    for note in reading.holding.notes:
+        yield *head, note.code, '', base.Text(note.text)
+    if reading.placement is not None:
+        for difference in checking.compare_placements(server.placement, reading.placement):
+            yield *head, difference.part, difference.expected, difference.found

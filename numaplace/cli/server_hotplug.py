@@ -1,26 +1,32 @@
 # SPDX-License-Identifier: Apache-2.0
-"""``numaplace server set-vcpus`` and ``attach-memory``: what changes while a guest runs."""
+"""``numaplace server set-vcpus``, ``attach-memory`` and ``detach-memory``: changes to a running guest."""
 
 from __future__ import annotations
 
 import argparse
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from numaplace.cli import asking, base, names, server_xml, showing
+from numaplace import exception, explain
+from numaplace.cli import base, names, server_columns, server_request, server_xml
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from oslo_config import cfg
+
     from numaplace.compute.plugging import Running
     from numaplace.db.api import Database
-    from numaplace.db.records import InstanceRecord
-    from numaplace.model import Limits, Refusal
+    from numaplace.model import Limits, MemoryModule, Refusal
+    from numaplace.model.records import InstanceRecord
 
-__all__ = ['AttachMemory', 'SetVcpus']
+__all__ = ['AttachMemory', 'DetachMemory', 'SetVcpus']
 
 
 class _HotChange(base.ShowOf):
-    """Changes what a running guest holds, and shows the server."""
+    """Change what a running guest holds, and show the server."""
+
+    outcome = "the server '{name}' is changed, with the UUID {id}"
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
         """Add the name and the connection."""
@@ -29,15 +35,17 @@ class _HotChange(base.ShowOf):
         parser.add_argument(
             '--connect',
             metavar='URI',
-            help='The libvirt in which the guest runs, which is changed too, such as qemu:///system; without it only '
-            'the claim changes, and what `numaplace server dumpxml` prints.',
+            help='The libvirt in which the guest runs, such as qemu:///system, to change the guest too; without it '
+            'only the claim and the output of `numaplace server dumpxml` change.',
         )
         return parser
 
     def _running(self, database: Database, uri: str) -> Running:
         from numaplace.compute.plugging import Running
+        from numaplace.libvirt.connection import Libvirt
 
-        return Running(uri, lambda server: server_xml.write(self.conf, database, server))
+        libvirt = Libvirt(uri)
+        return Running(uri, lambda server: server_xml.write(self.conf, database, server, libvirt=libvirt))
 
     def _show(
         self, database: Database, name: str, change: Callable[[InstanceRecord, Limits], InstanceRecord | Refusal]
@@ -52,16 +60,16 @@ class _HotChange(base.ShowOf):
         claims.check_up(host)
         answer = change(server, limits(host))
         if isinstance(answer, Refusal):
-            raise asking.refuse(server.name, NoHost((Rejection(host.name, CLAIM, answer),)))
-        return showing.details(answer)
+            raise server_request.refuse(server.name, NoHost((Rejection(host.name, CLAIM, answer),)))
+        return server_columns.details(answer)
 
 
 class SetVcpus(_HotChange):
-    """Let so many vCPUs of a running guest be on, and free or claim CPUs for the others.
+    """Set how many vCPUs of a running guest are on, and free or claim their CPUs.
 
-    The lowest vCPUs of each cell stay on, so that the cells stay even, and each cell keeps one. Those that stay on stay
-    where they are; those that come back may get other CPUs than they had. The flavor has to have
-    numaplace:vcpu_hotplug=true. Ends with status 3 and the reasons where the host has no CPUs for more.
+    The lowest vCPUs of each cell stay on, evenly over the cells, and each cell keeps at least one. vCPUs that are on do
+    not move; a vCPU that is switched on again may get another CPU. The flavor needs numaplace:vcpu_hotplug=true. The
+    exit status is 3, with the reasons, if the host has no room.
     """
 
     examples = (
@@ -72,25 +80,25 @@ class SetVcpus(_HotChange):
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
         """Add the number."""
         parser = super().get_parser(prog_name)
-        parser.add_argument('number', type=names.whole(1), metavar='N', help='How many vCPUs shall be on.')
+        parser.add_argument('number', type=names.whole(1), metavar='N', help='How many vCPUs are to be on.')
         return parser
 
     def take_action(self, parsed_args: argparse.Namespace) -> tuple[tuple[str, ...], tuple[Any, ...]]:
-        """Change the claim, and the guest where it is connected, and show the server.
+        """Change the claim, and the guest if it is connected, and show the server.
 
-        :raises: :class:`~numaplace.exception.NoValidHost` where its host has no room,
+        :raises: :class:`~numaplace.exception.NoValidHost` if its host has no room,
             :class:`~numaplace.exception.NotFound` for an unknown server,
             :class:`~numaplace.exception.Conflict` if its state or its flavor does not allow it,
             :class:`~numaplace.exception.LibvirtError` if libvirt or the guest refuses; then nothing changes
         """
-        from numaplace.compute import hotplug, plugging
+        from numaplace.compute import hotplug_claims, plugging
 
         number, uri = parsed_args.number, parsed_args.connect
         with self.open_database() as database:
 
             def change(server: InstanceRecord, limits: Limits) -> InstanceRecord | Refusal:
                 if uri is None:
-                    return hotplug.set_vcpus(database, server.uuid, number, limits=limits)
+                    return hotplug_claims.set_vcpus(database, server.uuid, number, limits=limits)
                 running = self._running(database, uri)
                 return plugging.set_vcpus(database, server.uuid, number, running, limits=limits)
 
@@ -98,11 +106,11 @@ class SetVcpus(_HotChange):
 
 
 class AttachMemory(_HotChange):
-    """Plug memory into a cell of a running guest: of its host cell, or of a file or device of the host.
+    """Plug memory into a cell of a running guest: from its host cell, or from a file or device of the host.
 
-    Memory of the host cell is claimed there, in pages of the size that backs the cell. It cannot be pulled out again:
-    the guest keeps it until it starts anew somewhere, as after a resize. The flavor has to have numaplace:memory_slots
-    and numaplace:max_memory. Ends with status 3 and the reasons where the host cell has no room.
+    Memory of the host cell is claimed, in pages of the size that backs the cell. The guest keeps it until it is
+    detached, or the guest starts from its flavor again, as after a resize. The flavor needs numaplace:memory_slots and
+    numaplace:max_memory. The exit status is 3, with the reasons, if the host cell has no room.
     """
 
     examples = (
@@ -117,30 +125,33 @@ class AttachMemory(_HotChange):
         parser = super().get_parser(prog_name)
         parser.add_argument('--size', required=True, type=names.whole(1), metavar='MIB', help='Size of the module.')
         parser.add_argument(
-            '--node', required=True, type=names.whole(0), metavar='CELL', help='Number of the cell of the guest.'
+            '--node', required=True, type=names.whole(0), metavar='CELL', help='Number of the guest cell.'
         )
         parser.add_argument(
             '--model',
             choices=(DIMM, NVDIMM),
             default=DIMM,
-            help='dimm: memory of the host cell (default); nvdimm: what --path holds, and no memory is claimed.',
+            help='dimm: memory of the host cell (default); nvdimm: the contents of --path, and no memory is claimed.',
         )
         parser.add_argument('--path', metavar='PATH', help='nvdimm: file or device of the host, such as /dev/dax0.0.')
         parser.add_argument(
-            '--align', type=names.whole(1), metavar='KIB', help='nvdimm: alignment of it in the guest, as of /dev/dax.'
+            '--align',
+            type=names.whole(1),
+            metavar='KIB',
+            help='nvdimm: alignment in the guest, such as that of /dev/dax.',
         )
         parser.add_argument(
-            '--label', type=names.whole(1), metavar='KIB', help='nvdimm: size of its area for labels, 128 or more.'
+            '--label', type=names.whole(1), metavar='KIB', help='nvdimm: size of the label area, 128 or more.'
         )
-        parser.add_argument('--pmem', action='store_true', help='nvdimm: it is persistent memory, and no file.')
+        parser.add_argument('--pmem', action='store_true', help='nvdimm: the path is persistent memory, not a file.')
         return parser
 
     def take_action(self, parsed_args: argparse.Namespace) -> tuple[tuple[str, ...], tuple[Any, ...]]:
-        """Claim the memory, plug it in where the guest is connected, and show the server.
+        """Claim the memory, plug it in if the guest is connected, and show the server.
 
-        :raises: as :meth:`SetVcpus.take_action`, :class:`~numaplace.exception.Invalid` for a module that cannot be
+        :raises: as :meth:`SetVcpus.take_action`, :class:`~numaplace.exception.Invalid` for an invalid module
         """
-        from numaplace.compute import hotplug, plugging
+        from numaplace.compute import hotplug_claims, plugging
         from numaplace.model import NVDIMM, MemoryModule
 
         if (parsed_args.model == NVDIMM) != (parsed_args.path is not None):
@@ -157,9 +168,70 @@ class AttachMemory(_HotChange):
         with self.open_database() as database:
 
             def change(server: InstanceRecord, limits: Limits) -> InstanceRecord | Refusal:
+                _check_machine(self.conf, database, server, module)
                 if uri is None:
-                    return hotplug.attach_memory(database, server.uuid, module, limits=limits)
+                    return hotplug_claims.attach_memory(database, server.uuid, module, limits=limits)
                 running = self._running(database, uri)
                 return plugging.attach_memory(database, server.uuid, module, running, limits=limits)
 
             return self._show(database, parsed_args.server, change)
+
+
+class DetachMemory(_HotChange):
+    """Unplug a memory module from a running guest, and free what it held of the host cell.
+
+    The guest must release the memory: its kernel sets the blocks of the module offline when it is asked to. If it does
+    not, the error says so, and the memory stays claimed; the same command tries again. `server show` lists the modules.
+    """
+
+    examples = ('numaplace server detach-memory db1 0 --connect qemu+ssh://root@compute1/system',)
+
+    def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
+        """Add the number of the module."""
+        parser = super().get_parser(prog_name)
+        parser.add_argument(
+            'module',
+            type=names.whole(0),
+            metavar='MODULE',
+            help='Number of the module, from 0 in the order of `memory_modules`.',
+        )
+        return parser
+
+    def take_action(self, parsed_args: argparse.Namespace) -> tuple[tuple[str, ...], tuple[Any, ...]]:
+        """Unplug the memory if the guest is connected, free it, and show the server.
+
+        :raises: :class:`~numaplace.exception.NotFound` for an unknown server or module,
+            :class:`~numaplace.exception.Conflict` if its state does not allow it,
+            :class:`~numaplace.exception.LibvirtError` if libvirt or the guest refuses; then nothing changes
+        """
+        from numaplace.compute import hotplug_claims, plugging
+
+        number, uri = parsed_args.module, parsed_args.connect
+        with self.open_database() as database:
+
+            def change(server: InstanceRecord, _limits: Limits) -> InstanceRecord:
+                if uri is None:
+                    return hotplug_claims.detach_memory(database, server.uuid, number)
+                return plugging.detach_memory(database, server.uuid, number, self._running(database, uri))
+
+            return self._show(database, parsed_args.server, change)
+
+
+def _check_machine(conf: cfg.ConfigOpts, database: Database, server: InstanceRecord, module: MemoryModule) -> None:
+    """Make sure that the machine type of a server supports a module.
+
+    :raises: :class:`~numaplace.exception.MachineLimitExceeded`
+    """
+    from numaplace import request
+    from numaplace.request import machines
+
+    if server.host is None:
+        return
+    guest = server.placement.guest
+    facts = database.host(server.host).facts
+    machine = machines.of_host(server.image_properties, facts, conf.libvirt.hw_machine_type)
+    if machine is None:
+        return
+    with_module = replace(guest, modules=(*guest.modules, module))
+    for reason in machines.reasons(with_module, machine, request.hotplug(server.flavor)):
+        raise exception.MachineLimitExceeded(f'server {server.name!r}: {explain.sentence(reason)}')

@@ -7,7 +7,7 @@ import argparse
 from typing import TYPE_CHECKING, Any
 
 from numaplace import exception
-from numaplace.cli import base, names
+from numaplace.cli import base, ignored, names
 
 if TYPE_CHECKING:
     from numaplace.db.records import MigrationRecord
@@ -37,8 +37,8 @@ def _row(record: MigrationRecord) -> tuple[Any, ...]:
         base.Text(record.dest),
         record.status,
         record.instance_uuid,
-        record.old_flavor and base.Text(record.old_flavor),
-        record.new_flavor and base.Text(record.new_flavor),
+        record.old_flavor and base.Text(record.old_flavor.name),
+        record.new_flavor and base.Text(record.new_flavor.name),
         record.kind,
         record.created_at.isoformat(),
         record.updated_at and record.updated_at.isoformat(),
@@ -46,12 +46,14 @@ def _row(record: MigrationRecord) -> tuple[Any, ...]:
 
 
 class ListMigration(base.ListOf):
-    """List moves, those that are over too."""
+    """List moves, in progress and finished."""
 
+    nothing = 'no migrations'
     examples = ('numaplace server migration list', 'numaplace server migration list --server db1 -f json')
+    ignores = ignored.MIGRATION_LIST
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
-        """Add which of them."""
+        """Add the selection."""
         parser = super().get_parser(prog_name)
         parser.add_argument('--server', metavar='SERVER', help='Only moves of this server, by name or UUID.')
         parser.add_argument('--host', metavar='HOST', help='Only moves from or to this host.')
@@ -61,8 +63,10 @@ class ListMigration(base.ListOf):
     def take_action(self, parsed_args: argparse.Namespace) -> tuple[tuple[str, ...], list[tuple[Any, ...]]]:
         """Return the moves by number."""
         with self.open_database() as database:
-            server = None if parsed_args.server is None else database.instance(parsed_args.server).uuid
-            found = database.migrations(instance_uuid=server, host=parsed_args.host, status=parsed_args.status)
+            server = None if parsed_args.server is None else database.instance_uuid(parsed_args.server)
+            found = database.migrations(
+                instance_uuid=server, host=parsed_args.host, status=parsed_args.status, unread=self.unread
+            )
             return _COLUMNS, [_row(record) for record in found]
 
 
@@ -86,7 +90,7 @@ class ShowMigration(base.ShowOf):
 
 
 class AbortMigration(base.Action):
-    """Give up a move whose guest has not arrived: it stays where it was, and what it would have held is free."""
+    """Abort a move whose guest has not arrived: the guest stays, and its claim on the destination is freed."""
 
     examples = ('numaplace server migration abort db1 1',)
 
@@ -98,7 +102,7 @@ class AbortMigration(base.Action):
         return parser
 
     def take_action(self, parsed_args: argparse.Namespace) -> None:
-        """Give up the move.
+        """Abort the move.
 
         :raises: :class:`~numaplace.exception.NotFound` for an unknown server or move,
             :class:`~numaplace.exception.Conflict` if the move is over, or the guest has arrived
@@ -117,5 +121,5 @@ def _find(records: list[MigrationRecord], name: str) -> MigrationRecord:
             return record
     known = ', '.join(str(record.number) for record in records[-8:])
     raise exception.NotFound(
-        f"there is no migration '{names.shorten(name)}' of the server; known are {known or 'none'}"
+        f"there is no migration '{names.shorten(name)}' of the server; known migrations: {known or 'none'}"
     )

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""``numaplace server resize``, ``migrate`` and ``evacuate``: other places for servers that have one."""
+"""``numaplace server resize``, ``migrate`` and ``evacuate``: moves of servers to other places."""
 
 from __future__ import annotations
 
@@ -10,29 +10,39 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from numaplace import cpuset, exception
-from numaplace.cli import asking, base, server_xml, showing
+from numaplace.cli import base, ignored, server_columns, server_request, server_xml
 from numaplace.cli.each_server import EachServer
 
 if TYPE_CHECKING:
     from numaplace.db.api import Database
-    from numaplace.db.records import FlavorRecord, InstanceRecord, Side
-    from numaplace.model import Guest
+    from numaplace.model import Flavor, Guest
+    from numaplace.model.records import InstanceRecord, Side
     from numaplace.scheduler.select import Claiming
 
 __all__ = ['ConfirmResize', 'EvacuateServer', 'MigrateServer', 'ResizeServer', 'RevertResize']
 
 
 class _Move(base.ShowOf):
-    """Finds another place for a server, and lets it go there."""
+    """Find another place for a server, and move it there."""
+
+    outcome = "the server '{name}' is changed, with the UUID {id}"
+
+    _all_hosts = False
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
         """Add the name."""
         parser = super().get_parser(prog_name)
         parser.add_argument('server', metavar='SERVER', help='Name or UUID of the server.')
+        server_request.add_all_hosts(parser)
         return parser
 
-    def _read(self, flavor: FlavorRecord, server: InstanceRecord) -> Guest:
-        return asking.read(self.conf, flavor, server.image_properties)
+    def run(self, parsed_args: argparse.Namespace) -> int:
+        """Run the command; return the exit status."""
+        self._all_hosts = parsed_args.all_hosts
+        return super().run(parsed_args)
+
+    def _read(self, flavor: Flavor, server: InstanceRecord) -> Guest:
+        return server_request.read(self.conf, flavor, server.image_properties)
 
     def _go(
         self,
@@ -43,11 +53,11 @@ class _Move(base.ShowOf):
         *,
         host: str | None = None,
         leaves: str | None = None,
-        bindings: tuple[int, ...] | None = None,
+        host_cell_ids: tuple[int, ...] | None = None,
     ) -> tuple[InstanceRecord, Side]:
-        """Choose a host, claim it and go there.
+        """Choose a host, claim it and move the server there.
 
-        :returns: the server as it is then, and where it went
+        :returns: the server after the move, and its destination
         """
         from numaplace.compute import migration
         from numaplace.scheduler import filters, select
@@ -55,29 +65,35 @@ class _Move(base.ShowOf):
         if host is not None and host == leaves:
             raise exception.UnableToMigrateToSelf(f'server {server.name!r} is on host {host!r} already')
         strategy = select.strategy(self.conf)
-        request = filters.Request(asking.again(server, guest), strategy=strategy, bindings=bindings)
+        request = filters.Request(
+            server_request.again(server, guest),
+            strategy=strategy,
+            host_cell_ids=host_cell_ids,
+            machine_types=self.conf.libvirt.hw_machine_type,
+        )
         policy = select.Policy.of(self.conf)
         answer = select.select(database, request, policy, host=host, leaves=leaves, claim=claim)
         if isinstance(answer, select.NoHost):
-            raise asking.refuse(server.name, answer)
+            raise server_request.refuse(server.name, answer, all_hosts=self._all_hosts)
         # A guest whose XML cannot be written must not keep its claim.
         with answer.claim as claimed:
-            new = claimed.side
+            new, move = claimed.side, claimed.instance.move
             there = replace(claimed.instance, host=new.host, flavor=new.flavor, placement=new.placement)
-            server_xml.write(self.conf, database, there)
-            return migration.finish(database, server.uuid), new
+            server_xml.check(self.conf, database, there)
+            return migration.finish(database, server.uuid, move.uuid if move else None), new
 
 
 class ResizeServer(_Move):
-    """Give a server another flavor, on another host unless [DEFAULT] allow_resize_to_same_host lets it stay.
+    """Change the flavor of a server, on another host unless [DEFAULT] allow_resize_to_same_host is set.
 
-    It holds both places until the resize is confirmed or reverted.
+    The server holds both places until the resize is confirmed or reverted.
     """
 
     examples = ('numaplace server resize --flavor m1.large db1', 'numaplace server resize --confirm db1')
+    ignores = ignored.SERVER_RESIZE
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
-        """Add the flavor, and the older spellings of the ends."""
+        """Add the flavor, and the older options that confirm and revert."""
         parser = super().get_parser(prog_name)
         phase = parser.add_mutually_exclusive_group(required=True)
         phase.add_argument('--flavor', metavar='FLAVOR', help='Name or id of the new flavor.')
@@ -86,9 +102,9 @@ class ResizeServer(_Move):
         return parser
 
     def take_action(self, parsed_args: argparse.Namespace) -> tuple[tuple[str, ...], tuple[Any, ...]]:
-        """Choose a host, claim it beside the present place, and show the server.
+        """Choose a host, claim it in addition to the present place, and show the server.
 
-        :raises: :class:`~numaplace.exception.NoValidHost` where no host takes it,
+        :raises: :class:`~numaplace.exception.NoValidHost` if no host takes it,
             :class:`~numaplace.exception.NotFound` for an unknown server or flavor,
             :class:`~numaplace.exception.Conflict` if its state does not allow it, or it has the flavor already
         """
@@ -97,24 +113,24 @@ class ResizeServer(_Move):
         with self.open_database() as database:
             server = database.instance(parsed_args.server)
             if parsed_args.confirm:
-                return showing.details(migration.confirm(database, server.uuid))
+                return server_columns.details(migration.confirm(database, server.uuid))
             if parsed_args.revert:
-                return showing.details(migration.revert(database, server.uuid))
-            flavor = asking.find_flavor(database, parsed_args.flavor)
+                return server_columns.details(migration.revert(database, server.uuid))
+            flavor = server_request.find_flavor(database, parsed_args.flavor)
             side = migration.on_host(server, 'resize')
             claims.check_up(database.host(side.host))
             if flavor == server.flavor:
                 raise exception.Conflict(f'server {server.name!r} has the flavor {flavor.name!r} already')
-            read = partial(asking.read, self.conf)
+            read = partial(server_request.read, self.conf)
             claim = partial(claims.resize_claim, database, server.uuid, flavor=flavor, read=read)
             leaves = None if self.conf.allow_resize_to_same_host else side.host
             wanted = replace(server, flavor=flavor)
             moved, _ = self._go(database, wanted, self._read(flavor, server), claim, leaves=leaves)
-            return showing.details(moved)
+            return server_columns.details(moved)
 
 
 class ConfirmResize(EachServer):
-    """Let servers stay where a resize or a cold migration took them, and free what they held before."""
+    """Confirm a resize or a cold migration of servers, and free their old places."""
 
     examples = ('numaplace server resize confirm db1',)
 
@@ -126,31 +142,33 @@ class ConfirmResize(EachServer):
 
 
 class RevertResize(EachServer):
-    """Put servers back where a resize or a cold migration took them from, with the flavor that they had."""
+    """Revert a resize or a cold migration of servers: back to the old place and the old flavor."""
 
     examples = ('numaplace server resize revert db1',)
 
     def act(self, database: Database, uuid: str) -> None:
-        """Take the move of a server back."""
+        """Revert the move of a server."""
         from numaplace.compute import migration
 
         migration.revert(database, uuid)
 
 
 class MigrateServer(_Move):
-    """Move a server to another host, off or running.
+    """Move a server to another host, either while it is off or while it runs.
 
-    Moved while it is off it holds both places until `server resize confirm` or `server resize revert`. A running guest
-    keeps its cells, vCPUs, policies and page sizes; `numa_info` holds its new pins as Nova's libvirt driver takes them.
+    A server that moves while it is off holds both places until `server resize confirm` or `server resize revert`. A
+    running guest keeps its cells, vCPUs, policies and page sizes; `numa_info` holds its new pins in the form of Nova's
+    libvirt driver.
     """
 
     examples = (
         'numaplace server migrate db1',
         'numaplace server migrate --live-migration --host compute2 db1',
     )
+    ignores = ignored.SERVER_MIGRATE
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
-        """Add how, and where to."""
+        """Add the kind of move, and the destination."""
         parser = super().get_parser(prog_name)
         parser.add_argument('--live-migration', action='store_true', help='Move it while it runs.')
         parser.add_argument('--host', metavar='HOST', help='Only to this host.')
@@ -169,11 +187,11 @@ class MigrateServer(_Move):
             claims.check_up(database.host(side.host))
             if parsed_args.live_migration:
                 return self._live(database, server, parsed_args.host)
-            read = partial(asking.read, self.conf)
+            read = partial(server_request.read, self.conf)
             claim = partial(claims.resize_claim, database, server.uuid, read=read)
             guest = self._read(server.flavor, server)
             moved, _ = self._go(database, server, guest, claim, host=parsed_args.host, leaves=side.host)
-            return showing.details(moved)
+            return server_columns.details(moved)
 
     def _live(
         self, database: Database, server: InstanceRecord, host: str | None
@@ -186,14 +204,14 @@ class MigrateServer(_Move):
         moved, new = self._go(
             database,
             server,
-            placed.guest,
+            claims.running_guest(server),
             claim,
             host=host,
             leaves=server.host,
-            bindings=claims.bindings(placed),
+            host_cell_ids=claims.fixed_host_cell_ids(placed),
         )
         info = live_migration.numa_info(new.placement, database.host(new.host).host)
-        columns, values = showing.details(moved)
+        columns, values = server_columns.details(moved)
         return (*columns, 'numa_info'), (*values, base.Written(info, _words(info['nova_object.data'])))
 
 
@@ -211,9 +229,10 @@ class EvacuateServer(_Move):
     """Bring a server up on another host, because its own is down."""
 
     examples = ('numaplace host set --down compute1', 'numaplace server evacuate db1')
+    ignores = ignored.SERVER_EVACUATE
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
-        """Add where to."""
+        """Add the destination."""
         parser = super().get_parser(prog_name)
         parser.add_argument('--host', metavar='HOST', help='Only to this host.')
         return parser
@@ -230,8 +249,8 @@ class EvacuateServer(_Move):
             server = database.instance(parsed_args.server)
             side = migration.on_host(server, 'evacuate')
             claims.check_down(database.host(side.host))
-            read = partial(asking.read, self.conf)
+            read = partial(server_request.read, self.conf)
             claim = partial(claims.rebuild_claim, database, server.uuid, read=read)
             guest = self._read(server.flavor, server)
             moved, _ = self._go(database, server, guest, claim, host=parsed_args.host, leaves=side.host)
-            return showing.details(moved)
+            return server_columns.details(moved)

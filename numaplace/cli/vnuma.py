@@ -5,37 +5,48 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from numaplace import cpuset, exception, explain
 from numaplace.cli import base, names
+from numaplace.libvirt import files
 
 if TYPE_CHECKING:
     from numaplace.compute.claims import Claim
     from numaplace.db.api import Database
     from numaplace.libvirt.vnuma import Domain
     from numaplace.model import Host, Placement, Refusal
+    from numaplace.model.records import HostRecord
 
 __all__ = ['ExpandVnuma', 'PlanVnuma']
 
-#: The largest domain that is read; a real one has some kilobytes.
+#: The largest domain that is read, in octets; a real one has a few kilobytes.
 _MAX_OCTETS = 4 * 1024**2
 
 
 class _OfDomain(base._Command):
-    """A command that reads a domain with ``<vnuma>`` and knows the host it is for."""
+    """A command that reads a domain with ``<vnuma>`` and its host."""
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
         """Add the domain and its host."""
         parser = super().get_parser(prog_name)
-        parser.add_argument('domain', metavar='DOMAIN.xml', help='Domain XML with a <vnuma> element.')
-        host = parser.add_mutually_exclusive_group(required=True)
-        host.add_argument('--host', metavar='HOST', help='A host of the database, with what is free on it.')
-        host.add_argument('--capabilities', metavar='FILE', help='Output of `virsh capabilities` of an empty host.')
         parser.add_argument(
-            '--pinning', choices=('node', 'core'), help='Where vCPUs run: on all CPUs of a node, or each on its own.'
+            'domain', metavar='DOMAIN.xml', help='Domain XML with a <vnuma> element; - is standard input.'
+        )
+        host = parser.add_mutually_exclusive_group(required=True)
+        host.add_argument('--host', metavar='HOST', help='A host of the database, with its present usage.')
+        host.add_argument(
+            '--capabilities',
+            metavar='FILE',
+            help='Output of `virsh capabilities` of an empty host; - is standard input.',
+        )
+        parser.add_argument(
+            '--pinning',
+            choices=('node', 'core'),
+            help='Where vCPUs run: on all CPUs of a node, or each on a CPU of its own.',
         )
         parser.add_argument(
             '--keep',
@@ -46,52 +57,50 @@ class _OfDomain(base._Command):
         return parser
 
     def read_domain(self, parsed_args: argparse.Namespace) -> Domain:
-        """Return the domain, its wish changed by the options."""
+        """Return the domain, with its request changed by the options."""
         from numaplace.libvirt import vnuma
 
-        domain = vnuma.read(_load(parsed_args.domain), place=parsed_args.domain)
+        path = parsed_args.domain
+        self.check_streams((path, parsed_args.capabilities))
+        xml = files.load(path, 'domain XML', most=_MAX_OCTETS, error=exception.InvalidDomain)
+        domain = vnuma.read(xml, place=files.place(path))
         given = {key: getattr(parsed_args, key) for key in ('pinning', 'keep') if getattr(parsed_args, key) is not None}
         wish = domain.guest.wish
-        assert wish is not None  # noqa: S101 - the reader has made it
+        assert wish is not None  # noqa: S101 - the reader always sets it
         return replace(domain, guest=replace(domain.guest, wish=replace(wish, **given)))
 
-    def read_capabilities(self, path: str) -> Host:
-        """Return the host of a file."""
-        from numaplace.cli.host_import import options
-        from numaplace.libvirt import capabilities
+    def read_capabilities(self, path: str) -> tuple[Host, str]:
+        """Return the host in a file, and its architecture, which is empty if the file does not say."""
+        from numaplace.cli.host_records import options
+        from numaplace.libvirt import capabilities, power
 
-        return capabilities.read(capabilities.load(path), place=path, **options(self.conf))
-
-
-def _load(path: str) -> bytes:
-    try:
-        with Path(path).open('rb') as file:
-            xml = file.read(_MAX_OCTETS + 1)
-    except (OSError, ValueError) as error:
-        reason = (error.strerror if isinstance(error, OSError) else None) or str(error)
-        raise exception.InvalidDomain(f'{path}: cannot be read: {reason}; expected a file with domain XML') from error
-    if len(xml) > _MAX_OCTETS:
-        raise exception.InvalidDomain(f'{path}: larger than {_MAX_OCTETS} bytes; expected domain XML')
-    return xml
+        xml, place = capabilities.load(path), files.place(path)
+        host = capabilities.read(xml, place=place, **options(self.conf))
+        for warning in power.warnings(host):
+            self.app.warn(warning)
+        arch = ''
+        with suppress(exception.InvalidCapabilities):
+            arch = capabilities.facts(xml, place=place).arch
+        return host, arch
 
 
 def _place(domain: Domain, host: Host, name: str, **more: Any) -> Placement:
-    """Return where the guest goes on a host; what no such host could do is a fault with its place in the document."""
+    """Return the placement on a host; a request that no such host can meet is a fault with its place in the XML."""
     from numaplace import partition
 
     _check(domain, host)
-    answer = partition.place(host, domain.guest, **more)
+    answer = partition.place(host, domain.guest, networks=domain.networks, **more)
     if not answer:
-        raise _refuse(name, answer)  # type: ignore[arg-type]  # what is false is a refusal
+        raise _refuse(name, answer)  # type: ignore[arg-type]  # a falsy answer is a refusal
     return answer
 
 
 def _check(domain: Domain, host: Host) -> None:
     from numaplace import partition
-    from numaplace.model.wish import AUTO_MODE
+    from numaplace.model.vnuma import AUTO_MODE
 
     wish = domain.guest.wish
-    assert wish is not None  # noqa: S101 - the reader has made it
+    assert wish is not None  # noqa: S101 - the reader always sets it
     with domain.locating():
         if wish.mode == AUTO_MODE:
             wish.check(domain.guest.memory_mib)
@@ -101,13 +110,14 @@ def _check(domain: Domain, host: Host) -> None:
 
 def _refuse(name: str, refusal: Refusal) -> exception.NoValidHost:
     lines = [f'numaplace: the guest does not fit {names.shorten(name)}:']
-    return exception.NoValidHost('\n'.join([*lines, *(f'  {explain.escape(line)}' for line in explain.lines(refusal))]))
+    lines += [f'  {explain.escape(line)}' for line in explain.lines(refusal)]
+    return exception.NoValidHost('\n'.join(lines), explain.plain([explain.HostRefusal(name, 'fit', refusal)]))
 
 
 class PlanVnuma(_OfDomain, base.ListOf):
     """Show how a domain with <vnuma> would be divided over a host; nothing is written or claimed.
 
-    Each guest cell is a line; for people a picture of the host follows, with the guest cell of each CPU.
+    Each guest cell is a row; a picture of the host follows in the table format, with the guest cell of each CPU.
     """
 
     examples = (
@@ -121,7 +131,7 @@ class PlanVnuma(_OfDomain, base.ListOf):
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
         """Add the picture."""
         parser = super().get_parser(prog_name)
-        parser.add_argument('--svg', metavar='FILE', help='Write the picture as SVG, too.')
+        parser.add_argument('--svg', metavar='FILE', help='Also write the picture as SVG.')
         return parser
 
     def take_action(self, parsed_args: argparse.Namespace) -> tuple[tuple[str, ...], list[tuple[Any, ...]]]:
@@ -147,8 +157,8 @@ class PlanVnuma(_OfDomain, base.ListOf):
 
     def _plan(self, domain: Domain, parsed_args: argparse.Namespace) -> tuple[Host, Placement]:
         if parsed_args.capabilities is not None:
-            host = self.read_capabilities(parsed_args.capabilities)
-            return host, _place(domain, host, parsed_args.capabilities)
+            host, _arch = self.read_capabilities(parsed_args.capabilities)
+            return host, _place(domain, host, files.place(parsed_args.capabilities))
         from numaplace.scheduler.limits import limits
 
         with self.open_database() as database:
@@ -172,10 +182,10 @@ def _write(path: str, text: str) -> None:
 
 
 class ExpandVnuma(_OfDomain, base.Action):
-    """Write the full domain that a domain with <vnuma> stands for; all else in it stays as it was.
+    """Expand a domain with <vnuma> into the full domain; everything else in it is kept.
 
-    With --host the guest is claimed: it becomes a server of the database, named as the domain. `numaplace server
-    delete` gives back what it holds.
+    With --host the guest is claimed: it becomes a server in the database, with the name of the domain. `numaplace
+    server delete` frees what it holds.
     """
 
     examples = (
@@ -184,50 +194,66 @@ class ExpandVnuma(_OfDomain, base.Action):
     )
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
-        """Add where it is defined."""
+        """Add the libvirt that defines it."""
         parser = super().get_parser(prog_name)
-        parser.add_argument('--define', metavar='URI', help='Define the domain in this libvirt, too.')
+        parser.add_argument('--define', metavar='URI', help='Also define the domain in this libvirt.')
         return parser
 
     def take_action(self, parsed_args: argparse.Namespace) -> None:
-        """Expand, claim where there is a database, define where it is asked, and print."""
-        domain = self.read_domain(parsed_args)
-        if parsed_args.capabilities is not None:
-            host = self.read_capabilities(parsed_args.capabilities)
-            self._finish(domain, _place(domain, host, parsed_args.capabilities), host, parsed_args.define)
+        """Expand, claim if a host is named, define if requested, and print."""
+        domain, uri = self.read_domain(parsed_args), parsed_args.define
+        if (path := parsed_args.capabilities) is not None:
+            host, arch = self.read_capabilities(path)
+            xml = _expand(domain, _place(domain, host, files.place(path)), host, arch, uri)
+            with self.writing('' if uri is None else f'the domain {domain.name!r} is defined at {uri}'):
+                self.app.stdout.write(xml)
             return
         with self.open_database() as database:
-            host, claim = _claim(domain, database, parsed_args.host)
+            record, claim = _claim(domain, database, parsed_args.host)
             # A guest whose domain cannot be written or defined must not keep its claim.
             with claim:
-                server = claim.instance
-                self._finish(domain, server.placement, host, parsed_args.define, uuid=server.uuid)
-
-    def _finish(
-        self, domain: Domain, placement: Placement, host: Host, uri: str | None, *, uuid: str | None = None
-    ) -> None:
-        from numaplace.libvirt import connection, expand
-
-        xml = expand.expand(domain, placement, host, uuid=uuid)
-        if uri is not None:
-            connection.define(xml, uri)
-        self.app.stdout.write(xml)
+                server, arch = claim.instance, str(record.facts.get('architecture') or '')
+                xml = _expand(domain, server.placement, record.host, arch, uri, uuid=server.uuid)
+        with self.writing(f'the server {server.name!r} exists, with the UUID {server.uuid}'):
+            self.app.stdout.write(xml)
 
 
-def _claim(domain: Domain, database: Database, host_name: str) -> tuple[Host, Claim]:
+def _expand(
+    domain: Domain, placement: Placement, host: Host, arch: str, uri: str | None, *, uuid: str | None = None
+) -> str:
+    """Return the full domain, which is also defined if the URI of a libvirt is given."""
+    from numaplace.libvirt import connection, expand
+
+    known = {} if uri is None else _known(uri, domain.machine(arch).arch)
+    xml = expand.expand(domain, placement, host, uuid=uuid, host_arch=arch, **known)
+    if uri is not None:
+        connection.define(xml, uri)
+    return xml
+
+
+def _known(uri: str, arch: str) -> dict[str, Any]:
+    """Return what is known of the libvirt that gets a domain, for :func:`numaplace.libvirt.expand.expand`."""
+    from numaplace.libvirt import connection
+    from numaplace.libvirt.profile import NEWEST, PROFILES, at_release
+
+    profile = at_release(PROFILES[NEWEST], connection.releases(uri).libvirt)
+    return {'profile': profile, 'knows_cpus': not arch or connection.knows_cpus(uri, arch)}
+
+
+def _claim(domain: Domain, database: Database, host_name: str) -> tuple[HostRecord, Claim]:
     from numaplace.compute import claims
-    from numaplace.db.records import FlavorRecord, InstanceRequest
-    from numaplace.model import Refusal
+    from numaplace.db.records import InstanceRequest
+    from numaplace.model import Flavor, Refusal
     from numaplace.scheduler.limits import limits
 
     record = database.host(host_name)
     _check(domain, record.host)
     guest = domain.guest
-    flavor = FlavorRecord('vnuma', guest.vcpus, guest.memory_mib)
+    flavor = Flavor('vnuma', guest.vcpus, guest.memory_mib, id='vnuma')
     request = InstanceRequest(names.name('domain', domain.name), flavor, guest)
     if domain.uuid is not None:
         request = replace(request, uuid=domain.uuid)
-    claim = claims.instance_claim(database, request, host_name, limits=limits(record))
+    claim = claims.instance_claim(database, request, host_name, limits=limits(record), networks=domain.networks)
     if isinstance(claim, Refusal):
         raise _refuse(host_name, claim)
-    return record.host, claim
+    return record, claim

@@ -1,20 +1,18 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A partition in characters and as SVG: host nodes with their cores and threads, and the guest cells over them."""
+"""A partition in characters and as SVG: host nodes with their cores and threads, and the guest cells on them."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-from lxml import etree
-
 from numaplace import cpuset
 from numaplace.libvirt import xmltext
-from numaplace.libvirt.xmltext import element
+from numaplace.libvirt.xmltext import Element, element
 from numaplace.model import CellPlacement, Host, HostCell, Placement
 
 __all__ = ['cpus', 'draw', 'svg']
 
-#: Symbols of CPUs that are no guest cell's.
+#: Symbols of CPUs without a guest cell.
 _FREE, _TAKEN = '.', 'x'
 
 
@@ -63,10 +61,10 @@ def _guest(index: int, placed: CellPlacement) -> str:
 
 
 def draw(host: Host, placement: Placement, width: int = 80) -> str:
-    """Draw the nodes of a host, core by core; each CPU bears the number of its guest cell.
+    """Draw the nodes of a host, core by core; each CPU shows the number of its guest cell.
 
-    Each core is a column, its threads stand one below the other. Where several guest cells float over the same CPUs,
-    the first of them is shown.
+    Each core is a column, with one thread below the other. If several guest cells float over the same CPUs, the first
+    of them is shown.
 
     :param width: number of characters in a line
     """
@@ -84,7 +82,7 @@ def draw(host: Host, placement: Placement, width: int = 80) -> str:
 def _symbol(node: HostCell, cpu: int, owners: Sequence[int]) -> str:
     if owners:
         return str(owners[0])
-    return _TAKEN if node.pinned_cpus >> cpu & 1 else _FREE
+    return _TAKEN if node.taken_cpus >> cpu & 1 else _FREE
 
 
 def _rows(node: HostCell, owners: dict[int, list[int]], width: int) -> list[str]:
@@ -105,14 +103,14 @@ def _rows(node: HostCell, owners: dict[int, list[int]], width: int) -> list[str]
 
 _CPU, _GAP, _PAD, _LINE = 26, 3, 12, 18
 _PER_ROW = 16
-#: Fills of guest cells, told apart also by those who see few colours; after the last they begin again.
+#: Fills of guest cells, distinguishable with a color vision deficiency; they repeat after the last.
 _FILLS = ('#88ccee', '#ddcc77', '#44aa99', '#cc6677', '#aa99dd', '#99bb55', '#ee9955', '#77aadd')
 _EMPTY, _OTHERS = '#ffffff', '#bbbbbb'
 
 
 def svg(host: Host, placement: Placement) -> str:
-    """Draw the same as a document of SVG 1.1, nodes one below the other."""
-    parts: list[etree._Element] = []
+    """Draw the same as an SVG 1.1 document, with one node below the other."""
+    parts: list[Element] = []
     top, width = _PAD, 0
     for node in host.cells:
         made, right, top = _svg_node(host, placement, node, top)
@@ -129,7 +127,7 @@ def svg(host: Host, placement: Placement) -> str:
     return xmltext.write(root)
 
 
-def _svg_node(host: Host, placement: Placement, node: HostCell, top: int) -> tuple[list[etree._Element], int, int]:
+def _svg_node(host: Host, placement: Placement, node: HostCell, top: int) -> tuple[list[Element], int, int]:
     """Return the elements of a node, its right edge, and where the next one begins."""
     owners = _owners(host, placement, node)
     cores = _cores(node)
@@ -159,22 +157,22 @@ def _svg_node(host: Host, placement: Placement, node: HostCell, top: int) -> tup
 def _fill(node: HostCell, cpu: int, owners: Sequence[int]) -> str:
     if owners:
         return _FILLS[owners[0] % len(_FILLS)]
-    return _OTHERS if node.pinned_cpus >> cpu & 1 else _EMPTY
+    return _OTHERS if node.taken_cpus >> cpu & 1 else _EMPTY
 
 
-def _svg_cpu(x: int, y: int, cpu: int, fill: str, vcpu: int | None) -> list[etree._Element]:
-    """Return a CPU; the vCPU that has it for its own stands below its number."""
+def _svg_cpu(x: int, y: int, cpu: int, fill: str, vcpu: int | None) -> list[Element]:
+    """Return a CPU; the vCPU that is pinned to it is below its number."""
     middle = x + _CPU // 2
     made = [_rect(x, y, _CPU, _CPU, fill), _text(middle, y + (17 if vcpu is None else 12), str(cpu), middle=True)]
     return made if vcpu is None else [*made, _text(middle, y + 23, f'v{vcpu}', middle=True)]
 
 
-def _rect(x: int, y: int, width: int, height: int, fill: str) -> etree._Element:
+def _rect(x: int, y: int, width: int, height: int, fill: str) -> Element:
     numbers = {'x': x, 'y': y, 'width': width, 'height': height}
     return element('rect', {key: str(value) for key, value in numbers.items()} | {'fill': fill, 'stroke': '#444444'})
 
 
-def _text(x: int, y: int, words: str, *, bold: bool = False, middle: bool = False) -> etree._Element:
+def _text(x: int, y: int, words: str, *, bold: bool = False, middle: bool = False) -> Element:
     attributes = {'x': str(x), 'y': str(y), 'font-family': 'sans-serif', 'font-size': '10' if middle else '13'}
     if bold:
         attributes['font-weight'] = 'bold'

@@ -1,48 +1,40 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Whether the usage that hosts are stored with is what their servers hold."""
+"""Audit: whether the stored usage of hosts is what their servers hold."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 
-from numaplace import cpuset, exception, units
-from numaplace.compute import resource_tracker
-from numaplace.db import api
-from numaplace.db.records import HostRecord, InstanceRecord
+from numaplace import exception
+from numaplace.db import api, rows
 from numaplace.db.retry import retry
-from numaplace.model import Host, HostCell
+from numaplace.fleet import usage
+from numaplace.fleet.audit import audit_host, held
+from numaplace.fleet.findings import RECOUNTED, UNCOUNTABLE, Finding
+from numaplace.model.allocations import held_on
+from numaplace.model.records import HostRecord, InstanceRecord
 
-__all__ = ['Difference', 'Report', 'audit', 'discard', 'repair']
-
-
-@dataclass(frozen=True, slots=True)
-class Difference:
-    """One figure of a host that is stored otherwise than its servers make it.
-
-    :param part: what it is, in words
-    """
-
-    part: str
-    stored: str
-    counted: str
+__all__ = ['Report', 'audit', 'discard', 'repair']
 
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What an audit found of a host.
+    """What an audit found of the usage of a host.
 
-    :param faults: why servers could not be read or counted, a line for each, or why the host could not; where there
-        are any, the differences are those of the other servers, and nobody knows the right usage
+    :param differences: where the stored usage is not what the servers hold
+    :param faults: why servers could not be read or counted, or why the host could not; if there are any, the right
+        usage is unknown
     """
 
     host: str
-    differences: tuple[Difference, ...]
-    faults: tuple[str, ...] = ()
+    differences: tuple[Finding, ...] = ()
+    faults: tuple[Finding, ...] = ()
 
 
 def audit(database: api.Database, name: str) -> Report:
-    """Count what the servers of a host hold, and compare it with the usage that the host is stored with.
+    """Count what the servers of a host hold, and compare it with the stored usage of the host.
 
     :raises: :class:`~numaplace.exception.NotFound`
     """
@@ -50,15 +42,20 @@ def audit(database: api.Database, name: str) -> Report:
     try:
         record, instances = database.holders(name, unread)
     except exception.InvalidObject as error:
-        return Report(name, (), (str(error),))
-    report, _ = _report(record, instances)
-    return replace(report, faults=(*map(str, unread.values()), *report.faults))
+        return Report(name, faults=(_unread('compute_nodes', name, error),))
+    report = _report(record, instances)
+    if report.differences:
+        database.strays(unread)
+    if not unread:
+        return report
+    faults = [_unread('instances', name, fault, uuid) for uuid, fault in unread.items()]
+    return Report(name, faults=(*faults, *report.faults))
 
 
 def repair(database: api.Database, name: str) -> Report:
-    """Audit a host, and store the usage that its servers make where all of them can be counted.
+    """Audit a host, and store the usage of its servers if all of them can be counted.
 
-    One transaction, so that no claim is lost that comes meanwhile.
+    One transaction, so that no claim made in the meantime is lost.
 
     :returns: what was found before
     :raises: :class:`~numaplace.exception.NotFound`, :class:`~numaplace.exception.ConcurrentUpdate`
@@ -69,52 +66,38 @@ def repair(database: api.Database, name: str) -> Report:
 
     def change(record: HostRecord, instances: list[InstanceRecord]) -> HostRecord:
         nonlocal report
-        report, counted = _report(record, instances)
-        return record if report.faults else replace(record, host=counted)
+        found = _report(record, instances)
+        if found.faults or found.differences:  # none are left if an earlier attempt stored them, and got no answer
+            report = found
+        return record if found.faults else replace(record, host=usage.count(record.host, held_on(name, instances)))
 
     retry(lambda: database.change_host(name, change))
     return report
 
 
 def discard(database: api.Database, instance_uuid: str) -> list[Report]:
-    """Delete a server, also one that nobody can read or that the usage of its hosts does not hold, and repair these.
+    """Delete a server, even one that cannot be read or is not in the usage of its hosts, and repair these hosts.
 
-    Two transactions for a host: for a moment too much of it is taken, never too little.
+    Two transactions for each host: for a moment its usage is too high, never too low.
 
-    :returns: what was found of each host, with faults where it could not be repaired
+    :returns: the report of each host, with faults if it could not be repaired
     :raises: :class:`~numaplace.exception.InstanceNotFound`, :class:`~numaplace.exception.ConcurrentUpdate`
     """
-    return [repair(database, name) for name in retry(lambda: database.discard(instance_uuid))]
+    reports = []
+    for name in retry(lambda: database.discard(instance_uuid)):
+        with suppress(exception.NotFound):  # the row of the server named a host that does not exist
+            reports.append(repair(database, name))
+    return reports
 
 
-def _report(record: HostRecord, instances: list[InstanceRecord]) -> tuple[Report, Host]:
-    counted = resource_tracker.count(record.name, record.host, instances)
-    differences = tuple(_compare(_figures(record.host), _figures(counted.host)))
-    return Report(record.name, differences, tuple(map(str, counted.faults.values()))), counted.host
+def _report(record: HostRecord, instances: Sequence[InstanceRecord]) -> Report:
+    found = list(audit_host(record, held(instances).get(record.name, ())))
+    return Report(
+        record.name,
+        tuple([finding for finding in found if finding.code in RECOUNTED]),
+        tuple([finding for finding in found if finding.code in UNCOUNTABLE]),
+    )
 
 
-def _compare(stored: dict[str, str], counted: dict[str, str]) -> Iterator[Difference]:
-    for part, value in stored.items():
-        if value != counted[part]:
-            yield Difference(part, value, counted[part])
-
-
-def _figures(host: Host) -> dict[str, str]:
-    """Return the usage of a host, by what each figure is."""
-    found = {
-        'vCPUs of all servers': str(host.vcpus_used),
-        'MiB of all servers': str(host.memory_used_mib),
-        'vCPUs that float': str(host.floating_vcpus),
-    }
-    for cell in host.cells:
-        found |= {f'host cell {cell.id}: {part}': value for part, value in _cell_figures(cell).items()}
-    return found
-
-
-def _cell_figures(cell: HostCell) -> dict[str, str]:
-    return {
-        'pinned CPUs': cpuset.text(cell.pinned_cpus) or 'none',
-        'shared vCPUs': str(cell.cpu_usage),
-        'MiB': str(cell.memory_usage_mib),
-        **{f'{units.size(pages.size_kib)} pages': str(pages.used) for pages in cell.pages},
-    }
+def _unread(table: str, host: str, fault: Exception, server: str | None = None) -> Finding:
+    return Finding('row.unreadable', host, server, None, rows.cause(fault), '', f'{table} {server or host}')

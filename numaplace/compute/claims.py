@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Claims: a guest placed on a host and recorded there, in one step that others cannot come between."""
+"""Claims: a guest is placed on a host and recorded there, in one transaction."""
 
 from __future__ import annotations
 
@@ -13,8 +13,11 @@ from typing import Any, NamedTuple, Self, TypeAlias, TypedDict, Unpack
 from numaplace import exception, fit, partition
 from numaplace import request as requests
 from numaplace.compute import migration
-from numaplace.db import api, holding
-from numaplace.db.records import (
+from numaplace.db import api
+from numaplace.db.records import InstanceRequest
+from numaplace.db.retry import retry
+from numaplace.model import Flavor, Guest, Host, Limits, Networks, Placement, Refusal, allocations, held
+from numaplace.model.records import (
     ACTIVE,
     DOWN,
     EVACUATION,
@@ -22,42 +25,40 @@ from numaplace.db.records import (
     MIGRATION,
     RESIZE,
     SHELVED_OFFLOADED,
-    FlavorRecord,
     HostRecord,
     InstanceRecord,
-    InstanceRequest,
     Side,
 )
-from numaplace.db.retry import retry_waiting
-from numaplace.model import Guest, Host, Limits, Networks, Placement, Refusal
 
 __all__ = [
     'Claim',
-    'Read',
-    'Terms',
-    'bindings',
+    'FitOptions',
+    'RequestReader',
     'check_down',
     'check_shelved',
     'check_up',
+    'fixed_host_cell_ids',
     'instance_claim',
     'live_migration_claim',
     'rebuild',
     'rebuild_claim',
     'release',
     'resize_claim',
+    'running_guest',
+    'undo_on_interrupt',
     'unshelve_claim',
 ]
 
-#: Tells what a flavor and the properties of an image ask for.
-Read: TypeAlias = Callable[[FlavorRecord, Mapping[str, str]], Guest]
+#: Returns what a flavor and the properties of an image request.
+RequestReader: TypeAlias = Callable[[Flavor, Mapping[str, str]], Guest]
 
 
-class Terms(TypedDict, total=False):
-    """What every claim may be given for the fit.
+class FitOptions(TypedDict, total=False):
+    """Options of the fit that every claim accepts.
 
-    :param limits: how far the host's cells may be overcommitted; without them, as far as asked
-    :param networks: what the guest attaches to
-    :param strategy: in which order the host's cells are tried
+    :param limits: how far the host's cells may be overcommitted; without them, there is no limit
+    :param networks: the networks of the guest
+    :param strategy: the order in which the host's cells are tried
     """
 
     limits: Limits | None
@@ -66,32 +67,32 @@ class Terms(TypedDict, total=False):
 
 
 class Claim:
-    """A guest that holds its place. As a context manager it gives all back when the body raises, whatever it raises.
+    """A guest that holds its place. As a context manager it releases the place when the body raises anything.
 
     :param instance: the server as it is stored
-    :param undo: gives back what was claimed
+    :param undo: releases what was claimed
     """
 
     def __init__(self, instance: InstanceRecord, undo: Callable[[], object]) -> None:
         self.instance = instance
         self._undo = undo
-        self._settled = False
+        self._closed = False
 
     @property
     def side(self) -> Side:
         """The place that was claimed."""
-        return holding.holds(self.instance)[-1]
+        return allocations.holds(self.instance)[-1]
 
     def abort(self) -> None:
-        """Give back what was claimed; does nothing when that, or a ``with`` block, is over.
+        """Release what was claimed; do nothing after a first call or the end of a ``with`` block.
 
-        :raises: as :func:`release`, but a claim that others ended already is no fault
+        :raises: as :func:`release`, but a claim that another process has ended is not a fault
         """
-        if self._settled:
+        if self._closed:
             return
-        with suppress(exception.NotFound, exception.InstanceInvalidState):  # whoever ended it freed it
+        with suppress(exception.NotFound, exception.InstanceInvalidState):  # the other process freed it
             self._undo()
-        self._settled = True
+        self._closed = True
 
     def __enter__(self) -> Self:
         return self
@@ -99,24 +100,24 @@ class Claim:
     def __exit__(self, kind: type[BaseException] | None, _error: object, _traceback: TracebackType | None) -> None:
         if kind is not None:
             self.abort()
-        self._settled = True
+        self._closed = True
 
 
 def instance_claim(
-    database: api.Database, request: InstanceRequest, host_name: str, **terms: Unpack[Terms]
+    database: api.Database, request: InstanceRequest, host_name: str, **options: Unpack[FitOptions]
 ) -> Claim | Refusal:
     """Place a new server on a host and record it, in one transaction.
 
-    When another claim on the host came first, the guest is fitted anew to what is left.
+    If another claim on the host came first, the guest is fitted again to what is left.
 
-    :param terms: see :class:`Terms`
+    :param options: see :class:`FitOptions`
     :returns: the claim, or the refusal of the fit, which leaves the database unchanged
     :raises: :class:`~numaplace.exception.NotFound` for an unknown host,
-        :class:`~numaplace.exception.ConcurrentUpdate` if the race for the host was lost again and again
+        :class:`~numaplace.exception.ConcurrentUpdate` if the race for the host was lost too often
     """
 
     def place(host: Host) -> Placement | Refusal:
-        return partition.place(host, request.guest, **terms)
+        return partition.place(host, request.guest, **options)
 
     is_ours = False
 
@@ -125,17 +126,17 @@ def instance_claim(
         is_ours = True
 
     def undo() -> None:
-        if is_ours:  # and no server of that UUID that was there before
+        if is_ours:  # and not an earlier server with that UUID
             release(database, request.uuid)
 
-    with _undone(undo):
-        answer = retry_waiting(lambda wait: database.claim(request, host_name, place, lock=wait, storing=storing))
+    with undo_on_interrupt(undo):
+        answer = retry(lambda: database.claim(request, host_name, place, storing=storing))
     return answer if isinstance(answer, Refusal) else Claim(answer, undo)
 
 
 @contextmanager
-def _undone(undo: Callable[[], object]) -> Iterator[None]:
-    """Give back what an interrupt leaves behind: it may come when a claim is stored and nobody holds it yet."""
+def undo_on_interrupt(undo: Callable[[], object]) -> Iterator[None]:
+    """Release what an interrupt leaves behind: it may arrive when a claim is stored but not returned yet."""
     try:
         yield
     except Exception:
@@ -146,16 +147,17 @@ def _undone(undo: Callable[[], object]) -> Iterator[None]:
         raise
 
 
-def release(database: api.Database, instance_uuid: str) -> InstanceRecord:
+def release(database: api.Database, instance_uuid: str, *, is_left: bool = False) -> InstanceRecord:
     """Delete a server and free all that it holds, on both sides of a move too, in one transaction.
 
+    :param is_left: its domain stays: what it has counts from then on as held by a domain that numaplace does not manage
     :returns: the server as it was
     :raises: :class:`~numaplace.exception.NotFound` if there is no such server,
-        :class:`~numaplace.exception.ConcurrentUpdate` if the race for its hosts was lost again and again;
+        :class:`~numaplace.exception.ConcurrentUpdate` if the race for its hosts was lost too often;
         :class:`~numaplace.exception.UsageInvalid`, :class:`~numaplace.exception.CPUUnpinningInvalid` or
-        :class:`~numaplace.exception.CPUUnpinningUnknown` if the usage of a host does not hold the server
+        :class:`~numaplace.exception.CPUUnpinningUnknown` if the usage of a host does not include the server
     """
-    return retry_waiting(lambda wait: database.release(instance_uuid, lock=wait))
+    return retry(lambda: database.change_instance(instance_uuid, lambda _instance, _hosts: None, is_left=is_left))
 
 
 def resize_claim(
@@ -163,22 +165,22 @@ def resize_claim(
     instance_uuid: str,
     host_name: str,
     *,
-    flavor: FlavorRecord | None = None,
-    read: Read = requests.read,
-    **terms: Unpack[Terms],
+    flavor: Flavor | None = None,
+    read: RequestReader = requests.read,
+    **options: Unpack[FitOptions],
 ) -> Claim | Refusal:
-    """Hold a place on a host for a server that gets another flavor, or is moved while it is off.
+    """Claim a place on a host for a server that gets another flavor, or is moved while it is off.
 
-    The host of a resize may be the one that it is on: then both places are held there.
+    A resize may stay on the present host: then both places are held there.
 
-    :param flavor: the new flavor; None moves the server with its own
-    :param read: tells what flavor and image ask for
+    :param flavor: the new flavor; None keeps the server's own
+    :param read: returns what flavor and image request
     :returns: the claim, or the refusal of the fit, which leaves the database unchanged
     :raises: :class:`~numaplace.exception.NotFound` for an unknown server or host,
         :class:`~numaplace.exception.InstanceInvalidState` if the server is not ACTIVE,
         :class:`~numaplace.exception.ComputeServiceUnavailable` if its host is down,
         :class:`~numaplace.exception.UnableToMigrateToSelf` for its own host without a flavor,
-        :class:`~numaplace.exception.ConcurrentUpdate` if the race for a host was lost again and again,
+        :class:`~numaplace.exception.ConcurrentUpdate` if the race for a host was lost too often,
         and what `read` raises
     """
 
@@ -187,13 +189,18 @@ def resize_claim(
         wanted = flavor or instance.flavor
         return _Wanted(RESIZE if flavor else MIGRATION, wanted, read(wanted, instance.image_properties))
 
-    return _move_claim(database, instance_uuid, host_name, ask, terms)
+    return _move_claim(database, instance_uuid, host_name, ask, options)
 
 
 def rebuild_claim(
-    database: api.Database, instance_uuid: str, host_name: str, *, read: Read = requests.read, **terms: Unpack[Terms]
+    database: api.Database,
+    instance_uuid: str,
+    host_name: str,
+    *,
+    read: RequestReader = requests.read,
+    **options: Unpack[FitOptions],
 ) -> Claim | Refusal:
-    """Hold a place on a host for a server that is evacuated from a host that is down.
+    """Claim a place on a host for a server that is evacuated from a host that is down.
 
     :returns: as :func:`resize_claim`
     :raises: as :func:`resize_claim`, but :class:`~numaplace.exception.ComputeServiceInUse` if its host is up
@@ -203,16 +210,17 @@ def rebuild_claim(
         check_down(source)
         return _Wanted(EVACUATION, instance.flavor, read(instance.flavor, instance.image_properties))
 
-    return _move_claim(database, instance_uuid, host_name, ask, terms)
+    return _move_claim(database, instance_uuid, host_name, ask, options)
 
 
 def live_migration_claim(
-    database: api.Database, instance_uuid: str, host_name: str, **terms: Unpack[Terms]
+    database: api.Database, instance_uuid: str, host_name: str, **options: Unpack[FitOptions]
 ) -> Claim | Refusal:
-    """Hold a place on a host for a server that is moved while it runs.
+    """Claim a place on a host for a server that is moved while it runs.
 
-    What is asked for is what the guest has: its cells, vCPUs and policies, and in each cell pages of the size that
-    backs it now, for none of that can change in a running guest. See :func:`bindings` for guests whose cells share.
+    The request is what the guest has: its cells, vCPUs and policies, and in each cell pages of the size that backs it
+    now. None of that can change in a running guest. The cores that its flavor leaves free stay free. See
+    :func:`fixed_host_cell_ids` for guests whose cells share a host cell.
 
     :returns: as :func:`resize_claim`
     :raises: as :func:`resize_claim`
@@ -220,25 +228,41 @@ def live_migration_claim(
 
     def ask(instance: InstanceRecord, source: HostRecord) -> _Wanted:
         check_up(source)
-        return _Wanted(LIVE_MIGRATION, instance.flavor, instance.placement.guest, bindings(instance.placement))
+        return _Wanted(
+            LIVE_MIGRATION, instance.flavor, running_guest(instance), fixed_host_cell_ids(instance.placement)
+        )
 
-    return _move_claim(database, instance_uuid, host_name, ask, terms)
+    return _move_claim(database, instance_uuid, host_name, ask, options)
 
 
-def bindings(placement: Placement) -> tuple[int, ...] | None:
+def running_guest(instance: InstanceRecord) -> Guest:
+    """Return a guest as it runs, with the wish of its flavor for which cores it may use.
+
+    :raises: :class:`~numaplace.exception.InvalidRequest` if this release cannot read the flavor
+    """
+    wish = requests.read(instance.flavor, instance.image_properties).wish
+    return replace(instance.placement.guest, wish=wish)
+
+
+def fixed_host_cell_ids(placement: Placement) -> tuple[int, ...] | None:
     """Return the host cells that the cells of a running guest are bound to.
 
-    Cells that share a host cell go on sharing one, and the fit searches host cells only for guests whose cells have one
-    each; so such a guest goes to the host cells of the same ids. None stands for all other guests.
+    Cells that share a host cell must still share one, but the fit searches host cells only for guests whose cells have
+    one each. So such a guest goes to the host cells with the same ids. The result is None for all other guests.
     """
     taken = tuple(placed.host_cell for placed in placement.cells)
     return taken if len(set(taken)) < len(taken) else None
 
 
 def unshelve_claim(
-    database: api.Database, instance_uuid: str, host_name: str, *, read: Read = requests.read, **terms: Unpack[Terms]
+    database: api.Database,
+    instance_uuid: str,
+    host_name: str,
+    *,
+    read: RequestReader = requests.read,
+    **options: Unpack[FitOptions],
 ) -> Claim | Refusal:
-    """Place a server that is on no host on one, and record it, in one transaction.
+    """Place a server without a host on a host, and record it, in one transaction.
 
     :returns: as :func:`resize_claim`
     :raises: as :func:`resize_claim`, :class:`~numaplace.exception.InstanceInvalidState` if it is not SHELVED_OFFLOADED
@@ -249,7 +273,8 @@ def unshelve_claim(
         nonlocal generation
         check_shelved(instance)
         generation = instance.generation + 1
-        placement = partition.place(hosts[host_name].host, read(instance.flavor, instance.image_properties), **terms)
+        guest = read(instance.flavor, instance.image_properties)
+        placement = _place(hosts[host_name], instance, guest, **options)
         if isinstance(placement, Refusal):
             return placement
         return replace(instance, host=host_name, placement=placement, vm_state=ACTIVE)
@@ -258,22 +283,24 @@ def unshelve_claim(
         if generation is not None:
             migration.shelve(database, instance_uuid, generation)
 
-    with _undone(undo):
-        answer = retry_waiting(
-            lambda wait: database.change_instance(instance_uuid, change, more_hosts=[host_name], lock=wait)
-        )
+    with undo_on_interrupt(undo):
+        answer = retry(lambda: database.change_instance(instance_uuid, change, more_hosts=[host_name]))
     return answer if isinstance(answer, Refusal) else Claim(answer, undo)
 
 
 def rebuild(
-    database: api.Database, instance_uuid: str, image_properties: Mapping[str, str], *, read: Read = requests.read
+    database: api.Database,
+    instance_uuid: str,
+    image_properties: Mapping[str, str],
+    *,
+    read: RequestReader = requests.read,
 ) -> InstanceRecord:
-    """Give a server another image where it is; what it holds stays.
+    """Change the image of a server in place; what it holds stays.
 
     :raises: :class:`~numaplace.exception.NotFound` for an unknown server,
         :class:`~numaplace.exception.InstanceInvalidState` if it is not ACTIVE,
-        :class:`~numaplace.exception.ImageNUMATopologyRebuildConflict` if the new image changes the NUMA topology that
-        is asked for, :class:`~numaplace.exception.ConcurrentUpdate`, and what `read` raises
+        :class:`~numaplace.exception.ImageNUMATopologyRebuildConflict` if the new image changes the requested NUMA
+        topology, :class:`~numaplace.exception.ConcurrentUpdate`, and what `read` raises
     """
 
     def change(instance: InstanceRecord, _hosts: object) -> InstanceRecord:
@@ -282,7 +309,7 @@ def rebuild(
         if any(getattr(before, part) != getattr(after, part) for part in ('cells', 'emulator_policy', 'wish')):
             raise exception.ImageNUMATopologyRebuildConflict(
                 f'server {instance.name!r} ({instance.uuid}): the image changes its NUMA topology, which a rebuild '
-                'cannot do; expected an image that asks for the same cells, CPU policies and page sizes'
+                'cannot do; expected an image that requests the same cells, CPU policies and page sizes'
             )
         parts = ('cpu_topology', 'realtime_vcpus', 'locked_memory')
         changed: dict[str, Any] = {
@@ -291,20 +318,20 @@ def rebuild(
         placement = replace(instance.placement, guest=replace(instance.placement.guest, **changed))
         return replace(instance, image_properties=image_properties, placement=placement)
 
-    return retry_waiting(lambda wait: database.change_instance(instance_uuid, change, lock=wait))
+    return retry(lambda: database.change_instance(instance_uuid, change))
 
 
 class _Wanted(NamedTuple):
-    """What a server wants at its destination.
+    """What a server requests at its destination.
 
     :param kind: of the move
-    :param bindings: the ids of host cells by guest cell, or None where host cells are searched
+    :param host_cell_ids: the ids of host cells by guest cell, or None where host cells are searched
     """
 
     kind: str
-    flavor: FlavorRecord
+    flavor: Flavor
     guest: Guest
-    bindings: tuple[int, ...] | None = None
+    host_cell_ids: tuple[int, ...] | None = None
 
 
 def _move_claim(
@@ -312,11 +339,11 @@ def _move_claim(
     instance_uuid: str,
     host_name: str,
     ask: Callable[[InstanceRecord, HostRecord], _Wanted],
-    terms: Terms,
+    options: FitOptions,
 ) -> Claim | Refusal:
     """Place a server a second time and record both sides.
 
-    :param ask: tells by the server and its host what is wanted
+    :param ask: returns what is requested, from the server and its host
     """
     move_uuid = str(uuid.uuid4())
 
@@ -327,7 +354,7 @@ def _move_claim(
             raise exception.UnableToMigrateToSelf(
                 f'server {instance.name!r} ({instance.uuid}) is on {host_name!r} already'
             )
-        placement = partition.place(hosts[host_name].host, wanted.guest, bindings=wanted.bindings, **terms)
+        placement = _place(hosts[host_name], instance, wanted.guest, host_cell_ids=wanted.host_cell_ids, **options)
         if isinstance(placement, Refusal):
             return placement
         return migration.begin(instance, wanted.kind, Side(host_name, wanted.flavor, placement), move_uuid)
@@ -335,15 +362,25 @@ def _move_claim(
     def undo() -> None:
         migration.drop_move_claim(database, instance_uuid, move_uuid)
 
-    with _undone(undo):
-        answer = retry_waiting(
-            lambda wait: database.change_instance(instance_uuid, change, more_hosts=[host_name], lock=wait)
-        )
+    with undo_on_interrupt(undo):
+        answer = retry(lambda: database.change_instance(instance_uuid, change, more_hosts=[host_name]))
     return answer if isinstance(answer, Refusal) else Claim(answer, undo)
 
 
+def _place(
+    record: HostRecord,
+    instance: InstanceRecord,
+    guest: Guest,
+    host_cell_ids: tuple[int, ...] | None = None,
+    **options: Unpack[FitOptions],
+) -> Placement | Refusal:
+    """Place a server on another host, unless a domain there has one of its names."""
+    taken = held.name_taken(record.unmanaged, instance.uuid, instance.name, instance.domain_name)
+    return partition.place(record.host, guest, host_cell_ids=host_cell_ids, **options) if taken is None else taken
+
+
 def check_up(source: HostRecord) -> None:
-    """Make sure that what runs on a host can be moved or changed.
+    """Make sure that servers on a host can be moved or changed.
 
     :raises: :class:`~numaplace.exception.ComputeServiceUnavailable` if the host is down
     """
@@ -367,7 +404,7 @@ def check_down(source: HostRecord) -> None:
 
 
 def check_shelved(instance: InstanceRecord) -> None:
-    """Make sure that a server is on no host.
+    """Make sure that a server has no host.
 
     :raises: :class:`~numaplace.exception.InstanceInvalidState`
     """

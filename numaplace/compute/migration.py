@@ -9,7 +9,9 @@ from typing import TypeAlias
 
 from numaplace import exception
 from numaplace.db import api
-from numaplace.db.records import (
+from numaplace.db.retry import retry
+from numaplace.model import Guest, Placement
+from numaplace.model.records import (
     ACTIVE,
     EVACUATION,
     LIVE_MIGRATION,
@@ -21,15 +23,11 @@ from numaplace.db.records import (
     Move,
     Side,
 )
-from numaplace.db.retry import retry_waiting
-from numaplace.model import Guest, Placement
 
 __all__ = [
     'begin',
     'confirm',
     'drop_move_claim',
-    'drop_move_claim_at_destination',
-    'drop_move_claim_at_source',
     'finish',
     'invalid_state',
     'on_host',
@@ -42,12 +40,12 @@ Step: TypeAlias = Callable[[InstanceRecord], InstanceRecord]
 
 @dataclass(frozen=True, slots=True)
 class _Course:
-    """Nova's words for how far a move of one kind is.
+    """Nova's status names for the stages of one kind of move.
 
     :param claimed: both sides are held, the guest is where it was
-    :param arrived: the guest is where it goes; that is the end of the move unless `confirms`
-    :param aborted: it came to nothing
-    :param confirms: whether both sides stay held until somebody confirms the move, or takes it back
+    :param arrived: the guest is at its destination; that ends the move unless `confirms`
+    :param aborted: the move was aborted
+    :param confirms: whether both sides stay held until the move is confirmed or reverted
     """
 
     claimed: str
@@ -65,132 +63,103 @@ _COURSES = {
 _CONFIRMED, _REVERTED = 'confirmed', 'reverted'
 
 
-def invalid_state(instance: InstanceRecord, deed: str, expected: str) -> exception.InstanceInvalidState:
+def invalid_state(instance: InstanceRecord, action: str, expected: str) -> exception.InstanceInvalidState:
     """Return the fault for a server whose state does not allow something.
 
-    :param deed: what was to be done, as in ``cannot shelve``
-    :param expected: the status in which it could be
+    :param action: what was to be done, as in ``cannot shelve``
+    :param expected: the status that would allow it
     """
     return exception.InstanceInvalidState(
-        f'cannot {deed} server {instance.name!r} ({instance.uuid}): its status is {instance.status}; '
+        f'cannot {action} server {instance.name!r} ({instance.uuid}): its status is {instance.status}; '
         f'expected {expected}'
     )
 
 
-def on_host(instance: InstanceRecord, deed: str) -> Side:
-    """Return the place of a server that nothing else is done with.
+def on_host(instance: InstanceRecord, action: str) -> Side:
+    """Return the place of a server that is not in a move.
 
-    :raises: :class:`~numaplace.exception.InstanceInvalidState` if it is in a move, or on no host
+    :raises: :class:`~numaplace.exception.InstanceInvalidState` if it is in a move, or has no host
     """
     if instance.vm_state != ACTIVE or instance.move is not None or instance.host is None:
-        raise invalid_state(instance, deed, 'ACTIVE')
+        raise invalid_state(instance, action, 'ACTIVE')
     return Side(instance.host, instance.flavor, instance.placement)
 
 
 def begin(instance: InstanceRecord, kind: str, new: Side, move_uuid: str) -> InstanceRecord:
-    """Return a server that holds its new side beside its own.
+    """Return a server that holds its new side in addition to its own.
 
-    :param move_uuid: of the move, which nobody else has
+    :param move_uuid: of the move; not used before
     :raises: :class:`~numaplace.exception.InstanceInvalidState`
     """
     old = on_host(instance, f'move ({kind})')
     return replace(instance, move=Move(kind, _COURSES[kind].claimed, old, new, move_uuid))
 
 
-def finish(database: api.Database, instance_uuid: str) -> InstanceRecord:
-    """Record that the guest runs where it goes.
+def finish(database: api.Database, instance_uuid: str, move_uuid: str | None = None) -> InstanceRecord:
+    """Record that the guest runs at its destination.
 
     After a resize or a cold migration both sides stay held until :func:`confirm` or :func:`revert`; after a live
     migration or an evacuation the old one is free.
 
+    :param move_uuid: of the move that ends; None for any move. A move that began since is not ended with it
     :raises: :class:`~numaplace.exception.NotFound` if there is no such server,
-        :class:`~numaplace.exception.InstanceInvalidState` if it is in no move, or has arrived already,
-        :class:`~numaplace.exception.ConcurrentUpdate` if the race for its hosts was lost again and again
+        :class:`~numaplace.exception.InstanceInvalidState` if it is not in that move, or has arrived already,
+        :class:`~numaplace.exception.ConcurrentUpdate` if the race for its hosts was lost too often
     """
-    return _step(database, instance_uuid, _finished)
+    return _step(database, instance_uuid, lambda instance: _finished(instance, move_uuid))
 
 
-def _finished(instance: InstanceRecord) -> InstanceRecord:
-    move, course = _under_way(instance, 'finish the move of')
+def _finished(instance: InstanceRecord, move_uuid: str | None = None) -> InstanceRecord:
+    move, course = _under_way(instance, 'finish the move of', move_uuid)
     if course.confirms:
         return replace(_at(instance, move.new, course.arrived), vm_state=RESIZED)
     return _at(instance, move.new, course.arrived)
 
 
-def confirm(database: api.Database, instance_uuid: str) -> InstanceRecord:
-    """End a resize or a cold migration: the guest stays where it went, what it held before is free.
+def confirm(database: api.Database, instance_uuid: str, move_uuid: str | None = None) -> InstanceRecord:
+    """Confirm a resize or a cold migration: the guest stays at its destination, and what it held before is freed.
 
-    :raises: as :func:`finish`, :class:`~numaplace.exception.InstanceInvalidState` if nothing waits to be confirmed
+    :param move_uuid: as for :func:`finish`
+    :raises: as :func:`finish`, :class:`~numaplace.exception.InstanceInvalidState` if no move waits for confirmation
     """
-    return _step(database, instance_uuid, _confirmed)
+    return _step(database, instance_uuid, lambda instance: _confirmed(instance, move_uuid))
 
 
-def _confirmed(instance: InstanceRecord) -> InstanceRecord:
-    return replace(_at(instance, _waiting(instance, 'confirm').new, _CONFIRMED), vm_state=ACTIVE)
+def _confirmed(instance: InstanceRecord, move_uuid: str | None = None) -> InstanceRecord:
+    return replace(_at(instance, _waiting(instance, 'confirm', move_uuid).new, _CONFIRMED), vm_state=ACTIVE)
 
 
-def revert(database: api.Database, instance_uuid: str) -> InstanceRecord:
-    """Take a resize or a cold migration back: the guest is where it was, with the flavor that it had.
+def revert(database: api.Database, instance_uuid: str, move_uuid: str | None = None) -> InstanceRecord:
+    """Revert a resize or a cold migration: the guest is back at its source, with its old flavor.
 
+    :param move_uuid: as for :func:`finish`
     :raises: as :func:`confirm`
     """
-    return _step(database, instance_uuid, _reverted)
+    return _step(database, instance_uuid, lambda instance: _reverted(instance, move_uuid))
 
 
-def _reverted(instance: InstanceRecord) -> InstanceRecord:
-    return replace(_at(instance, _waiting(instance, 'revert').old, _REVERTED), vm_state=ACTIVE)
+def _reverted(instance: InstanceRecord, move_uuid: str | None = None) -> InstanceRecord:
+    return replace(_at(instance, _waiting(instance, 'revert', move_uuid).old, _REVERTED), vm_state=ACTIVE)
 
 
 def drop_move_claim(database: api.Database, instance_uuid: str, move_uuid: str | None = None) -> InstanceRecord:
-    """Give up a move that has not arrived: the guest is where it was, what it would have held is free.
+    """Abort a move whose guest has not arrived: the guest stays, and its claim at the destination is freed.
 
-    :param move_uuid: the move that is meant; any, if it is None
-    :raises: as :func:`finish`, :class:`~numaplace.exception.InstanceInvalidState` too if it is in another move
+    :param move_uuid: as for :func:`finish`
+    :raises: as :func:`finish`
     """
 
     def dropped(instance: InstanceRecord) -> InstanceRecord:
-        move, course = _under_way(instance, 'abort the move of')
-        if move_uuid not in (None, move.uuid):
-            raise exception.InstanceInvalidState(f'server {instance.uuid} is in another move than {move_uuid}')
-        return _at(instance, move.old, course.aborted)
-
-    return _step(database, instance_uuid, dropped)
-
-
-def drop_move_claim_at_source(database: api.Database, instance_uuid: str) -> InstanceRecord:
-    """End a move at its destination, of whatever kind it is, and free what the server held at the source.
-
-    :raises: as :func:`finish`, :class:`~numaplace.exception.InstanceInvalidState` if the guest of a resize has not
-        arrived
-    """
-
-    def dropped(instance: InstanceRecord) -> InstanceRecord:
-        move = instance.move
-        ends_there = move is not None and not _COURSES[move.kind].confirms
-        return _finished(instance) if ends_there else _confirmed(instance)
-
-    return _step(database, instance_uuid, dropped)
-
-
-def drop_move_claim_at_destination(database: api.Database, instance_uuid: str) -> InstanceRecord:
-    """End a move at its source, wherever the guest is, and free what the server held at the destination.
-
-    :raises: as :func:`finish`, :class:`~numaplace.exception.InstanceInvalidState` if it is in no move
-    """
-
-    def dropped(instance: InstanceRecord) -> InstanceRecord:
-        if instance.vm_state == RESIZED:
-            return _reverted(instance)
-        move, course = _under_way(instance, 'abort the move of')
+        move, course = _under_way(instance, 'abort the move of', move_uuid)
         return _at(instance, move.old, course.aborted)
 
     return _step(database, instance_uuid, dropped)
 
 
 def shelve(database: api.Database, instance_uuid: str, generation: int | None = None) -> InstanceRecord:
-    """Take a server off its host: it holds nothing until :func:`numaplace.compute.claims.unshelve_claim`.
+    """Remove a server from its host: it holds nothing until :func:`numaplace.compute.claims.unshelve_claim`.
 
-    :param generation: of the server that is meant; any, if it is None
+    :param generation: that the server must have; None for any
     :raises: as :func:`finish`, :class:`~numaplace.exception.InstanceInvalidState` if it is not ACTIVE, or was changed
         since
     """
@@ -213,23 +182,28 @@ def shelve(database: api.Database, instance_uuid: str, generation: int | None = 
 
 
 def _step(database: api.Database, instance_uuid: str, step: Step) -> InstanceRecord:
-    return retry_waiting(
-        lambda wait: database.change_instance(instance_uuid, lambda instance, _hosts: step(instance), lock=wait)
-    )
+    return retry(lambda: database.change_instance(instance_uuid, lambda instance, _hosts: step(instance)))
 
 
-def _under_way(instance: InstanceRecord, deed: str) -> tuple[Move, _Course]:
+def _under_way(instance: InstanceRecord, action: str, move_uuid: str | None = None) -> tuple[Move, _Course]:
     """Return the move of a server whose guest has not arrived."""
     if instance.move is None or instance.vm_state != ACTIVE:
-        raise invalid_state(instance, deed, 'RESIZE, MIGRATING or REBUILD')
+        raise invalid_state(instance, action, 'RESIZE, MIGRATING or REBUILD')
+    _check_move(instance.move, instance, move_uuid)
     return instance.move, _COURSES[instance.move.kind]
 
 
-def _waiting(instance: InstanceRecord, deed: str) -> Move:
-    """Return the move of a server that waits to be confirmed."""
+def _waiting(instance: InstanceRecord, action: str, move_uuid: str | None = None) -> Move:
+    """Return the move of a server that waits for confirmation."""
     if instance.move is None or instance.vm_state != RESIZED:
-        raise invalid_state(instance, f'{deed} the resize of', 'VERIFY_RESIZE')
+        raise invalid_state(instance, f'{action} the resize of', 'VERIFY_RESIZE')
+    _check_move(instance.move, instance, move_uuid)
     return instance.move
+
+
+def _check_move(move: Move, instance: InstanceRecord, move_uuid: str | None) -> None:
+    if move_uuid not in (None, move.uuid):
+        raise exception.InstanceInvalidState(f'server {instance.uuid} is in another move than {move_uuid}')
 
 
 def _at(instance: InstanceRecord, side: Side, status: str) -> InstanceRecord:

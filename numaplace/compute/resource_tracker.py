@@ -3,20 +3,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Collection, Iterable, Sequence
+from dataclasses import replace
 
 from numaplace import exception, wire
-from numaplace.db import api, holding
-from numaplace.db.records import HostRecord, InstanceRecord
+from numaplace.db import api
 from numaplace.db.retry import retry
-from numaplace.model import Host, Placement
+from numaplace.model import Host, Placement, allocations
+from numaplace.model.holding import Holding
+from numaplace.model.records import HostRecord, InstanceRecord
 
-__all__ = ['Counted', 'count', 'empty', 'refresh', 'register', 'switch', 'unregister', 'usage']
+__all__ = ['empty', 'refresh', 'register', 'switch']
 
 
 def empty(host: Host) -> Host:
-    """Return a host that nobody uses."""
+    """Return a host without usage."""
     cells = tuple(
         replace(
             cell,
@@ -30,109 +31,86 @@ def empty(host: Host) -> Host:
     return Host(cells)
 
 
-def usage(host: Host, placements: Iterable[Placement]) -> Host:
-    """Return a host with the usage that follows from its guests, whatever usage it had before.
-
-    :raises: :class:`~numaplace.exception.UsageInvalid` if a guest is on a cell that the host does not have,
-        :class:`~numaplace.exception.CPUPinningUnknown` or :class:`~numaplace.exception.CPUPinningInvalid` if it holds
-        CPUs that the host does not have, or that another guest holds
-    """
-    counted = empty(host)
-    for placement in placements:
-        counted = counted.consume(placement)
-    return counted
-
-
-@dataclass(frozen=True, slots=True)
-class Counted:
-    """A host with the usage that follows from its servers.
-
-    :param host: with the servers that could be counted
-    :param faults: the others by UUID, each with what is wrong with it
-    """
-
-    host: Host
-    faults: Mapping[str, exception.NumaplaceException]
-
-
-def count(name: str, host: Host, instances: Iterable[InstanceRecord]) -> Counted:
-    """Count all servers that hold something on a host; one that cannot be counted does not keep the others.
-
-    :param name: of the host
-    :param host: what it has, with whatever usage
-    """
-    counted, faults = empty(host), {}
-    for instance in instances:
-        with_it = counted
-        try:
-            for placement in holding.held_on(name, [instance]):
-                with_it = with_it.consume(_read_anew(placement, host))
-        except exception.NumaplaceException as error:
-            faults[instance.uuid] = type(error)(f'server {instance.name!r} ({instance.uuid}) on host {name!r}: {error}')
-        else:
-            counted = with_it
-    return Counted(counted, faults)
-
-
 def register(database: api.Database, record: HostRecord) -> HostRecord:
-    """Store a new host, which nobody uses.
+    """Store a new host, without usage.
 
     :raises: :class:`~numaplace.exception.AlreadyExists`, :class:`~numaplace.exception.Invalid`
     """
     return database.create_host(replace(record, host=empty(record.host)))
 
 
-def refresh(database: api.Database, name: str, host: Host, like: HostRecord | None = None) -> HostRecord:
-    """Store what a host has now, with the usage that all that counts on it makes: its servers, and those in a move.
+def refresh(
+    database: api.Database,
+    name: str,
+    host: Host,
+    like: HostRecord | None = None,
+    *,
+    unmanaged: Callable[[Collection[str]], tuple[Holding, ...]] | None = None,
+    zone: str | None = None,
+) -> HostRecord:
+    """Store what a host has now, with the usage of all that counts on it: its servers, and those in a move.
 
-    :param like: the facts and ratios that it has now; None leaves them as they are
-    :raises: :class:`~numaplace.exception.NotFound`, :class:`~numaplace.exception.ConcurrentUpdate`, and the faults of
-        :func:`usage`, with the server named, if it holds what the host no longer has
+    Its stored cells and usage need not be readable. The architecture stays, if the present facts do not have it, and so
+    does the URI of its libvirt.
+
+    :param like: a record with the present facts, ratios and URI; None leaves them unchanged
+    :param unmanaged: returns the domains that numaplace does not manage, from the UUIDs of its servers; None leaves
+        those that are stored
+    :param zone: name of the availability zone; None leaves it as it is
+    :raises: :class:`~numaplace.exception.NotFound`, :class:`~numaplace.exception.ConcurrentUpdate`, and with the
+        server named :class:`~numaplace.exception.UsageInvalid`, :class:`~numaplace.exception.CPUPinningUnknown` or
+        :class:`~numaplace.exception.CPUPinningInvalid` if it holds what the host no longer has
     """
+    unread: dict[str, exception.NumaplaceException] = {}
 
     def change(record: HostRecord, instances: Sequence[InstanceRecord]) -> HostRecord:
+        for fault in unread.values():
+            raise fault
         now = like or record
         return replace(
             record,
-            host=_all_counted(count(name, host, instances)),
-            facts=now.facts,
+            host=_counted(name, host, instances),
+            facts={key: value for key, value in record.facts.items() if key == 'architecture'} | dict(now.facts),
             cpu_allocation_ratio=now.cpu_allocation_ratio,
             ram_allocation_ratio=now.ram_allocation_ratio,
+            availability_zone=zone or record.availability_zone,
+            libvirt_uri=now.libvirt_uri or record.libvirt_uri,
+            unmanaged=unmanaged({one.uuid for one in instances}) if unmanaged else record.unmanaged,
         )
 
-    return retry(lambda: database.change_host(name, change))
+    return retry(lambda: database.change_host(name, change, unread, instead=host))
 
 
-def _all_counted(counted: Counted) -> Host:
-    for fault in counted.faults.values():
-        raise fault
-    return counted.host
+def _counted(name: str, host: Host, instances: Iterable[InstanceRecord]) -> Host:
+    """Return a host, which may have changed, with the usage of all servers that hold something on it."""
+    counted = empty(host)
+    for instance in instances:
+        try:
+            for placement in allocations.held_on(name, [instance]):
+                counted = counted.consume(_read_anew(placement, host))
+        except exception.NumaplaceException as error:
+            raise type(error)(f'server {instance.name!r} ({instance.uuid}) on host {name!r}: {error}') from error
+    return counted
 
 
 def _read_anew(placement: Placement, host: Host) -> Placement:
-    # What thread policy isolate takes follows from the siblings of the CPUs, which may be others now.
+    # What thread policy isolate holds depends on the siblings of the CPUs, which may have changed.
     return wire.read_placement(wire.write_placement(placement), host) if placement.cells else placement
 
 
-def switch(database: api.Database, name: str, *, status: str | None = None, state: str | None = None) -> HostRecord:
-    """Let guests come to a host or not, and say whether it answers.
+def switch(
+    database: api.Database,
+    name: str,
+    *,
+    status: str | None = None,
+    state: str | None = None,
+    zone: str | None = None,
+) -> HostRecord:
+    """Enable or disable a host for new guests, mark it as up or down, and move it to another availability zone.
 
     :param status: ENABLED or DISABLED; None leaves it as it is
     :param state: UP or DOWN; None leaves it as it is
+    :param zone: name of the availability zone; None leaves it as it is
     :raises: :class:`~numaplace.exception.NotFound`, :class:`~numaplace.exception.ConcurrentUpdate`
     """
-
-    def change(record: HostRecord, _instances: Sequence[InstanceRecord]) -> HostRecord:
-        return replace(record, status=status or record.status, state=state or record.state)
-
-    # Its servers have no part in it, so none of them has to be such that it can be read.
-    return retry(lambda: database.change_host(name, change, unread={}))
-
-
-def unregister(database: api.Database, name: str) -> None:
-    """Delete a host.
-
-    :raises: :class:`~numaplace.exception.NotFound`, :class:`~numaplace.exception.Conflict` if it has servers,
-        :class:`~numaplace.exception.ConcurrentUpdate`
-    """
-    database.delete_host(name)
+    return database.switch_host(name, status=status, state=state, zone=zone)

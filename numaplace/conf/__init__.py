@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The configuration: Nova's groups and names, so that an operator's nova.conf can be read as it is, and our own."""
+"""The configuration: Nova's groups and names, so that an operator's nova.conf can be used unchanged, and our own."""
 
 import glob
 import os
@@ -7,32 +7,52 @@ from collections.abc import Iterable, Sequence
 
 from oslo_config import cfg
 
-from numaplace import cpuset, exception
-from numaplace.conf import compute, default, filter_scheduler, libvirt, neutron, numaplace, scheduler
+from numaplace import cpuset, exception, pci_specs
+from numaplace.conf import (
+    compute,
+    databases,
+    default,
+    filter_scheduler,
+    libvirt,
+    logs,
+    neutron,
+    numaplace,
+    pci,
+    scheduler,
+)
 
 __all__ = [
+    'CONTINUE',
     'ENFORCE',
     'SHADOW',
     'SYSTEM_FILE',
+    'audit',
     'cpu_sets',
+    'device_specs',
     'list_opts',
     'load',
     'mode',
+    'pci_aliases',
+    'places',
+    'power_strategy',
     'ratios',
+    'raw_values',
     'reserved_pages',
     'strategy',
 ]
 
-ENFORCE, SHADOW = numaplace.ENFORCE, numaplace.SHADOW
+ENFORCE, SHADOW, CONTINUE = numaplace.ENFORCE, numaplace.SHADOW, numaplace.CONTINUE
 
-#: Read when no file is named, if it is there.
+#: Read if no file is named and it exists.
 SYSTEM_FILE = '/etc/numaplace/numaplace.conf'
 
 
 def list_opts() -> list[tuple[str, list[cfg.Opt]]]:
     """Return all options by group, for the generator of the sample file."""
     return [
-        *((room.GROUP, room.OPTIONS) for room in (default, numaplace, filter_scheduler, scheduler, compute, libvirt)),
+        (default.GROUP, default.OPTIONS + logs.OPTIONS),
+        *((module.GROUP, module.OPTIONS) for module in (numaplace, filter_scheduler, scheduler, compute, libvirt, pci)),
+        *databases.OPTIONS.items(),
         (neutron.GROUP, neutron.OPTIONS),
         (neutron.TUNNEL_GROUP, neutron.TUNNEL_OPTIONS),
         (f'{neutron.PHYSNET_PREFIX}NAME', neutron.physnet_options()),
@@ -42,8 +62,8 @@ def list_opts() -> list[tuple[str, list[cfg.Opt]]]:
 def load(files: Sequence[str] = (), *, use_env: bool = True) -> cfg.ConfigOpts:
     """Read configuration files and check every value that numaplace knows; other options are ignored.
 
-    :param files: paths, the last wins; none: SYSTEM_FILE if it is there
-    :param use_env: let variables such as ``OS_NUMAPLACE__CONNECTION`` win over the files
+    :param files: paths, the last one wins; without any, SYSTEM_FILE if it exists
+    :param use_env: let variables such as ``OS_NUMAPLACE__CONNECTION`` override the files
     :raises: :class:`~numaplace.exception.InvalidConfiguration` naming file, option, value and accepted forms
     """
     paths = list(files) or [path for path in (SYSTEM_FILE,) if os.path.exists(path)]
@@ -62,19 +82,21 @@ def load(files: Sequence[str] = (), *, use_env: bool = True) -> cfg.ConfigOpts:
     _check_values(conf, sources, list_opts()[:-1])
     _register_physnets(conf, sources)
     _check_sets(conf)
+    _check_cpus(conf)
+    _check_devices(conf)
     return conf
 
 
 def _unreadable(paths: Iterable[str], error: Exception) -> str:
     if isinstance(error, UnicodeDecodeError):
-        return f'configuration file {next(iter(paths), "")!r} is no text in UTF-8'
+        return f'configuration file {next(iter(paths), "")!r} is not UTF-8 text'
     if isinstance(error, OSError):
         return f'configuration file {error.filename!r} cannot be read: {error.strerror}'
     return ' '.join(str(error).split())
 
 
 def _raw_values(paths: Iterable[str]) -> dict[tuple[str, str], tuple[str, list[str]]]:
-    """Return file and raw values by lower-case group and option: what an error shows."""
+    """Return file and raw values by lower-case group and option, for the errors."""
     found: dict[tuple[str, str], tuple[str, list[str]]] = {}
     for path in paths:
         sections: dict[str, dict[str, list[str]]] = {}
@@ -83,6 +105,26 @@ def _raw_values(paths: Iterable[str]) -> dict[tuple[str, str], tuple[str, list[s
             for name, raw in values.items():
                 found[group.lower(), name.replace('-', '_')] = (path, raw)
     return found
+
+
+def places(files: Sequence[str]) -> dict[tuple[str, str], str]:
+    """Return the file of each option of files by lower-case group and name.
+
+    :raises: :class:`~numaplace.exception.InvalidConfiguration` for a file that cannot be read
+    """
+    return {key: place for key, (place, _) in _sources(files).items()}
+
+
+def raw_values(files: Sequence[str]) -> dict[tuple[str, str], list[str]]:
+    """Return the texts of each option of files by lower-case group and name; errors as :func:`places`."""
+    return {key: values for key, (_, values) in _sources(files).items()}
+
+
+def _sources(files: Sequence[str]) -> dict[tuple[str, str], tuple[str, list[str]]]:
+    try:
+        return _raw_values(files)
+    except (cfg.Error, OSError, UnicodeDecodeError) as error:
+        raise exception.InvalidConfiguration(_unreadable(files, error)) from error
 
 
 def _check_values(
@@ -106,7 +148,10 @@ def _fault(sources: dict[tuple[str, str], tuple[str, list[str]]], group: str, op
     if variable in os.environ:
         place, raw = f'environment variable {variable}', [os.environ[variable]]
     else:
-        place, raw = sources.get((group.lower(), option.dest), ('default', []))
+        known = [option.dest, *(old.name for old in option.deprecated_opts if old.name)]
+        place, raw = next(
+            (sources[key] for name in known if (key := (group.lower(), name)) in sources), ('default', [])
+        )
     # The message of oslo.config ends with the type's own words, which name the accepted forms.
     forms = ' '.join(str(error).split()).rpartition('is not valid: ')[2]
     value = '***' if option.secret else ', '.join(map(repr, raw))
@@ -130,7 +175,7 @@ def _register_physnets(conf: cfg.ConfigOpts, sources: dict[tuple[str, str], tupl
 def _check_sets(conf: cfg.ConfigOpts) -> None:
     if conf.vcpu_pin_set is not None and conf.compute.cpu_dedicated_set is not None:
         raise exception.InvalidConfiguration(
-            '[DEFAULT] vcpu_pin_set and [compute] cpu_dedicated_set do not go together: use '
+            '[DEFAULT] vcpu_pin_set conflicts with [compute] cpu_dedicated_set: use '
             '[compute] cpu_shared_set and cpu_dedicated_set'
         )
     both = (conf.compute.cpu_shared_set or 0) & (conf.compute.cpu_dedicated_set or 0)
@@ -141,39 +186,95 @@ def _check_sets(conf: cfg.ConfigOpts) -> None:
         )
 
 
-def mode(conf: cfg.ConfigOpts) -> str:
-    """Return how numaplace takes part in a service of Nova.
+def _check_cpus(conf: cfg.ConfigOpts) -> None:
+    """Check options that depend on each other (Nova 34, `_check_cpu_compatibility`)."""
+    cpu_mode, models = conf.libvirt.cpu_mode, ','.join(conf.libvirt.cpu_models)
+    if cpu_mode == 'custom' and not models:
+        raise exception.InvalidConfiguration(
+            "[libvirt] cpu_mode = custom needs [libvirt] cpu_models: expected names of CPU models such as 'Haswell'"
+        )
+    if cpu_mode != 'custom' and models:
+        raise exception.InvalidConfiguration(
+            f'[libvirt] cpu_models = {models} needs [libvirt] cpu_mode = custom, which is '
+            f'{"not set" if cpu_mode is None else cpu_mode}: expected both or neither'
+        )
+    if cpu_mode == 'none' and conf.libvirt.cpu_model_extra_flags:
+        flags = ','.join(name for name, _ in conf.libvirt.cpu_model_extra_flags)
+        raise exception.InvalidConfiguration(
+            f'[libvirt] cpu_model_extra_flags = {flags} does not go together with [libvirt] cpu_mode = none: expected '
+            'another mode, or no flags'
+        )
 
-    :param conf: the service's own configuration, as it has read it
+
+def _check_devices(conf: cfg.ConfigOpts) -> None:
+    """Check values that depend on each other (Nova 34, `get_alias_from_config` and `PciDeviceSpec`)."""
+    try:
+        pci_aliases(conf)
+    except exception.PciInvalidAlias as error:
+        raise exception.PciInvalidAlias(f'[pci] alias: {error}') from error
+    if not conf.pci.report_in_placement and any(spec.tags.get('one_time_use') == 'true' for spec in device_specs(conf)):
+        raise exception.PciConfigInvalidSpec(
+            '[pci] device_spec: one_time_use needs [pci] report_in_placement = true: expected both or neither'
+        )
+
+
+def pci_aliases(conf: cfg.ConfigOpts) -> dict[str, pci_specs.Alias]:
+    """Return the aliases of PCI devices by name."""
+    return pci_specs.join_aliases(conf.pci.alias or ())
+
+
+def device_specs(conf: cfg.ConfigOpts) -> tuple[pci_specs.DeviceSpec, ...]:
+    """Return which PCI devices of a host guests may have, in order: the first that a device matches counts."""
+    return tuple(spec for specs in conf.pci.device_spec or () for spec in specs)
+
+
+def mode(conf: cfg.ConfigOpts) -> str:
+    """Return the mode of numaplace in a Nova service.
+
+    :param conf: the configuration that the service has read
     :raises: :class:`~numaplace.exception.InvalidConfiguration` naming file, option, value and accepted forms
     """
-    conf.register_opt(numaplace.MODE, group=numaplace.GROUP)
+    return _in_nova(conf, numaplace.MODE)
+
+
+def audit(conf: cfg.ConfigOpts) -> str:
+    """Return what an audit of nova-compute does after a guest that it cannot count; parameter and errors as mode."""
+    return _in_nova(conf, numaplace.AUDIT)
+
+
+def _in_nova(conf: cfg.ConfigOpts, option: cfg.Opt) -> str:
+    conf.register_opt(option, group=numaplace.GROUP)
     files = [*(getattr(conf, 'config_file', None) or ()), *_in_directories(getattr(conf, 'config_dir', None) or ())]
-    _check_values(conf, _raw_values(files), [(numaplace.GROUP, [numaplace.MODE])])
-    return str(conf.numaplace.mode)
+    _check_values(conf, _raw_values(files), [(numaplace.GROUP, [option])])
+    return str(conf[numaplace.GROUP][option.dest])
 
 
 def _in_directories(paths: Iterable[str]) -> list[str]:
-    """Return the files of directories of configuration as oslo.config takes them."""
+    """Return the files in configuration directories, in the order of oslo.config."""
     return [name for path in paths for name in sorted(glob.glob(os.path.join(glob.escape(path), '*.conf')))]
 
 
 def strategy(conf: cfg.ConfigOpts) -> str:
-    """Return the name of the strategy: the one that is set, else the one that Nova's packing option stands for."""
+    """Return the name of the strategy: the configured one, or the one that Nova's packing option selects."""
     packing = conf.compute.packing_host_numa_cells_allocation_strategy
     return str(conf.numaplace.strategy or ('pack' if packing else 'spread'))
 
 
-def ratios(conf: cfg.ConfigOpts) -> tuple[float, float]:
-    """Return the allocation ratios of shared CPUs and of memory."""
+def ratios(conf: cfg.ConfigOpts, stored: tuple[float | None, float | None] = (None, None)) -> tuple[float, float]:
+    """Return the allocation ratios of shared CPUs and of memory.
+
+    The initial ratios are for new hosts only (Nova 34, `ResourceTracker._copy_resources`).
+
+    :param stored: those of a registered host, which stay unless they are configured
+    """
     return (
-        conf.cpu_allocation_ratio or conf.initial_cpu_allocation_ratio,
-        conf.ram_allocation_ratio or conf.initial_ram_allocation_ratio,
+        conf.cpu_allocation_ratio or stored[0] or conf.initial_cpu_allocation_ratio,
+        conf.ram_allocation_ratio or stored[1] or conf.initial_ram_allocation_ratio,
     )
 
 
 def reserved_pages(conf: cfg.ConfigOpts) -> dict[int, dict[int, int]]:
-    """Return how many pages are kept back, by host cell and page size in KiB.
+    """Return how many pages are reserved, by host cell and page size in KiB.
 
     :raises: :class:`~numaplace.exception.InvalidReservedMemoryPagesOption` if a cell and size are given twice
     """
@@ -189,8 +290,13 @@ def reserved_pages(conf: cfg.ConfigOpts) -> dict[int, dict[int, int]]:
     return reserved
 
 
+def power_strategy(conf: cfg.ConfigOpts) -> str | None:
+    """Return how power is saved on unused dedicated CPUs, or None if it is not saved."""
+    return str(conf.libvirt.cpu_power_management_strategy) if conf.libvirt.cpu_power_management else None
+
+
 def cpu_sets(conf: cfg.ConfigOpts) -> tuple[int | None, int | None]:
-    """Return the masks of the shared and of the dedicated CPUs; both None: every CPU is both."""
+    """Return the masks of the shared and of the dedicated CPUs; both None if every CPU is both."""
     if conf.vcpu_pin_set is not None:
         return conf.vcpu_pin_set, conf.vcpu_pin_set
     return conf.compute.cpu_shared_set, conf.compute.cpu_dedicated_set

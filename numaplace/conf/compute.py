@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Group ``[compute]``: which CPUs of a host are for whom."""
+"""Group ``[compute]``: which CPUs of a host are for which guests."""
 
 from oslo_config import cfg
 
@@ -21,8 +21,8 @@ Form: a list of CPUs such as ``4-12,^8,15``.
         'cpu_dedicated_set',
         type=types.CpuList(),
         help="""
-CPUs of a host that are pinned to vCPUs of guests with the CPU policy dedicated or mixed. May share no CPU with
-``cpu_shared_set``.
+CPUs of a host that are pinned to vCPUs of guests with the CPU policy dedicated or mixed. Must not overlap with
+``cpu_shared_set``. They must be online, or with ``[libvirt] cpu_power_management`` at least present.
 
 Form: a list of CPUs such as ``4-12,^8,15``.
 """,
@@ -32,7 +32,7 @@ Form: a list of CPUs such as ``4-12,^8,15``.
         type=types.Switch(),
         default=False,
         help="""
-Fill the fullest host cell first (true) or use the emptiest (false) where ``[numaplace] strategy`` is unset.
+Fill the fullest host cell first (true) or use the emptiest first (false), if ``[numaplace] strategy`` is not set.
 
 Form: true or false.
 """,

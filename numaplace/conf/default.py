@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Group ``[DEFAULT]``: what a host keeps back and how far it is overcommitted."""
+"""Group ``[DEFAULT]``: what a host reserves and how far it is overcommitted."""
 
 from oslo_config import cfg
 
@@ -17,67 +17,76 @@ OPTIONS: list[cfg.Opt] = [
 Memory pages of a host cell that guests do not get. Give the option once for each cell and page size.
 
 Form: ``node:N,size:S,count:C``, where N is the number of the host cell, S the size of a page in KiB or with a
-unit (``2MB``, ``1GiB``), and C how many pages are kept back. Small pages may be kept back as well.
+unit (``2MB``, ``1GiB``), and C the number of reserved pages. Small pages can be reserved too.
 """,
     ),
     cfg.Opt(
         'vcpu_pin_set',
         type=types.CpuList(),
         help="""
-CPUs of a host that guests may use, for shared and for pinned vCPUs alike: the old way to say it, read for the sake
-of older files. Does not go together with ``[compute] cpu_dedicated_set``.
+CPUs of a host that guests may use, for both shared and pinned vCPUs. This is the old option, read for compatibility
+with older files. It conflicts with ``[compute] cpu_dedicated_set``.
 
 Form: a list of CPUs such as ``4-12,^8,15``.
 """,
     ),
     cfg.Opt(
         'cpu_allocation_ratio',
-        type=types.Ratio(),
+        type=types.Ratio(unset=True),
         help="""
-Shared vCPUs for each shared CPU of a host that is imported with this file. Pinned vCPUs are never overcommitted.
-Unset, ``initial_cpu_allocation_ratio`` counts.
+Shared vCPUs for each shared CPU of a host that is registered or refreshed with this file. Pinned vCPUs are never
+overcommitted. If it is not set, or 0, ``initial_cpu_allocation_ratio`` applies to new hosts, and others keep theirs.
 
-Form: a number above 0, up to 1000000.
+Form: a number from 0 to 1000000.
 """,
     ),
     cfg.Opt(
         'ram_allocation_ratio',
-        type=types.Ratio(),
+        type=types.Ratio(unset=True),
         help="""
-Memory of guests for each unit of memory of a host that is imported with this file. Memory with an explicit page size
-is never overcommitted. Unset, ``initial_ram_allocation_ratio`` counts.
+Memory of guests for each unit of memory of a host that is registered or refreshed with this file. Memory with an
+explicit page size is never overcommitted. If it is not set, or 0, ``initial_ram_allocation_ratio`` applies to new
+hosts, and others keep theirs.
 
-Form: a number above 0, up to 1000000.
+Form: a number from 0 to 1000000.
 """,
     ),
     cfg.Opt(
         'initial_cpu_allocation_ratio',
         type=types.Ratio(),
         default=INITIAL_CPU_RATIO,
-        help='Used where ``cpu_allocation_ratio`` is unset. Form: a number above 0, up to 1000000.',
+        help='That of new hosts if ``cpu_allocation_ratio`` is not set. Form: a number above 0, up to 1000000.',
     ),
     cfg.Opt(
         'initial_ram_allocation_ratio',
         type=types.Ratio(),
         default=INITIAL_RAM_RATIO,
-        help='Used where ``ram_allocation_ratio`` is unset. Form: a number above 0, up to 1000000.',
+        help='That of new hosts if ``ram_allocation_ratio`` is not set. Form: a number above 0, up to 1000000.',
     ),
     cfg.Opt(
         'allow_resize_to_same_host',
         type=types.Switch(),
         default=False,
         help="""
-Whether a resize may stay on the host that the server is on. There it holds both sizes until it is confirmed or
-reverted.
+Whether a resize may stay on the present host of the server. The server then holds both sizes there until the resize is
+confirmed or reverted.
 
 Form: true or false.
+""",
+    ),
+    cfg.IPOpt(
+        'my_ip',
+        help="""
+Address of a host that is registered with this file, for the hint ``build_near_host_ip``.
+
+Form: an IPv4 or IPv6 address.
 """,
     ),
     cfg.StrOpt(
         'default_availability_zone',
         default='nova',
         help="""
-Availability zone of a host that is imported with this file.
+Availability zone of a host that is registered with this file.
 
 Form: a name.
 """,

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Groups ``[neutron]``, ``[neutron_tunnel]`` and ``[neutron_physnet_NAME]``: networks that are near to a host cell."""
+"""Groups ``[neutron]``, ``[neutron_tunnel]`` and ``[neutron_physnet_NAME]``: networks with affinity to host cells."""
 
 from oslo_config import cfg
 

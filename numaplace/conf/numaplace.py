@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Group ``[numaplace]``: what only numaplace has."""
+"""Group ``[numaplace]``: options of numaplace alone."""
 
 from oslo_config import cfg
 
@@ -7,32 +7,53 @@ from numaplace.conf import types
 
 GROUP = 'numaplace'
 
-#: How numaplace takes part in a service of Nova.
+#: Modes of numaplace in a Nova service.
 ENFORCE, SHADOW = 'enforce', 'shadow'
 
-#: The one option that is read inside Nova.
+#: What an audit of nova-compute does after a guest that it cannot count.
+NOVA, CONTINUE = 'nova', 'continue'
+
+#: What is done about domains of a host that numaplace does not manage.
+HOLD, WARN, REFUSE = 'hold', 'warn', 'refuse'
+
+#: The options that are read inside Nova.
 MODE = cfg.Opt(
     'mode',
     type=types.Choice(ENFORCE, SHADOW),
     default=ENFORCE,
     help="""
-How numaplace takes part in a service of Nova that has loaded it. It decides (enforce), or Nova decides as ever, and
-numaplace works out its own answer beside it, and logs and counts where it would not have agreed (shadow). Only
-nova-scheduler and numaplace-nova-compute read it, from nova.conf and at start.
+Mode of numaplace in a service of Nova that has loaded it. Either numaplace decides (enforce), or Nova decides as
+before, and numaplace computes its own answer, and logs and counts disagreements (shadow). Only nova-scheduler and
+numaplace-nova-compute read this option, from nova.conf at startup.
 
 Form: enforce or shadow.
 """,
 )
 
+AUDIT = cfg.Opt(
+    'audit',
+    type=types.Choice(NOVA, CONTINUE),
+    default=NOVA,
+    help="""
+What the audit of nova-compute does when it cannot count a guest, such as one that is pinned to a CPU of another guest.
+Either it ends, as without numaplace, and the row of the compute node is not updated (nova), or it holds the CPUs of the
+guest, logs the cause and counts all other guests (continue). Only numaplace-nova-compute reads this option, from
+nova.conf at startup; in shadow mode it has no effect.
+
+Form: nova or continue.
+""",
+)
+
 OPTIONS: list[cfg.Opt] = [
     MODE,
+    AUDIT,
     cfg.StrOpt(
         'connection',
         secret=True,
         sample_default='sqlite:///$XDG_DATA_HOME/numaplace/numaplace.sqlite',
         help="""
-Database of numaplace. Unset, an SQLite file in the data directory of the user is used, and made when it is missing.
-``[database] connection`` belongs to Nova and is never used.
+Database of numaplace. If not set, an SQLite file in the data directory of the user is used, and created if it does not
+exist. ``[database] connection`` belongs to Nova and is never used.
 
 Form: a URL such as ``sqlite:////var/lib/numaplace/numaplace.sqlite``, ``mysql+pymysql://user:password@host/numaplace``
 or ``postgresql+psycopg2://user:password@host/numaplace``.
@@ -42,8 +63,8 @@ or ``postgresql+psycopg2://user:password@host/numaplace``.
         'strategy',
         type=types.Choice('linear', 'spread', 'pack'),
         help="""
-Which host cells a guest gets where several would do: the first by number (linear), the emptiest (spread) or the
-fullest (pack). Unset, ``[compute] packing_host_numa_cells_allocation_strategy`` decides between spread and pack.
+Which host cells are preferred for a guest: the first by number (linear), the emptiest (spread) or the fullest (pack).
+If not set, ``[compute] packing_host_numa_cells_allocation_strategy`` decides between spread and pack.
 
 Form: linear, spread or pack.
 """,
@@ -53,10 +74,38 @@ Form: linear, spread or pack.
         type=types.Choice('none', 'single'),
         default='none',
         help="""
-What a guest gets that asks for no NUMA topology: nothing, so that it floats over the whole host (none), or one NUMA
-cell, so that it stays within one host cell (single).
+NUMA topology of a guest that requests none: no cells, so that it floats over the whole host (none), or one NUMA cell,
+so that it stays within one host cell (single).
 
 Form: none or single.
+""",
+    ),
+    cfg.Opt(
+        'unknown_guests',
+        type=types.Choice(HOLD, WARN, REFUSE),
+        default=HOLD,
+        help="""
+What is done about the guests that a host already runs or has defined, and that numaplace does not manage. What they
+hold counts as used until they are adopted or gone (hold), or a warning names them, and their CPUs may be given to
+servers too (warn), or a host that has some is not registered (refuse); those that come to a registered host are held.
+No server gets the name of such a guest in any case. The option is read when the libvirt of a host is looked at: by
+``host discover``, ``host import`` and ``server check``.
+
+Form: hold, warn or refuse.
+""",
+    ),
+    cfg.Opt(
+        'general_memory',
+        type=types.MemoryList(),
+        default=(),
+        help="""
+Memory of host cells without CPUs that counts as general memory, in addition to that of cells with CPUs: in the totals
+of the host, and for guests without NUMA cells. By default none counts; it is reserved for guests that request it
+(``numaplace:vnuma_tier``). The kinds are memory on a CXL link (cxl), of a graphics card or an accelerator (gpu), faster
+(hbm) or slower (slow) than that of the CPUs by the bandwidths that the firmware reports, and any other (unknown). The
+option is read when a host is discovered or imported.
+
+Form: kinds of memory and numbers of host cells, separated by commas, such as ``cxl`` or ``cxl,8``.
 """,
     ),
 ]

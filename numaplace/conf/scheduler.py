@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Group ``[scheduler]``: how often a host is chosen anew."""
+"""Group ``[scheduler]``: how many hosts are tried."""
 
 from oslo_config import cfg
 
@@ -13,8 +13,8 @@ OPTIONS: list[cfg.Opt] = [
         type=types.Integer(1),
         default=3,
         help="""
-On how many hosts, best first, a guest is tried when others are faster at taking what it needs. After that all hosts
-are looked at anew.
+How many hosts, best first, are tried for a guest when other claims take the room on them. After that all hosts are read
+again.
 
 Form: a whole number from 1 on.
 """,

@@ -1,13 +1,34 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Types of option values; each says in its error which forms it accepts."""
+"""Types of option values; the error of each names the forms that it accepts."""
 
+import re
 from typing import Any
 
 from oslo_config import types
 
-from numaplace import cpuset, exception, units
+from numaplace import architecture, cpuset, exception, pci_specs, units
+from numaplace.memory_kinds import SPECIAL
 
-__all__ = ['Choice', 'CpuList', 'Integer', 'NodeList', 'Ratio', 'ReservedPages', 'Switch', 'Weight']
+__all__ = [
+    'Choice',
+    'CpuFlags',
+    'CpuList',
+    'CpuModels',
+    'Integer',
+    'Machines',
+    'MemoryList',
+    'NodeList',
+    'PciAlias',
+    'PciDeviceSpecs',
+    'Ratio',
+    'ReservedPages',
+    'Switch',
+    'Weight',
+]
+
+_NAME = re.compile(r'[A-Za-z0-9][A-Za-z0-9_.+-]*')
+#: As in libvirt's schema.
+_MACHINE = re.compile(r'[A-Za-z0-9_.-]+')
 
 
 class _Type(types.ConfigType):
@@ -51,11 +72,33 @@ class NodeList(_Type):
         if not isinstance(value, str):
             return value
         words = [word.strip() for word in value.split(',') if word.strip()]
-        if not all(word.isascii() and word.isdigit() for word in words):
+        if not all(word.isascii() and word.isdigit() and len(word) < 10 for word in words):
             raise ValueError("expected numbers of host cells such as '0,1'")
         return tuple(int(word) for word in words)
 
     def _formatter(self, value: tuple[int, ...]) -> str:
+        return ','.join(map(str, value))
+
+
+class MemoryList(_Type):
+    """Kinds of memory and host cells by number, separated by commas; the value is a tuple of words and numbers."""
+
+    def __init__(self) -> None:
+        super().__init__('list of kinds of memory and of host cell numbers')
+
+    def __call__(self, value: str | tuple[str | int, ...]) -> tuple[str | int, ...]:
+        """Return the value of a text; a ValueError names the accepted forms."""
+        if not isinstance(value, str):
+            return value
+        words = [word.strip() for word in value.split(',') if word.strip()]
+        return tuple(word if word in SPECIAL else self._number(word) for word in words)
+
+    def _number(self, word: str) -> int:
+        if not (word.isascii() and word.isdigit() and len(word) <= 9):
+            raise ValueError(f"expected some of {', '.join(SPECIAL)}, and numbers of host cells, such as 'cxl,8'")
+        return int(word)
+
+    def _formatter(self, value: tuple[str | int, ...]) -> str:
         return ','.join(map(str, value))
 
 
@@ -74,26 +117,29 @@ class _Number(_Type):
 
 
 class Ratio(_Number):
-    """A factor of overcommitment, above zero and far from what the product with a host's size overflows at."""
+    """An overcommit factor above zero, small enough that the product with the size of a host cannot overflow."""
 
-    #: More than any host is overcommitted.
+    #: More than any real overcommit factor.
     MOST = 1_000_000
 
-    forms = f"expected a number above 0, up to {MOST}, such as '1.0' or '16'"
-
-    def __init__(self) -> None:
+    def __init__(self, *, unset: bool = False) -> None:
+        """Make the type; `unset` says whether 0 is accepted, as if the option was not set."""
         super().__init__('ratio')
+        self._unset = unset
+        self.forms = f"expected a number above 0, up to {self.MOST}, such as '1.0' or '16'"
+        if unset:
+            self.forms += ", or '0.0' for none"
 
     def __call__(self, value: str | float) -> float:
         """Return the value of a text; a ValueError names the accepted forms."""
         number = self._read(value)
-        if not 0 < number <= self.MOST:
+        if not 0 < number <= self.MOST and not (self._unset and number == 0):
             raise ValueError(self.forms)
         return number
 
 
 class Weight(_Number):
-    """A factor of a weigher; negative turns it round."""
+    """The multiplier of a weigher; a negative one reverses the order."""
 
     forms = "expected a number such as '1.0' or '-1.0'"
 
@@ -147,9 +193,12 @@ class Choice(_Type):
 
 
 class ReservedPages(_Type):
-    """Pages kept back in one host cell; the value is ``(cell, size in KiB, count)``."""
+    """Pages reserved in one host cell; the value is ``(cell, size in KiB, count)``."""
 
-    forms = "expected the form 'node:0,size:2048,count:64' (size in KiB, or with a unit such as '2MB' or '1GiB')"
+    forms = (
+        "expected the form 'node:0,size:2048,count:64' (size in KiB, or with a unit such as '2MB' or '1GiB': "
+        f'{units.PAGE_SIZE})'
+    )
 
     def __init__(self) -> None:
         super().__init__('reserved pages')
@@ -168,9 +217,113 @@ class ReservedPages(_Type):
         return int(text)
 
     def _size(self, text: str) -> int:
-        if text.isascii() and text.isdigit():
-            return self._number(text)
         try:
-            return units.parse_kib(text)
+            size_kib = self._number(text) if text.isascii() and text.isdigit() else units.parse_kib(text)
         except exception.Invalid as error:
             raise ValueError(f'{error}; {self.forms}') from error
+        if not units.is_page_size(size_kib):
+            raise ValueError(self.forms)
+        return size_kib
+
+
+class PciAlias(_Type):
+    """A name for PCI devices; the value is a :class:`~numaplace.pci_specs.Alias`."""
+
+    def __init__(self) -> None:
+        super().__init__('alias of PCI devices')
+
+    def __call__(self, value: str) -> pci_specs.Alias:
+        """Return the value of a text; a ValueError names the accepted forms."""
+        try:
+            return pci_specs.read_alias(value)
+        except exception.PciInvalidAlias as error:
+            raise ValueError(str(error)) from error
+
+
+class PciDeviceSpecs(_Type):
+    """PCI devices that guests may have; the value is a tuple of :class:`~numaplace.pci_specs.DeviceSpec`."""
+
+    def __init__(self) -> None:
+        super().__init__('PCI devices')
+
+    def __call__(self, value: str) -> tuple[pci_specs.DeviceSpec, ...]:
+        """Return the value of a text; a ValueError names the accepted forms."""
+        try:
+            return pci_specs.read_device_specs(value)
+        except exception.PciConfigInvalidSpec as error:
+            raise ValueError(str(error)) from error
+
+
+class CpuModels(_Type):
+    """CPU models, separated by commas; the value is a tuple of names."""
+
+    def __init__(self) -> None:
+        super().__init__('list of CPU models')
+
+    def __call__(self, value: str | tuple[str, ...]) -> tuple[str, ...]:
+        """Return the value of a text; a ValueError names the accepted forms."""
+        if not isinstance(value, str):
+            return value
+        return tuple(_names(value, "expected names of CPU models such as 'Haswell,Broadwell'"))
+
+    def _formatter(self, value: tuple[str, ...]) -> str:
+        return ','.join(value)
+
+
+class CpuFlags(_Type):
+    """CPU features with or without a sign, separated by commas; the value is a tuple of names and policies."""
+
+    forms = "expected names of CPU features such as '-pdpe1gb, +vmx, pcid'"
+
+    def __init__(self) -> None:
+        super().__init__('list of CPU features')
+
+    def __call__(self, value: str | tuple[tuple[str, str], ...]) -> tuple[tuple[str, str], ...]:
+        """Return the value of a text; a ValueError names the accepted forms."""
+        if not isinstance(value, str):
+            return value
+        policies: dict[str, str] = {}
+        for word in filter(None, (word.strip().lower() for word in value.split(','))):
+            policy = 'disable' if word.startswith('-') else 'require'
+            name = word[1:] if word[0] in '+-' else word
+            if not _NAME.fullmatch(name):
+                raise ValueError(self.forms)
+            if policies.setdefault(name, policy) != policy:
+                raise ValueError(f'{name} is both required and forbidden; {self.forms}')
+        return tuple(policies.items())
+
+    def _formatter(self, value: tuple[tuple[str, str], ...]) -> str:
+        return ','.join(('-' if policy == 'disable' else '+') + name for name, policy in value)
+
+
+class Machines(_Type):
+    """Machine types by architecture, separated by commas; the value is a tuple of pairs, with libvirt's names."""
+
+    forms = "expected pairs of an architecture and a machine type such as 'x86_64=q35,aarch64=virt'"
+
+    def __init__(self) -> None:
+        super().__init__('list of machine types')
+
+    def __call__(self, value: str | tuple[tuple[str, str], ...]) -> tuple[tuple[str, str], ...]:
+        """Return the value of a text; a ValueError names the accepted forms."""
+        if not isinstance(value, str):
+            return value
+        machines: dict[str, str] = {}
+        for word in filter(None, (word.strip() for word in value.split(','))):
+            arch, _, machine = (part.strip() for part in word.partition('='))
+            if not (_NAME.fullmatch(arch) and _MACHINE.fullmatch(machine)):
+                raise ValueError(self.forms)
+            arch = architecture.canonical(arch)
+            if machines.setdefault(arch, machine) != machine:
+                raise ValueError(f'{arch} has two machine types; {self.forms}')
+        return tuple(machines.items())
+
+    def _formatter(self, value: tuple[tuple[str, str], ...]) -> str:
+        return ','.join(map('='.join, value))
+
+
+def _names(text: str, forms: str) -> list[str]:
+    names = [word.strip() for word in text.split(',') if word.strip()]
+    if not all(map(_NAME.fullmatch, names)):
+        raise ValueError(forms)
+    return names

@@ -4,27 +4,28 @@
 from __future__ import annotations
 
 import os
+import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
-from typing import TypeVar
+from typing import TypeVar, cast
 
-import sqlalchemy as sa
 from sqlalchemy.engine import Connection, Engine
-from sqlalchemy.orm import Session
 
 from numaplace import exception
-from numaplace.db import convert, faults, holding, rows, schema
+from numaplace.db import aggregates, convert, faults, flavors, hosts, rows, schema, server_groups, servers
 from numaplace.db import engine as engines
 from numaplace.db.engine import default_url
-from numaplace.db.models import ComputeNode, Instance, Migration
-from numaplace.db.records import FlavorRecord, HostRecord, InstanceRecord, InstanceRequest, MigrationRecord
+from numaplace.db.grouping import Grouping
+from numaplace.db.records import InstanceRequest, MigrationRecord
 from numaplace.db.retry import repeated, retry
-from numaplace.model import Host, Placement, Refusal
+from numaplace.model import Flavor, Host, Placement, Refusal, allocations, held
+from numaplace.model.fleet import Fleet, Unread, in_aggregates
+from numaplace.model.records import HostRecord, InstanceRecord
 
 __all__ = ['Database', 'connect', 'default_url', 'upgrade']
 
-#: How :meth:`Database.change_instance` refuses; never, if what it is given never does.
+#: How :meth:`Database.change_instance` refuses; never, if its `change` never does.
 RefusalType = TypeVar('RefusalType', bound=Refusal)
 
 
@@ -57,16 +58,15 @@ def upgrade(url: str | None = None) -> str:
         engine.dispose()
 
 
-class Database:
-    """An open database. Each method is one transaction, and answers with records."""
+class Database(Grouping):
+    """An open database. Each method is one transaction, and returns records."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
         # Connections to a file that wait for their next transaction: SQLAlchemy takes longer to hand one out than the
-        # file to begin one, and has nothing to find out about it. A server's may be gone.
+        # file takes to begin one, and a file's connection needs no check. That of a server may be lost.
         self._idle: list[Connection] = []
         self._keeps_idle = engine.dialect.name == 'sqlite'
-        # The locks of a file are those of a process: a child that goes on with it would write to a deleted journal.
         self._process = os.getpid()
 
     def close(self) -> None:
@@ -82,19 +82,9 @@ class Database:
         self.close()
 
     @contextmanager
-    def _transaction(
-        self, happened: Callable[[Session], bool] | None = None, *, reads: bool = False
-    ) -> Iterator[Session]:
-        """Do as :meth:`_begin`, with a session."""
-        with self._begin(happened, reads=reads) as connection, Session(connection) as session:
-            yield session
-            session.flush()
-
-    @contextmanager
     def _connected(self) -> Iterator[Connection]:
-        """Yield a connection that is in no transaction."""
-        if self._keeps_idle and os.getpid() != self._process:
-            raise exception.UnknownDatabase('the database was opened by another process: open it after the fork')
+        """Yield a connection without a transaction."""
+        self._check_process()
         try:
             connection = self._idle.pop()
         except IndexError:
@@ -109,16 +99,31 @@ class Database:
         else:
             connection.close()
 
-    @contextmanager
-    def _begin(self, happened: Callable[[Session], bool] | None = None, *, reads: bool = False) -> Iterator[Connection]:
-        """Begin a transaction, and commit it where the body comes to its end.
+    def _check_process(self) -> None:
+        """Make sure that the connections are not those of a parent process.
 
-        :param happened: asked in a later transaction where the database went away during the commit: whether it holds
-            what this one stored. It waits for a commit that is still under way, by a lock that this one held
-        :param reads: it writes nothing, and sees the database at one moment
-        :raises: :class:`~numaplace.exception.LostConnection` if the database holds nothing of it,
-            :class:`~numaplace.exception.UnknownOutcome` if that cannot be found out,
-            :class:`~numaplace.exception.ConcurrentUpdate` if another transaction was in the way
+        :raises: :class:`~numaplace.exception.UnknownDatabase` for a file, whose locks belong to a process: a child
+            that continued with it would write to a deleted journal
+        """
+        if os.getpid() == self._process:
+            return
+        if self._keeps_idle:
+            raise exception.UnknownDatabase('the database was opened by another process: open it after the fork')
+        self._engine.dispose(close=False)
+        self._process = os.getpid()
+
+    @contextmanager
+    def _transaction(
+        self, happened: Callable[[Connection], bool] | None = None, *, reads: bool = False
+    ) -> Iterator[Connection]:
+        """Begin a transaction, and commit it if the body completes.
+
+        :param happened: returns, in a later transaction, whether the database holds what this one stored; called if the
+            connection is lost during the commit. It waits for a commit in progress, by a lock that this one held
+        :param reads: it writes nothing, and sees the database as of one moment
+        :raises: :class:`~numaplace.exception.LostConnection` if the database stored nothing of it,
+            :class:`~numaplace.exception.UnknownOutcome` if that is unknown,
+            :class:`~numaplace.exception.ConcurrentUpdate` if another transaction conflicted
         """
         try:
             with self._connected() as connection:
@@ -128,7 +133,7 @@ class Database:
         except faults.ERRORS as error:
             raise faults.fault(self._engine.url, error) from error
 
-    def _commit(self, connection: Connection, happened: Callable[[Session], bool] | None, *, reads: bool) -> None:
+    def _commit(self, connection: Connection, happened: Callable[[Connection], bool] | None, *, reads: bool) -> None:
         try:
             connection.commit()
         except faults.ERRORS as error:
@@ -138,14 +143,14 @@ class Database:
             if not isinstance(fault, exception.LostConnection):
                 raise fault from error
             if not reads:
-                self._settle(happened, fault)
+                self._find_outcome(happened, fault)
         except BaseException:
-            # An interrupt: SQLAlchemy takes the transaction for ended, which may be open, and would hand it on.
+            # An interrupt: SQLAlchemy assumes that the transaction ended, but it may be open for the next user.
             connection.invalidate()
             raise
 
-    def _settle(self, happened: Callable[[Session], bool] | None, error: exception.LostConnection) -> None:
-        """Find out whether a transaction happened whose commit nobody answered; return if it did."""
+    def _find_outcome(self, happened: Callable[[Connection], bool] | None, error: exception.LostConnection) -> None:
+        """Find out whether a transaction whose commit got no answer happened; return if it did."""
         unknown = exception.UnknownOutcome(f'{error}; whether the change was stored is not known')
         if happened is None:
             raise unknown from error
@@ -153,9 +158,8 @@ class Database:
         def ask() -> bool:
             try:
                 with self._engine.connect() as connection:
-                    engines.begin(connection)  # and never committed: it may have tried what it asks about
-                    with Session(connection) as session:
-                        return happened(session)
+                    engines.begin(connection)  # and never committed: `happened` may try the same change
+                    return happened(connection)
             except faults.ERRORS as lost:
                 raise faults.fault(self._engine.url, lost) from lost
 
@@ -169,54 +173,54 @@ class Database:
     # --- flavors
 
     @repeated
-    def flavors(self) -> list[FlavorRecord]:
-        """Return all flavors by name."""
-        with self._transaction(reads=True) as session:
-            found = session.execute(sa.select(rows.FLAVORS).order_by(rows.FLAVORS.c.name))
-            return [convert.flavor_record(row) for row in found.mappings()]
+    def flavors(self, unread: rows.Unread | None = None) -> list[Flavor]:
+        """Return all flavors by name.
+
+        :param unread: collects the flavors whose rows cannot be read, by name
+        :raises: :class:`~numaplace.exception.InvalidObject` for such a row, without `unread`
+        """
+        with self._transaction(reads=True) as connection:
+            return flavors.find_all(connection, unread)
 
     @repeated
-    def flavor(self, name_or_id: str) -> FlavorRecord:
-        """Return a flavor; an id goes before a name.
+    def flavor(self, name_or_id: str) -> Flavor:
+        """Return a flavor; an id takes precedence over a name.
 
         :raises: :class:`~numaplace.exception.NotFound`
         """
-        with self._transaction(reads=True) as session:
-            return rows.find_flavor(session, name_or_id)
+        with self._transaction(reads=True) as connection:
+            return flavors.find(connection, name_or_id)
 
     @repeated
-    def create_flavor(self, flavor: FlavorRecord) -> FlavorRecord:
+    def create_flavor(self, flavor: Flavor) -> Flavor:
         """Store a new flavor.
 
         :raises: :class:`~numaplace.exception.AlreadyExists` for a known name or id,
             :class:`~numaplace.exception.Invalid` for a name that no database can hold
         """
-        rows.check_name('flavor name', flavor.name)
-        rows.check_name('flavor id', flavor.id)
-        with self._transaction(lambda session: rows.is_flavor_stored(session, flavor)) as session:
-            rows.insert_flavor(session, flavor)
+        flavor = replace(flavor, id=flavor.id or str(uuid.uuid4()))
+        with self._transaction(lambda later: flavors.is_stored(later, flavor)) as connection:
+            flavors.insert(connection, flavor)
         return flavor
 
     @repeated
     def change_extra_specs(
         self, name_or_id: str, *, change: Mapping[str, str] | None = None, remove: Iterable[str] = ()
-    ) -> FlavorRecord:
+    ) -> Flavor:
         """Set extra specs of a flavor, and remove others.
 
-        One transaction with a lock on the row, so that of two changes at a time both last.
+        One transaction with a lock on the row, so that two simultaneous changes are both kept.
 
         :raises: :class:`~numaplace.exception.NotFound` for an unknown flavor or a key to remove that it does not have
         """
-        with self._transaction() as session:
-            flavor = rows.find_flavor(session, name_or_id, lock=True)
+        with self._transaction(lambda later: flavors.has_become(later, flavor, specs)) as connection:
+            flavor = flavors.find(connection, name_or_id, lock=True)
             specs = {**flavor.extra_specs, **(change or {})}
             for key in remove:
                 if key not in specs:
                     raise exception.NotFound(f'flavor {flavor.name!r} has no property {key!r}')
                 del specs[key]
-            session.execute(
-                sa.update(rows.FLAVORS).where(rows.FLAVORS.c.flavorid == flavor.id).values(extra_specs=specs)
-            )
+            flavors.replace_extra_specs(connection, flavor, specs)
         return replace(flavor, extra_specs=specs)
 
     @repeated
@@ -225,9 +229,9 @@ class Database:
 
         :raises: :class:`~numaplace.exception.NotFound`
         """
-        with self._transaction(lambda session: rows.is_gone(session, rows.FLAVORS.c.flavorid == flavor.id)) as session:
-            flavor = rows.find_flavor(session, name_or_id, lock=True)
-            session.execute(sa.delete(rows.FLAVORS).where(rows.FLAVORS.c.flavorid == flavor.id))
+        with self._transaction(lambda later: flavors.is_gone(later, flavor)) as connection:
+            flavor = flavors.find(connection, name_or_id, lock=True)
+            flavors.delete(connection, flavor)
 
     # --- hosts
 
@@ -235,11 +239,12 @@ class Database:
     def hosts(self, unread: rows.Unread | None = None) -> list[HostRecord]:
         """Return all hosts by name.
 
-        :param unread: takes in the hosts whose rows cannot be read, by name
+        :param unread: collects the hosts whose rows cannot be read, by name
         :raises: :class:`~numaplace.exception.InvalidObject` for such a row, without `unread`
         """
-        with self._transaction(reads=True) as session:
-            return list(rows.find_hosts(session.connection(), unread=unread).values())
+        with self._transaction(reads=True) as connection:
+            found = hosts.find_all(connection, unread=unread).values()
+            return in_aggregates(found, aggregates.find_all(connection))
 
     @repeated
     def host(self, name: str) -> HostRecord:
@@ -247,8 +252,8 @@ class Database:
 
         :raises: :class:`~numaplace.exception.NotFound`
         """
-        with self._transaction(reads=True) as session:
-            return rows.find_host(session.connection(), name)
+        with self._transaction(reads=True) as connection:
+            return in_aggregates([hosts.find(connection, name)], aggregates.find_all(connection))[0]
 
     @repeated
     def create_host(self, record: HostRecord) -> HostRecord:
@@ -256,60 +261,107 @@ class Database:
 
         :raises: :class:`~numaplace.exception.AlreadyExists`, :class:`~numaplace.exception.Invalid`
         """
-        rows.check_name('host name', record.name)
-        rows.check_name('availability zone', record.availability_zone)
-        with self._transaction(lambda session: rows.is_host_stored(session, record)) as session:
-            return convert.host_record(rows.insert_host(session, record))
+        record = replace(record, uuid=record.uuid or str(uuid.uuid4()))
+        with self._transaction(lambda later: hosts.is_stored(later, record)) as connection:
+            hosts.insert(connection, record)
+            return hosts.find(connection, record.name)
 
     @repeated
     def holders(self, name: str, unread: rows.Unread | None = None) -> tuple[HostRecord, list[InstanceRecord]]:
-        """Return a host, and the servers that hold something on it by number, as they are at one moment.
+        """Return a host, and the servers that hold something on it by number, as of one moment.
 
-        :param unread: as of :meth:`instances`
+        :param unread: as for :meth:`instances`
         :raises: :class:`~numaplace.exception.NotFound`, :class:`~numaplace.exception.InvalidObject`
         """
-        with self._transaction(reads=True) as session:
-            record = rows.find_host(session.connection(), name)
-            return record, rows.find_instances(session, on_host=name, unread=unread)[0]
+        with self._transaction(reads=True) as connection:
+            record = hosts.find(connection, name)
+            return record, servers.find_all(connection, on_host=name, unread=unread)[0]
 
     def change_host(
         self,
         name: str,
         change: Callable[[HostRecord, list[InstanceRecord]], HostRecord],
         unread: rows.Unread | None = None,
+        instead: Host | None = None,
     ) -> HostRecord:
-        """Replace what is stored of a host by what `change` makes of it and of the servers that hold something on it.
+        """Replace a stored host with what `change` returns for it and the servers that hold something on it.
 
-        One transaction guarded by the generation, so that a claim that came in between is not lost.
+        One transaction with a lock on the row, so that a claim made in between is not lost.
 
-        :param unread: as of :meth:`instances`
+        :param unread: as for :meth:`instances`
+        :param instead: what `change` gets in place of the stored cells and usage, which need not be readable then
         :raises: :class:`~numaplace.exception.NotFound`, :class:`~numaplace.exception.ConcurrentUpdate`
         """
-        # Whatever became of a commit that nobody answered: it can be made again.
-        with self._transaction(lambda _session: False) as session:
-            # The host is read first: what its servers do after that changes its generation.
-            record = rows.find_host(session.connection(), name)
-            instances, _ = rows.find_instances(session, on_host=name, unread=unread)
+        # A commit that got no answer can be repeated, whether it happened or not.
+        with self._transaction(lambda _later: False) as connection:
+            # The host is locked first: then nobody changes its servers.
+            record = hosts.find(connection, name, instead, lock=True)
+            instances, _ = servers.find_all(connection, on_host=name, unread=unread)
             changed = change(record, instances)
-            rows.check_name('availability zone', changed.availability_zone)
-            rows.replace_host(session.connection(), record, changed)
-            return rows.find_host(session.connection(), name)
+            hosts.replace(connection, record, changed)
+            return hosts.find(connection, name)
+
+    @repeated
+    def switch_host(
+        self, name: str, *, status: str | None = None, state: str | None = None, zone: str | None = None
+    ) -> HostRecord:
+        """Change the status, the state and the availability zone of a host; its servers are not read.
+
+        Callers use :func:`numaplace.compute.resource_tracker.switch`.
+
+        :raises: :class:`~numaplace.exception.NotFound`, :class:`~numaplace.exception.ConcurrentUpdate`
+        """
+        with self._transaction(lambda _later: False) as connection:
+            record = hosts.find(connection, name, lock=True)
+            changed = replace(
+                record,
+                status=status or record.status,
+                state=state or record.state,
+                availability_zone=zone or record.availability_zone,
+            )
+            hosts.replace(connection, record, changed)
+            return hosts.find(connection, name)
 
     @repeated
     def delete_host(self, name: str) -> None:
-        """Delete a host: one transaction guarded by the generation, so that no server comes to it meanwhile.
+        """Delete a host: one transaction with a lock on the row, so that no server is placed on it in the meantime.
 
         :raises: :class:`~numaplace.exception.NotFound`, :class:`~numaplace.exception.Conflict` if servers hold
             something on it, :class:`~numaplace.exception.ConcurrentUpdate`
         """
-        with self._transaction(lambda session: rows.is_gone(session, ComputeNode.uuid == record.uuid)) as session:
-            record = rows.find_host(session.connection(), name)
-            instances, _ = rows.find_instances(session, on_host=name)
-            if number := len(instances):
-                servers, them = ('servers', 'them') if number > 1 else ('server', 'it')
-                raise exception.Conflict(f'host {name!r} has {number} {servers}: delete {them} first')
-            result = session.execute(sa.delete(ComputeNode).where(*rows.is_as_read(record)))
-            rows.check_guard(result, f'host {name!r}')
+        with self._transaction(lambda later: hosts.is_gone(later, record)) as connection:
+            record = hosts.find(connection, name, lock=True)
+            if number := servers.count(connection, name):
+                noun, them = ('servers', 'them') if number > 1 else ('server', 'it')
+                raise exception.Conflict(f'host {name!r} has {number} {noun}: delete {them} first')
+            hosts.delete(connection, record)
+
+    @repeated
+    def fleet(self) -> Fleet:
+        """Return all hosts, servers and flavors as of one moment, with what cannot be read."""
+        unread_hosts: rows.Unread = {}
+        unread_servers: rows.Unread = {}
+        unread_flavors: rows.Unread = {}
+        with self._transaction(reads=True) as connection:
+            known = hosts.find_all(connection, unread=unread_hosts)
+            found, _ = servers.find_all(connection, unread=unread_servers)
+            kinds = flavors.find_all(connection, unread_flavors)
+            places = servers.find_hosts(connection) if unread_servers else {}
+            groups = aggregates.find_all(connection)
+        unread = [
+            *(
+                Unread('row.unreadable', 'compute_nodes', name, rows.cause(fault), name)
+                for name, fault in unread_hosts.items()
+            ),
+            *(
+                Unread('row.unreadable', 'instances', uuid, rows.cause(fault), name, uuid)
+                for uuid, fault in unread_servers.items()
+                for name in places.get(uuid) or (None,)
+            ),
+            *(Unread('row.unreadable', 'flavors', name, rows.cause(fault)) for name, fault in unread_flavors.items()),
+        ]
+        joined = in_aggregates(known.values(), groups)
+        return Fleet(tuple(joined), tuple(found), tuple(kinds), tuple(groups), unread=tuple(unread))
 
     # --- instances
 
@@ -317,29 +369,35 @@ class Database:
     def instances(self, host: str | None = None, unread: rows.Unread | None = None) -> list[InstanceRecord]:
         """Return all servers by number, or those that hold something on one host.
 
-        :param unread: takes in the servers whose rows cannot be read, by UUID
+        :param unread: collects the servers whose rows cannot be read, by UUID
         :raises: :class:`~numaplace.exception.InvalidObject` for such a row, without `unread`
         """
-        with self._transaction(reads=True) as session:
-            return rows.find_instances(session, on_host=host, unread=unread)[0]
+        with self._transaction(reads=True) as connection:
+            return servers.find_all(connection, on_host=host, unread=unread)[0]
+
+    @repeated
+    def strays(self, unread: rows.Unread) -> None:
+        """Collect the servers whose rows do not name each host on which they hold something, which may be any."""
+        with self._transaction(reads=True) as connection:
+            servers.find_all(connection, servers.IS_STRAY, unread=unread)
 
     @repeated
     def instance(self, name_or_uuid: str) -> InstanceRecord:
-        """Return a server; a UUID goes before a name.
+        """Return a server; a UUID takes precedence over a name.
 
         :raises: :class:`~numaplace.exception.NotFound`; :class:`~numaplace.exception.Conflict` if several have the name
         """
-        with self._transaction(reads=True) as session:
-            return rows.find_instance(session, rows.find_uuid(session, name_or_uuid), ())[0]
+        with self._transaction(reads=True) as connection:
+            return servers.find(connection, servers.find_uuid(connection, name_or_uuid))[0]
 
     @repeated
     def instance_uuid(self, name_or_uuid: str) -> str:
-        """Return the UUID of a server, whose rows may be such that nobody can read them.
+        """Return the UUID of a server, even if its rows cannot be read.
 
         :raises: as :meth:`instance`
         """
-        with self._transaction(reads=True) as session:
-            return rows.find_uuid(session, name_or_uuid)
+        with self._transaction(reads=True) as connection:
+            return servers.find_uuid(connection, name_or_uuid)
 
     def claim(
         self,
@@ -347,34 +405,42 @@ class Database:
         host_name: str,
         place: Callable[[Host], Placement | Refusal],
         *,
-        lock: bool = False,
         storing: Callable[[], object] | None = None,
     ) -> InstanceRecord | Refusal:
-        """Place a server on a host and store it together with the usage that it makes.
+        """Place a server on a host and store it together with its usage.
 
-        One transaction, because the usage is derived from the servers: neither may be stored without the other.
-        Guarded by the generation of the host. Callers use :func:`numaplace.compute.claims.instance_claim`.
+        One transaction, because the usage is derived from the servers: neither may be stored without the other. It
+        locks the host before it reads it: rivals wait, which takes less time than to place a guest again.
+        Callers use :func:`numaplace.compute.claims.instance_claim`.
 
-        :param place: decides by the host as it is now; a refusal leaves the database unchanged
-        :param lock: let nobody change the host meanwhile
-        :param storing: called before the commit, when nothing but that is missing
+        :param place: decides from the current host; a refusal leaves the database unchanged. So does a domain on the
+            host that has the name
+        :param storing: called immediately before the commit
         :raises: :class:`~numaplace.exception.NotFound` for an unknown host,
             :class:`~numaplace.exception.AlreadyExists` for a known UUID,
-            :class:`~numaplace.exception.ConcurrentUpdate` if another change of the host came first
+            :class:`~numaplace.exception.ConcurrentUpdate` if the database prefers another transaction
         """
-        rows.check_name('server name', request.name)
-        with self._begin(lambda session: rows.is_stored(session, request.uuid, host_name)) as connection:
-            found = rows.find_usage(connection, host_name, lock=lock)
-            placement = place(found.host)
+        with self._transaction(lambda later: servers.is_stored(later, request.uuid, host_name)) as connection:
+            refusal = server_groups.refuse(connection, request.group, [host_name], request.uuid)
+            if refusal is not None:
+                return refusal
+            # The host first: its row is the lock that every writer takes before it writes anything else.
+            found = hosts.lock_usage(connection, host_name)
+            if request.adopted_name is None:
+                taken = held.name_taken(found.unmanaged, request.uuid, request.name)
+                placement = place(found.host) if taken is None else taken
+            else:  # what domains hold, this one too, they have already
+                placement = place(held.hold(found.host, ()))
             if isinstance(placement, Refusal):
                 return placement
-            # The host goes first: its row is the lock that everybody takes before writing anything else.
-            rows.replace_usage(connection, found, found.host.consume(placement))
-            values = convert.instance_values(request, host_name)
-            number = rows.insert_instance(connection, values, convert.instance_extra_values(request.uuid, placement))
+            hosts.replace_usage(connection, found, found.host.consume(placement))
+            new = convert.new_instance(request, host_name, placement)
+            instance = servers.insert(connection, new, frozenset([holding.name for holding in found.unmanaged]))
+            if request.adopted_name is not None:
+                hosts.forget_domain(connection, host_name, request.uuid)
             if storing is not None:
                 storing()
-            return convert.new_instance_record(request, number, values, convert.as_stored(placement))
+            return instance
 
     def change_instance(
         self,
@@ -382,88 +448,89 @@ class Database:
         change: Callable[[InstanceRecord, Mapping[str, HostRecord]], InstanceRecord | RefusalType | None],
         *,
         more_hosts: Iterable[str] = (),
-        lock: bool = False,
+        is_left: bool = False,
     ) -> InstanceRecord | RefusalType:
-        """Replace a server by what `change` makes of it, together with the usage of all hosts that it concerns.
+        """Replace a server with what `change` returns, together with the usage of all hosts concerned.
 
-        One transaction, for the reason of :meth:`claim`. The rows of all hosts on which the server holds something
-        before or after it are written, in the order of their names, also where the usage stays: their generations say
-        that what counts there was changed, and two moves that cross do not wait for each other in a circle.
-        Callers use the verbs in :mod:`numaplace.compute.claims` and :mod:`numaplace.compute.migration`.
+        One transaction, for the same reason as :meth:`claim`. The rows of all hosts on which the server holds something
+        before or after it are locked, in the order of their names, so that two crossing moves cannot deadlock. They are
+        written even if the usage stays the same: their generations show that what counts there has changed.
+        Callers use the functions in :mod:`numaplace.compute.claims` and :mod:`numaplace.compute.migration`.
 
-        :param change: takes the server and the hosts by name as they are now; returns the server as it shall be, None
-            to delete it, or a refusal, which leaves the database unchanged
-        :param more_hosts: names of the hosts that the server comes to
-        :param lock: let nobody change the hosts meanwhile
+        :param change: takes the current server and hosts by name; returns the new server, None to delete it, or a
+            refusal, which leaves the database unchanged
+        :param more_hosts: names of the hosts to which the server moves
+        :param is_left: the domain of a server that is deleted stays, as one that numaplace does not manage
         :returns: the server as it is stored then, as it was before it was deleted, or the refusal
         :raises: :class:`~numaplace.exception.NotFound` if there is no such server or host,
-            :class:`~numaplace.exception.ConcurrentUpdate` if another change of the server or of a host came first,
-            the faults of :func:`numaplace.db.holding.recount`, and what `change` raises
+            :class:`~numaplace.exception.ConcurrentUpdate` if another change of the server came first,
+            the faults of :func:`numaplace.model.allocations.recount`, and what `change` raises
         """
-        # The hosts are read after the server: another transaction may have changed meanwhile what it holds of them. A
-        # write notices that; what writes nothing has to ask.
+        # The hosts are locked after the server is read: another transaction may have changed it in the meantime. A
+        # write notices that; a transaction that writes nothing has to check.
         before = after = None
 
-        def happened(session: Session) -> bool:
-            return before is None or rows.has_become(session, before, after)
+        def happened(later: Connection) -> bool:
+            return before is None or servers.has_become(later, before, after)
 
-        with self._transaction(happened) as session:
-            before, hosts = rows.find_instance(session, instance_uuid, more_hosts, lock=lock)
+        with self._transaction(happened) as connection:
+            # Before the hosts: two members that are placed at once would wait for each other otherwise.
+            group = server_groups.group_of(connection, instance_uuid) if more_hosts else None
+            refusal = server_groups.refuse(connection, group, more_hosts, instance_uuid)
+            before, known = servers.find(connection, instance_uuid, more_hosts, lock=True)
             try:
-                changed = change(before, hosts)
-                counted = {} if isinstance(changed, Refusal) else holding.recount(hosts, before, changed)
+                changed = change(before, known)
+                if refusal is not None and not isinstance(changed, Refusal):
+                    # Only those that place a server name more hosts, and any of them may refuse.
+                    changed = cast(RefusalType, refusal)
+                counted = {} if isinstance(changed, Refusal) else allocations.recount(known, before, changed)
             except exception.NumaplaceException:
-                rows.check_same(session, before)
+                servers.check_same(connection, before)
                 raise
             if isinstance(changed, Refusal):
-                rows.check_same(session, before)
+                servers.check_same(connection, before)
                 return changed
             for name, host in counted.items():
-                rows.replace_usage(session.connection(), hosts[name], host)
+                hosts.replace_usage(connection, known[name], host)
             if changed is None:
-                rows.delete_instance(session, before)
+                servers.delete(connection, before)
+                for side in allocations.holds(before) if is_left else ():
+                    host = known[side.host].host
+                    domain = held.left(before.uuid, before.domain_name, side.placement, host)
+                    hosts.add_domain(connection, side.host, domain)
                 return before
-            after = rows.replace_instance(session, before, changed)
+            after = servers.replace(connection, before, changed)
             return after
 
-    def release(self, instance_uuid: str, *, lock: bool = False) -> InstanceRecord:
-        """Delete a server and take all that it holds off its hosts.
-
-        Callers use :func:`numaplace.compute.claims.release`.
-
-        :param lock: as of :meth:`change_instance`
-        :raises: as :meth:`change_instance`
-        """
-        return self.change_instance(instance_uuid, lambda _instance, _hosts: None, lock=lock)
-
     def discard(self, instance_uuid: str) -> list[str]:
-        """Delete the rows of a server unread. The usage of its hosts stays as it is stored, so it has to be repaired.
+        """Delete the rows of a server unread. The stored usage of its hosts stays, so it has to be repaired.
 
         Callers use :func:`numaplace.compute.audit.discard`.
 
         :returns: the names of the hosts that it held something on
         :raises: :class:`~numaplace.exception.InstanceNotFound`, :class:`~numaplace.exception.ConcurrentUpdate`
         """
-        with self._transaction(lambda session: rows.is_gone(session, Instance.uuid == instance_uuid)) as session:
-            return rows.discard_instance(session, instance_uuid)
+        with self._transaction(lambda later: servers.is_gone(later, instance_uuid)) as connection:
+            return servers.discard(connection, instance_uuid)
 
     # --- moves
 
     @repeated
     def migrations(
-        self, *, instance_uuid: str | None = None, host: str | None = None, status: str | None = None
+        self,
+        *,
+        instance_uuid: str | None = None,
+        host: str | None = None,
+        status: str | None = None,
+        unread: rows.Unread | None = None,
     ) -> list[MigrationRecord]:
-        """Return moves by number, those that are over too.
+        """Return moves by number, including those that are over.
 
         :param instance_uuid: only moves of this server
         :param host: only moves from or to this host
         :param status: only moves of this status
+        :param unread: collects the moves whose rows cannot be read, by number
+        :raises: :class:`~numaplace.exception.InvalidObject` for such a row, without `unread`
         """
-        criteria = [Migration.instance_uuid == instance_uuid] if instance_uuid is not None else []
-        if host is not None:
-            criteria.append(sa.or_(Migration.source_compute == host, Migration.dest_compute == host))
-        if status is not None:
-            criteria.append(Migration.status == status)
-        with self._transaction(reads=True) as session:
-            found = session.scalars(sa.select(Migration).where(*criteria).order_by(Migration.id))
-            return [convert.migration_record(row) for row in found]
+        with self._transaction(reads=True) as connection:
+            return servers.find_moves(connection, instance_uuid=instance_uuid, host=host, status=status, unread=unread)

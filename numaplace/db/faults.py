@@ -1,47 +1,33 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the errors of databases and drivers mean, as faults of numaplace.
+"""Translate the errors of databases and drivers to numaplace's exceptions.
 
-oslo.db tells deadlocks (those of Galera's certification as well), lost connections and duplicates by the texts of the
-drivers. What it does not tell apart is told here by codes, which no server translates.
+oslo.db recognizes deadlocks (including those of Galera's certification), lost connections and duplicates by the texts
+of drivers. Other errors are recognized here by codes, which no server translates.
 """
 
 from __future__ import annotations
 
-import logging
 from typing import Any
 
 from oslo_db import exception as oslo_db
-from oslo_db.sqlalchemy import exc_filters
 from sqlalchemy.engine import URL
 from sqlalchemy.exc import DataError, SQLAlchemyError
-from sqlalchemy.pool import QueuePool
 
 from numaplace import exception
 
 __all__ = ['ERRORS', 'describe', 'fault', 'is_duplicate', 'unknown']
 
-#: Everything that a transaction may end with because of its database.
+#: All errors of a database that may end a transaction.
 ERRORS = (SQLAlchemyError, oslo_db.DBError, oslo_db.DBInvalidUnicodeParameter, OverflowError, UnicodeEncodeError)
 #: PostgreSQL: serialization failure, deadlock, lock timeout.
 _POSTGRESQL_RACES = frozenset({'40001', '40P01', '55P03'})
-#: PostgreSQL: shut down, crashed, starting up. Class 08 are lost connections too.
+#: PostgreSQL: shut down, crashed, starting up. Class 08 means lost connections too.
 _POSTGRESQL_GONE = frozenset({'57P01', '57P02', '57P03'})
 _POSTGRESQL_DUPLICATE = '23505'
 #: MariaDB: the record was changed since the transaction began; oslo.db before 18 does not know it.
 _MYSQL_RACE = 1020
-#: MariaDB: too many connections, shutting down, killed: oslo.db takes them for errors of the statement.
+#: MariaDB: too many connections, shutting down, killed: oslo.db treats them as errors of the statement.
 _MYSQL_GONE = frozenset({1040, 1053, 1317, 1927})
-
-# It logs the traceback of each error that it does not know, a user's bad input among them; each is raised here.
-logging.getLogger(exc_filters.__name__).setLevel(logging.ERROR)
-
-
-def _is_wanted(record: logging.LogRecord) -> bool:
-    """Keep the traceback of a connection that breaks as it is given back for debugging: what was asked for is done."""
-    return not record.exc_info or logging.getLogger().isEnabledFor(logging.DEBUG)
-
-
-logging.getLogger(f'{QueuePool.__module__}.{QueuePool.__name__}').addFilter(_is_wanted)
 
 
 def describe(url: URL) -> str:
@@ -55,7 +41,7 @@ def unknown(url: URL, error: object) -> exception.UnknownDatabase:
 
 
 def fault(url: URL, error: BaseException) -> exception.NumaplaceException:
-    """Return the fault that an error of the database is, in one line."""
+    """Return the fault for an error of the database, in one line."""
     cause = _cause(error)
     if isinstance(cause, exception.NumaplaceException):
         return cause
@@ -64,7 +50,7 @@ def fault(url: URL, error: BaseException) -> exception.NumaplaceException:
     if isinstance(error, oslo_db.DBConnectionError) or _is_gone(cause):
         return exception.LostConnection(_line(url, cause))
     if isinstance(cause, UnicodeEncodeError):
-        return exception.Invalid(f'{cause.object!r} holds a character that is no text: a byte that is no UTF-8')
+        return exception.Invalid(f'{cause.object!r} holds a character that is not text: a byte that is not UTF-8')
     if isinstance(cause, OverflowError) or _is_about_data(error):
         return exception.Invalid(f'a value is larger than the database holds: {" ".join(str(cause).split())}')
     return unknown(url, cause)
@@ -113,7 +99,7 @@ def _is_gone(cause: BaseException) -> bool:
     state = _sqlstate(cause)
     if state is not None:
         return state in _POSTGRESQL_GONE or state.startswith('08')
-    # What libpq says by itself, such as that nobody listens, has no code; whatever a server says has one.
+    # libpq's own errors, such as a refused connection, have no code; all errors of a server have one.
     libpq = (
         type(cause).__module__.partition('.')[0].startswith('psycopg') and type(cause).__name__ == 'OperationalError'
     )

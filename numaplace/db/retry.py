@@ -1,10 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Transactions again, when another one came first or the database went away."""
+"""Repeat transactions if another one came first or the connection was lost."""
 
 from __future__ import annotations
 
 import functools
-import itertools
 import random
 import time
 from collections.abc import Callable
@@ -12,13 +11,13 @@ from typing import ParamSpec, TypeVar
 
 from numaplace import exception
 
-__all__ = ['ATTEMPTS', 'repeated', 'retry', 'retry_waiting']
+__all__ = ['ATTEMPTS', 'repeated', 'retry']
 
-#: How often a race is lost, and how often a connection, until it is given up.
+#: Most lost races, and most lost connections, before the transaction fails.
 ATTEMPTS = 10
 #: Longest pause after the first lost race and the first lost connection, in seconds; it doubles with each.
 _RACE_PAUSE_S, _LOSS_PAUSE_S = 0.01, 0.2
-#: Longest pause of all, in seconds: a server that crashed takes that long to come back, and a user no longer waits.
+#: Longest pause of all, in seconds: a crashed server takes about that long to restart, and users do not wait longer.
 _LONGEST_PAUSE_S = 3.0
 
 P = ParamSpec('P')
@@ -26,9 +25,9 @@ T = TypeVar('T')
 
 
 def retry(attempt: Callable[[], T]) -> T:
-    """Return what a transaction returns, repeated while others come first or the database is away.
+    """Return what a transaction returns; repeat it while others come first or the database is away.
 
-    The pauses are random, so that those who lost together do not meet again.
+    The pauses are random, so that transactions that lost together do not meet again.
 
     :raises: :class:`~numaplace.exception.ConcurrentUpdate` after ATTEMPTS lost races,
         :class:`~numaplace.exception.LostConnection` after ATTEMPTS lost connections; what is not known to be undone
@@ -46,19 +45,8 @@ def retry(attempt: Callable[[], T]) -> T:
             _pause(error, losses, 0.5, _LOSS_PAUSE_S)
 
 
-def retry_waiting(attempt: Callable[[bool], T]) -> T:
-    """Return what a transaction returns, as :func:`retry`; once it lost, it is told to wait for the hosts.
-
-    So it cannot lose again to those who compute longer than it waits.
-
-    :param attempt: takes whether to wait
-    """
-    wait = itertools.chain([False], itertools.repeat(True))
-    return retry(lambda: attempt(next(wait)))
-
-
 def repeated(transaction: Callable[P, T]) -> Callable[P, T]:
-    """Return a transaction as one that goes on when another one came first, or the database comes back."""
+    """Return a transaction that is repeated if another one came first or the connection was lost."""
 
     @functools.wraps(transaction)
     def again(*args: P.args, **kwargs: P.kwargs) -> T:

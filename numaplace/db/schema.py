@@ -1,9 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Whose tables a database holds and of which revision; brings them up to this release."""
+"""The owner and the revision of a database's tables; upgrades them to this release."""
 
 from __future__ import annotations
 
-import logging
 from pathlib import Path
 
 import sqlalchemy as sa
@@ -15,11 +14,11 @@ from numaplace.db.migrations import REVISIONS, VERSION_TABLE
 
 __all__ = ['check', 'upgrade']
 
-#: Tables that tell Nova's cell and API databases.
+#: Tables that identify Nova's cell and API databases.
 _NOVA_TABLES = frozenset({'compute_nodes', 'instance_extra', 'cell_mappings', 'request_specs', 'instance_mappings'})
 
 _LOCK_SECONDS = 60
-#: Held until the transaction (PostgreSQL) or the connection (MariaDB, whose answer is 0 where it waited in vain) ends.
+#: Held until the transaction (PostgreSQL) or the connection (MariaDB, whose answer is 0 after a timeout) ends.
 _LOCKS = {
     'mysql': f"SELECT GET_LOCK(CONCAT('numaplace upgrade ', MD5(DATABASE())), {_LOCK_SECONDS})",
     'postgresql': "SELECT pg_advisory_xact_lock(hashtext('numaplace upgrade'))",
@@ -27,7 +26,7 @@ _LOCKS = {
 
 
 def _revision(engine: Engine, connection: Connection) -> str | None:
-    """Return the revision of our tables, or None where there are no tables at all."""
+    """Return the revision of our tables, or None if there are no tables at all."""
     tables = set(sa.inspect(connection).get_table_names())
     if VERSION_TABLE in tables:
         found = connection.scalar(sa.select(sa.column('version_num')).select_from(sa.table(VERSION_TABLE)))
@@ -67,20 +66,22 @@ def check(engine: Engine) -> None:
 
 
 def _make_directory(engine: Engine) -> None:
-    """Make the user's data directory; other directories must be there, lest a misspelt path passes."""
-    if engine.url == engines.open_url(engines.default_url()):
+    """Make the user's data directory; other directories must exist, so that a misspelled path fails."""
+    file = engines.default_file()
+    if file and engine.url == engines.open_url(engines.default_url()):
         try:
-            Path(str(engine.url.database)).parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         except OSError as error:
-            raise faults.unknown(engine.url, error) from None
+            cause = f'{error}; expected HOME or XDG_DATA_HOME to be a directory that can be written'
+            raise faults.unknown(engine.url, cause) from None
 
 
 def upgrade(engine: Engine) -> str:
     """Bring the tables up to this release.
 
-    One transaction where the database can create tables in one, so that it happens as a whole or not at all; on
-    MariaDB, which cannot, the next upgrade goes on where one was cut off. A lock lets the second of two upgrades wait
-    and find the tables, also where the first one died and the server is still at its last statement.
+    One transaction if the database can create tables in one, so that it happens as a whole or not at all; on MariaDB,
+    which cannot, the next upgrade continues where one was cut off. A lock makes the second of two upgrades wait and
+    find the tables, even if the first one died and the server still runs its last statement.
 
     :returns: the revision of the tables
     :raises: :class:`~numaplace.exception.UnknownDatabase` if it cannot be opened, or is not ours
@@ -99,15 +100,14 @@ def upgrade(engine: Engine) -> str:
 
 
 def _wait_for_others(engine: Engine, connection: Connection) -> None:
-    """Let one upgrade run at a time; on SQLite the transaction holds the write lock already."""
+    """Allow one upgrade at a time; on SQLite the transaction holds the write lock already."""
     query = _LOCKS.get(engine.dialect.name)
     if query is not None and connection.scalar(sa.text(query)) == 0:
         raise faults.unknown(engine.url, f'another upgrade of it has been running for {_LOCK_SECONDS} s')
 
 
 def _migrate(connection: Connection) -> None:
-    logging.getLogger('alembic').setLevel(logging.WARNING)  # before the import, which logs already
-    from alembic import command, config  # noqa: PLC0415 - only databases that are new or old pay for it
+    from alembic import command, config  # noqa: PLC0415 - imported only for new or old databases
 
     settings = config.Config()
     settings.set_main_option('script_location', str(Path(__file__).parent / 'migrations').replace('%', '%%'))
@@ -116,9 +116,10 @@ def _migrate(connection: Connection) -> None:
 
 
 def _let_readers_go_on(engine: Engine) -> None:
-    """Set the journal mode, which stays with the file, in which nobody waits for a writer.
+    """Set the journal mode in which nobody waits for a writer; it is stored in the file.
 
-    Before there are tables, for whoever finds them does not ask for the mode; but not in a file of others.
+    It is set before the tables exist, because it is not checked when the file is opened later; but never in a file of
+    another program.
     """
     with engine.connect() as own:
         engines.begin(own, reads=True)

@@ -1,8 +1,21 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Refusals in words, for commands, log lines and documentation."""
+"""Refusals as text, for commands, log lines and documentation."""
 
 from numaplace.explain.escaping import escape
+from numaplace.explain.grouping import HostRefusal, grouped, plain
 from numaplace.explain.reasons import CODES, Code, code_of, lines, sentence
-from numaplace.explain.summary import summary
+from numaplace.explain.summary import nearness, summary
 
-__all__ = ['CODES', 'Code', 'code_of', 'escape', 'lines', 'sentence', 'summary']
+__all__ = [
+    'CODES',
+    'Code',
+    'HostRefusal',
+    'code_of',
+    'escape',
+    'grouped',
+    'lines',
+    'nearness',
+    'plain',
+    'sentence',
+    'summary',
+]

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Text from strangers, made safe to print in a terminal or a log line."""
+"""Untrusted text, made safe to print in a terminal or a log line."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ import unicodedata
 
 __all__ = ['escape']
 
-# Control characters, formatting (bidirectional overrides among them), surrogates, private use, line separators.
+# Control characters, formatting (including bidirectional overrides), surrogates, private use, line separators.
 _HIDDEN = frozenset({'Cc', 'Cf', 'Cs', 'Co', 'Zl', 'Zp'})
 
 
 def escape(text: str) -> str:
-    """Return text in which every character that a terminal would not print stands as a backslash escape."""
+    """Return text with every character that a terminal would not print replaced by a backslash escape."""
     if text.isascii() and text.isprintable():
         return text
     return ''.join(_visible(character) for character in text)

@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The engine: where the cells of a guest go on a host, exactly and the same in every process."""
+"""The engine: decide where the cells of a guest go on a host, exactly and identically in every process."""
 
 from numaplace.fit.devices import Devices
+from numaplace.fit.host_wide import memory_reason
+from numaplace.fit.pci import PciAssignment
 from numaplace.fit.placing import place, refusal
 from numaplace.fit.strategies import LINEAR, PACK, SPREAD, Strategy
 
-__all__ = ['LINEAR', 'PACK', 'SPREAD', 'Devices', 'Strategy', 'place', 'refusal']
+__all__ = ['LINEAR', 'PACK', 'SPREAD', 'Devices', 'PciAssignment', 'Strategy', 'memory_reason', 'place', 'refusal']

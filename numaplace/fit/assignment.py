@@ -7,24 +7,33 @@ guest cell g fits. The answer is the lexicographically first, so it does not dep
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Hashable, Iterator, Sequence
 from functools import reduce
+from math import comb
 from operator import or_
-from typing import Protocol
+from typing import Protocol, TypeAlias
 
 from numaplace import cpuset
-from numaplace.fit.cover import cover
+from numaplace.fit.hitting_set import cover
 
 __all__ = ['Accepts', 'first_assignment', 'hall_violator']
 
 
-class Accepts(Protocol):
-    """Judges the columns of an assignment; monotone if more columns never turn a yes into a no."""
+#: As many sets of columns are tried in order, at most, before the search for networks finds those that may do.
+_MOST_CHOICES = 20_000
 
-    monotone: bool
+
+class Accepts(Protocol):
+    """Judges the columns of an assignment."""
 
     def __call__(self, columns: int) -> bool:
         """Return whether an assignment may use exactly the columns of this mask."""
+
+    def excludes(self, columns: int, most: int) -> bool:
+        """Return whether it is known that no assignment to some columns of this mask, `most` at most, may be used."""
+
+    def kinds(self) -> Sequence[Hashable]:
+        """Return the kind of each column: which of several columns of a kind are used never changes the answer."""
 
 
 class _Matching:
@@ -43,23 +52,28 @@ class _Matching:
         self.used |= 1 << column
 
     def augment(self, row: int, tried: int = 0) -> int:
-        """Match one more row, moving others if need be; linear in the number of fitting pairs.
+        """Match one more row, moving others if needed; linear in the number of fitting pairs.
 
         :param tried: mask of the columns that may not be touched
-        :returns: -1 if it is matched, otherwise `tried` with all columns that were tried in vain
+        :returns: -1 if it is matched, otherwise `tried` plus all columns that were tried without success
         """
-        candidates = self.rows[row] & ~tried
-        if free := candidates & ~self.used:
-            self._match(row, (free & -free).bit_length() - 1)
-            return -1
-        while candidates:
-            low = candidates & -candidates
-            column = low.bit_length() - 1
-            tried = self.augment(self.row_of[column], tried | low)
-            if tried < 0:
-                self._match(row, column)
+        path, columns = [row], list[int]()
+        while path:
+            candidates = self.rows[path[-1]] & ~tried
+            if free := candidates & ~self.used:
+                columns.append((free & -free).bit_length() - 1)
+                for moved, column in zip(reversed(path), reversed(columns), strict=True):
+                    self._match(moved, column)
                 return -1
-            candidates &= ~tried
+            if candidates:
+                low = candidates & -candidates
+                tried |= low
+                columns.append(low.bit_length() - 1)
+                path.append(self.row_of[columns[-1]])
+            else:
+                path.pop()
+                if columns:
+                    columns.pop()
         return tried
 
     def columns(self) -> list[int]:
@@ -89,13 +103,13 @@ def first_assignment(
 ) -> tuple[int, ...] | None:
     """Return the lexicographically first assignment of rows to distinct columns, or None if there is none.
 
-    The search keeps a complete assignment beside each prefix, and asks before each step which columns leave later
-    rows a choice, so it never enters a dead end: one augmenting path a row, at most rows x rows x columns steps in
-    all. With sets, a column may also need a cover, which is exponential in the number of distinct sets alone. What
-    `accepts` refuses is met only at the end, or where the columns are all determined, so with it the search is
-    exponential at worst.
+    The search keeps a complete assignment for each prefix. Before each step it computes which columns leave later
+    rows a choice, so it never enters a dead end: one augmenting path per row, at most rows x rows x columns steps
+    in all. With sets, a column may also need a cover, which is exponential only in the number of distinct sets.
+    `accepts` judges whole sets of columns, so with it the search is exponential at worst: at most each set of columns
+    is asked about once, and each set that a prefix may have is extended once.
 
-    :param sets: masks of columns of which an assignment must use at least one each
+    :param sets: masks of columns; an assignment must use at least one column of each
     :param accepts: judges the mask of all columns of an assignment
     """
     greedy = _greedy(rows) if accepts is None else None
@@ -107,11 +121,13 @@ def first_assignment(
     witness = _covering(rows, sets, (), matching.columns())
     if witness is None:
         return None
-    return next(_walk(rows, sets, accepts, (), witness), None)
+    if accepts is None:
+        return _first(rows, sets, witness)
+    return _first_accepted(rows, sets, accepts, witness)
 
 
 def _greedy(rows: Sequence[int]) -> tuple[int, ...] | None:
-    """Return the first assignment if no row ever has to make way for a later one, as in most searches."""
+    """Return the first assignment if no row has to move for a later one, as in most searches."""
     used, columns = 0, []
     for row in rows:
         free = row & ~used
@@ -123,23 +139,114 @@ def _greedy(rows: Sequence[int]) -> tuple[int, ...] | None:
     return tuple(columns)
 
 
-def _walk(
-    rows: Sequence[int], sets: Sequence[int], accepts: Accepts | None, prefix: tuple[int, ...], witness: list[int]
-) -> Iterator[tuple[int, ...]]:
-    """Yield the assignments that begin with a prefix; `witness` is one of them."""
-    row, fixed = len(prefix), cpuset.mask(prefix)
-    if accepts is not None:
-        reachable = reduce(or_, rows[row:], fixed)
-        if (accepts.monotone or reachable.bit_count() == len(rows)) and not accepts(reachable):
-            return
-    if row == len(rows):
-        yield prefix
+#: The beginning of an assignment, and a complete one that begins so.
+_Step: TypeAlias = tuple[tuple[int, ...], list[int]]
+
+
+def _first(rows: Sequence[int], sets: Sequence[int], witness: list[int]) -> tuple[int, ...]:
+    """Return the first assignment, made from any of them."""
+    prefix: tuple[int, ...] = ()
+    while len(prefix) < len(rows):
+        prefix, witness = next(_steps(rows, sets, prefix, witness))
+    return prefix
+
+
+def _first_accepted(
+    rows: Sequence[int], sets: Sequence[int], accepts: Accepts, witness: list[int]
+) -> tuple[int, ...] | None:
+    """Return the first assignment whose columns are accepted, made from any assignment.
+
+    What may follow a prefix depends only on the set of its columns, so no set is entered twice. Of columns of one kind
+    that the same rows fit and that are in the same sets, the first is used first: another choice comes later, and has
+    the same answer.
+    """
+    twins = _twins(rows, sets, accepts.kinds())
+    entered: set[int] = set()
+    waiting: list[Iterator[_Step]] = [iter([((), witness)])]
+    while waiting:
+        step = next(waiting[-1], None)
+        if step is None:
+            waiting.pop()
+            continue
+        fixed = cpuset.mask(step[0])
+        if fixed in entered:
+            continue
+        entered.add(fixed)
+        reachable = reduce(or_, rows[len(step[0]) :], fixed)
+        if accepts.excludes(reachable, len(rows)) or (reachable.bit_count() == len(rows) and not accepts(reachable)):
+            continue
+        choices = _choices_of_equal_rows(rows, sets, step[0], fixed, twins, accepts)
+        if choices is None:
+            waiting.append(_steps(rows, sets, *step, twins))
+            continue
+        for columns, chosen in choices:
+            if accepts(columns):
+                return step[0] + chosen
+    return None
+
+
+def _twins(rows: Sequence[int], sets: Sequence[int], kinds: Sequence[Hashable]) -> list[int]:
+    """Return for each column the mask of the earlier ones that it could replace in any assignment."""
+    alike: dict[Hashable, int] = {}
+    found = []
+    for column, kind in enumerate(kinds):
+        key = kind, *(mask >> column & 1 for mask in (*rows, *sets))
+        found.append(alike.get(key, 0))
+        alike[key] = found[-1] | 1 << column
+    return found
+
+
+def _choices_of_equal_rows(  # noqa: PLR0917 - the state of one step
+    rows: Sequence[int],
+    sets: Sequence[int],
+    prefix: tuple[int, ...],
+    fixed: int,
+    twins: Sequence[int],
+    accepts: Accepts,
+) -> Iterator[tuple[int, tuple[int, ...]]] | None:
+    """Return the choices of columns for all rows after a prefix, in order, or None if these rows differ.
+
+    Equal rows take columns in ascending order: another order is a later assignment to the same columns. With sets that
+    no column of the prefix is in, few of many choices may do; then the answer is None, too.
+    """
+    rest, lacking = rows[len(prefix) :], [wanted for wanted in sets if not wanted & fixed]
+    free = reduce(or_, rest, 0) & ~fixed
+    if any(row != rest[0] for row in rest) or (lacking and comb(free.bit_count(), len(rest)) > _MOST_CHOICES):
+        return None
+    choices = _combinations((), fixed, free, len(rest), twins, accepts)
+    return (choice for choice in choices if all(choice[0] & wanted for wanted in lacking))
+
+
+def _combinations(  # noqa: PLR0917 - the state of one step
+    chosen: tuple[int, ...], used: int, free: int, more: int, twins: Sequence[int], accepts: Accepts
+) -> Iterator[tuple[int, tuple[int, ...]]]:
+    """Yield the ways to choose some more columns, with the mask of all that are used; leave out what is excluded."""
+    if not more:
+        yield used, chosen
         return
+    whole = free
+    while free.bit_count() >= more:
+        if free != whole and accepts.excludes(used | free, used.bit_count() + more):
+            return
+        low = free & -free
+        free ^= low
+        column = low.bit_length() - 1
+        if not twins[column] & ~used:
+            yield from _combinations((*chosen, column), used | low, free, more - 1, twins, accepts)
+
+
+def _steps(
+    rows: Sequence[int], sets: Sequence[int], prefix: tuple[int, ...], witness: list[int], twins: Sequence[int] = ()
+) -> Iterator[_Step]:
+    """Yield each way to extend a prefix by one row so that it can be completed; `witness` begins with the prefix."""
+    row, fixed = len(prefix), cpuset.mask(prefix)
     for column in cpuset.ids(rows[row] & _spare(rows, row, fixed, witness)):
+        if twins and twins[column] & ~fixed:
+            continue
         step = (*prefix, column)
         found = witness if witness[row] == column else _repair(rows, sets, step, witness)
         if found is not None:
-            yield from _walk(rows, sets, accepts, step, found)
+            yield step, found
 
 
 def _spare(rows: Sequence[int], row: int, fixed: int, witness: list[int]) -> int:

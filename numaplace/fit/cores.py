@@ -2,58 +2,100 @@
 """Dedicated CPUs of one host cell for one guest cell: do the threads suffice, and which are taken.
 
 Nova 34, `_pack_instance_onto_cores`, with these differences: CPUs without known siblings count as cores of one
-thread, an emulator CPU beside thread policy isolate gets a wholly free core, and ties go by CPU number.
+thread, an emulator CPU with thread policy isolate gets a wholly free core, and ties go by CPU number.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from numaplace import cpuset
-from numaplace.fit.demand import Demand, Lack
+from numaplace.fit.cell_demand import Demand, Lack
 from numaplace.model import ISOLATE, REQUIRE, FreeCores, HostCell
 
-__all__ = ['choose', 'most_threads_first', 'shortfall']
+__all__ = ['choose', 'most_threads_first', 'shortfall', 'shortfalls', 'whole_core_shortfalls']
+
+
+#: The thread policy or the isolated emulator needs dedicated vCPUs, and the guest cell has none.
+_NONE = Lack('cpus.dedicated.none', 1, 0, 'vCPUs')
 
 
 def shortfall(host_cell: HostCell, demand: Demand) -> Lack | None:
     """Return what the free threads lack for a demand whose number of free CPUs suffices, or None.
 
-    Linear in the number of cores for the first question on a host cell value, constant afterwards.
+    Linear in the number of cores for the first call on a host cell value, constant afterwards.
     """
+    return next(shortfalls(host_cell, demand), None)
+
+
+def shortfalls(host_cell: HostCell, demand: Demand) -> Iterator[Lack]:
+    """Yield all that the threads lack for a demand, whether or not the number of free CPUs suffices."""
     if demand.thread_policy == ISOLATE:
-        return _isolate_shortfall(host_cell, demand)
+        yield from _isolate_shortfalls(host_cell, demand)
+        return
     if demand.thread_policy == REQUIRE:
-        lack = _require_shortfall(host_cell, demand)
-        if lack:
-            return lack
+        yield from _require_shortfalls(host_cell, max(demand.dedicated, 1))
     if demand.emulator and not demand.dedicated:
-        return Lack('cpus.dedicated.none', 1, 0, 'vCPUs')
-    return None
+        yield _NONE
 
 
-def _require_shortfall(host_cell: HostCell, demand: Demand) -> Lack | None:
+def _require_shortfalls(host_cell: HostCell, vcpus: int) -> Iterator[Lack]:
+    """Yield the cores that are missing with the number of threads for which the smallest share is."""
     if host_cell.shape.threads_per_core == 1:
-        return Lack('threads.require.smt', 2, 1, 'threads per core')
-    at_least = host_cell.free_cores.at_least
-    best = max(threads * at_least[threads] for threads in range(2, len(at_least)))
-    needed = max(demand.dedicated, 1)
-    if best < needed:
-        return Lack('threads.require', needed, best, 'CPUs')
-    return None
+        yield Lack('threads.require.smt', 2, 1, 'threads per core')
+        return
+    counts = range(2, host_cell.shape.threads_per_core + 1)
+    free = host_cell.free_cores.at_least
+    if any(threads * free[threads] >= vcpus for threads in counts):
+        return
+    total = _dedicated_cores(host_cell).at_least
+    enough = [threads for threads in counts if threads * total[threads] >= vcpus]
+    code, at_least = ('threads.require', free) if enough else ('threads.require.total', total)
+    lacks = [Lack(code, -(-vcpus // threads), at_least[threads], 'cores', str(threads)) for threads in enough or counts]
+    yield min(lacks, key=lambda lack: (lack.needed - lack.available) / lack.needed)
 
 
-def _isolate_shortfall(host_cell: HostCell, demand: Demand) -> Lack | None:
+def _dedicated_cores(host_cell: HostCell) -> FreeCores:
+    """Return the dedicated CPUs by core as if no guest were there."""
+    shape = host_cell.shape
+    return FreeCores.of((own for core in shape.cores if (own := core & shape.dedicated_cpus)), shape.threads_per_core)
+
+
+def _isolate_shortfalls(host_cell: HostCell, demand: Demand) -> Iterator[Lack]:
     shape = host_cell.shape
     if not demand.dedicated:
-        return Lack('cpus.dedicated.none', 1, 0, 'vCPUs')
+        yield _NONE
+        return
     if shape.threads_per_core != 1 and shape.dedicated_cpus != shape.shared_cpus:
-        return Lack('threads.isolate.smt', 1, shape.threads_per_core, 'threads per core')
-    free = host_cell.free_cores
-    if free.at_least[-1] < demand.dedicated:
-        return Lack('threads.isolate', demand.dedicated, free.at_least[-1], 'cores')
-    wanted = demand.dedicated + demand.emulator
-    if demand.emulator and len(host_cell.whole_cores) < wanted:
-        return Lack('threads.isolate.emulator', wanted, len(host_cell.whole_cores), 'cores')
-    return None
+        yield Lack('threads.isolate.smt', 1, shape.threads_per_core, 'threads per core')
+    yield from whole_core_shortfalls(host_cell, demand.dedicated, demand.emulator)
+
+
+def whole_core_shortfalls(host_cell: HostCell, vcpus: int, emulator: int) -> Iterator[Lack]:
+    """Yield the wholly free cores that are missing under thread policy isolate.
+
+    The subject is the number of narrower cores, which do not count for vCPUs, where there are some.
+
+    :param vcpus: number of vCPUs, each of which needs one of the widest cores
+    :param emulator: number of further cores, of any width
+    """
+    widest = host_cell.free_cores.at_least[-1]
+    if widest >= vcpus and not (emulator and len(host_cell.whole_cores) < vcpus + emulator):
+        return
+    shape = host_cell.shape
+    dedicated = [core for core in shape.cores if core & shape.dedicated_cpus == core]
+    total = sum(core.bit_count() == shape.threads_per_core for core in dedicated)
+    short = max(vcpus - total, vcpus + emulator - len(dedicated))
+    if short > 0:
+        narrower = len(dedicated) - total if short == vcpus - total else 0
+        needed = vcpus if narrower else vcpus + emulator
+        yield Lack('threads.isolate.total', needed, needed - short, 'cores', str(narrower or ''))
+        return
+    whole = len(host_cell.whole_cores)
+    if widest < vcpus:
+        yield Lack('threads.isolate', vcpus, widest, 'cores', str(whole - widest or ''))
+    if emulator and whole < vcpus + emulator:
+        yield Lack('threads.isolate.emulator', vcpus + emulator, whole, 'cores')
 
 
 def choose(host_cell: HostCell, demand: Demand) -> tuple[list[int], int, int]:
@@ -101,7 +143,7 @@ def most_threads_first(free: FreeCores, needed: int) -> list[int]:
         if core.bit_count() < even:
             continue
         left, share = core, even or core.bit_count()
-        while share:  # not by cpuset.ids: this is where a fit spends its time
+        while share:  # without cpuset.ids: a fit spends most of its time here
             low = left & -left
             chosen.append(low.bit_length() - 1)
             left ^= low

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """NUMA affinity of networks: which sets of host cells a placement must touch.
 
-Nova 34, `_numa_cells_support_network_metadata`: of the host cells with affinity to a requested physical network, or
-to tunnelled networks, at least one must be chosen; a network to which no host cell has affinity asks for nothing.
+Nova 34, `_numa_cells_support_network_metadata`: at least one of the host cells with affinity to a requested physical
+network, or to tunnelled networks, must be chosen; a network without affinity to any host cell adds no constraint.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ __all__ = ['Affinity', 'affinities']
 
 
 class Affinity(NamedTuple):
-    """Host cells of which a placement must use at least one, and why.
+    """Host cells (a placement must use at least one of them), and why.
 
     :param code: ``network.physnet`` or ``network.tunnel``
     :param name: the physical network, or empty
@@ -29,7 +29,7 @@ class Affinity(NamedTuple):
 
 
 def affinities(host_cells: Sequence[HostCell], networks: Networks | None) -> list[Affinity]:
-    """Return what the networks of a guest ask of the choice of host cells, by name."""
+    """Return what the networks of a guest require of the choice of host cells, by name."""
     if networks is None:
         return []
     found = []

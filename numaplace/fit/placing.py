@@ -4,12 +4,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from functools import reduce
+from operator import or_
 
 from numaplace import cpuset
-from numaplace.fit import cells, whole
+from numaplace.fit import amounts, cells, host_wide
 from numaplace.fit.assignment import first_assignment, hall_violator
-from numaplace.fit.binding import place_bound
-from numaplace.fit.demand import Demand, demands
+from numaplace.fit.binding import pair_reasons, place_bound
+from numaplace.fit.cell_demand import Demand, demands
 from numaplace.fit.devices import Devices, Supported
 from numaplace.fit.networks import Affinity, affinities
 from numaplace.fit.strategies import SPREAD, Strategy
@@ -26,26 +28,28 @@ def place(
     devices: Devices | None = None,
     networks: Networks | None = None,
     strategy: Strategy = SPREAD,
-    bindings: Sequence[int] | None = None,
+    host_cell_ids: Sequence[int] | None = None,
 ) -> Placement | Refusal:
-    """Find where a guest goes on a host, if there is any such place.
+    """Find where a guest goes on a host, if it fits there.
 
     The answer is the first assignment of guest cells to host cells in the strategy's order for which every pair fits,
-    the networks have their affinity, and the devices can be had. The rule for one cell costs at most
-    host cells x distinct guest cells x cores; the joint choice is stated at
+    the networks have their affinity, and the devices are available. The rule for one cell costs at most
+    host cells x distinct guest cells x cores; the cost of the joint choice is stated at
     :func:`numaplace.fit.assignment.first_assignment`.
 
     :param limits: overcommit of shared CPUs and memory; None sets no limit
     :param devices: the devices that the guest wants, if any
     :param networks: the networks that it attaches to, if any
     :param strategy: the order in which host cells are tried
-    :param bindings: for each guest cell the id of its host cell, which several may share; then nothing is searched
-    :returns: a placement, or a refusal that computes its reasons when they are asked for
+    :param host_cell_ids: for each guest cell the id of its host cell, which several may share; then nothing is searched
+    :returns: a placement, or a refusal that computes its reasons when they are read
     :raises: :class:`~numaplace.exception.Invalid` if there is not one binding for each guest cell
     """
-    if guest.cells and bindings is not None:
-        return place_bound(host, guest, bindings, limits=limits, devices=devices, networks=networks)
-    lacks = whole.reasons(host, guest, limits)
+    if impossible := amounts.reasons(guest, more=host_cell_ids is not None):
+        return Refusal.of(*impossible)
+    if guest.cells and host_cell_ids is not None:
+        return place_bound(host, guest, host_cell_ids, limits=limits, devices=devices, networks=networks)
+    lacks = host_wide.reasons(host, guest, limits)
     if not guest.cells:
         return Refusal.of(*lacks) if lacks else Placement(guest)
     order = strategy.order(host, guest)
@@ -67,13 +71,15 @@ def refusal(
 ) -> Refusal | None:
     """Return why a guest does not go on a host, or None where :func:`place` finds a place for it.
 
-    It chooses no CPUs and depends on no strategy, so many hosts are asked faster; the search is that of :func:`place`.
+    It chooses no CPUs and needs no strategy, so checking many hosts is faster; the search is that of :func:`place`.
 
     :param limits: overcommit of shared CPUs and memory; None sets no limit
     :param devices: the devices that the guest wants, if any
     :param networks: the networks that it attaches to, if any
     """
-    lacks = whole.reasons(host, guest, limits)
+    if impossible := amounts.reasons(guest):
+        return Refusal.of(*impossible)
+    lacks = host_wide.reasons(host, guest, limits)
     if not guest.cells:
         return Refusal.of(*lacks) if lacks else None
     problem = _Problem(host.cells, guest, limits=limits, devices=devices, networks=networks)
@@ -89,7 +95,7 @@ def _refusal(problem: _Problem, columns: tuple[int, ...] | None, lacks: tuple[Re
 class _Problem:
     """One guest on one host: which guest cell fits which host cell.
 
-    :param order: the host cells, the one to try first in front
+    :param order: the host cells in the order in which they are tried
     """
 
     def __init__(
@@ -133,16 +139,15 @@ class _Problem:
         return first_assignment(rows, [affinity.columns for affinity in wanted], accepts)
 
     def reasons(self) -> tuple[Reason, ...]:
-        """Return a reason for each pair of cells that fails and for each cause of the whole host."""
+        """Return everything that each failing pair of cells lacks, and each cause of the whole host."""
         rows = [0] * len(self.demands)
-        found = []
+        found: list[Reason] = []
         for number, demand in enumerate(self.demands):
             for column, host_cell in sorted(enumerate(self.order), key=lambda item: item[1].id):
-                lack = cells.shortfall(host_cell, demand)
-                if lack is None:
+                if cells.shortfall(host_cell, demand) is None:
                     rows[number] |= 1 << column
                 else:
-                    found.append(Reason(*lack, guest_cells=(number,), host_cells=(host_cell.id,)))
+                    found.extend(pair_reasons(host_cell, demand, number))
         if len(self.order) < len(rows):
             found.append(Reason('cells.count', len(rows), len(self.order), 'cells'))
         elif all(rows):
@@ -172,7 +177,8 @@ class _Problem:
             names = ', '.join(affinity.name or 'tunnelled networks' for affinity in self._affinities)
             yield Reason('network.joint', subject=names)
             return
-        yield Reason('pci.required')
+        if self._devices is not None:
+            yield from self._devices.reasons(frozenset(self._ids(reduce(or_, rows))))
 
     def _ids(self, columns: int) -> tuple[int, ...]:
         return tuple(sorted(self.order[column].id for column in cpuset.ids(columns)))

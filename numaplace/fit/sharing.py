@@ -9,21 +9,23 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from functools import reduce
+from itertools import count
 from operator import or_
 from typing import NamedTuple
 
 from numaplace import cpuset
-from numaplace.fit.cores import most_threads_first
-from numaplace.fit.demand import Demand, Lack
-from numaplace.fit.memory import backing_pages
+from numaplace.fit import cells
+from numaplace.fit.cell_demand import Demand, Lack, distinct
+from numaplace.fit.cores import most_threads_first, whole_core_shortfalls
+from numaplace.fit.memory import backing_pages, page_shortfall, shortfall_mib
 from numaplace.model import ISOLATE, REQUIRE, CellPlacement, FreeCores, GuestCell, HostCell
 from numaplace.units import KIB_PER_MIB
 
-__all__ = ['shared_placements']
+__all__ = ['shared_placements', 'shortfalls']
 
 
 class _Cpus(NamedTuple):
-    """CPUs of one guest cell: for its vCPUs, the emulator's, and all that are taken."""
+    """CPUs of one guest cell: those of its vCPUs, those of the emulator, and all that are taken."""
 
     chosen: list[int]
     emulator: int
@@ -38,9 +40,9 @@ def shared_placements(
     The choice of page sizes is exponential at worst in the number of guest cells that leave it open, the choice of
     cores under thread policy require in the number of unequal guest cells.
 
-    :returns: a placement for each guest cell, or what they lack together
+    :returns: a placement for each guest cell, or the first thing that they lack together
     """
-    lack = _sum_shortfall(host_cell, demands)
+    lack = next(_sum_shortfalls(host_cell, demands), None)
     if lack is not None:
         return lack
     sizes = _page_sizes(host_cell, demands)
@@ -62,25 +64,32 @@ def shared_placements(
     ]
 
 
-def _sum_shortfall(host_cell: HostCell, demands: Sequence[Demand]) -> Lack | None:
-    """Compare the sums of CPUs and memory with what there is and with the limits."""
-    shape = host_cell.shape
-    dedicated = sum(demand.dedicated + demand.emulator for demand in demands)
-    free = host_cell.free_cpus.bit_count()
-    if dedicated > free:
-        return Lack('cpus.dedicated.free', dedicated, free, 'CPUs')
+def shortfalls(host_cell: HostCell, demands: Sequence[Demand]) -> list[Lack]:
+    """Return all that guest cells lack together if each fits the host cell alone; it costs as much as placing them."""
+    sums = list(_sum_shortfalls(host_cell, demands))
+    sizes, cpus = _page_sizes(host_cell, demands), _share_cpus(host_cell, demands)
+    by_memory = [sizes if isinstance(sizes, Lack) else None, *(lack for lack in sums if lack.unit == 'MiB')]
+    dedicated = [lack for lack in sums if lack.code.startswith('cpus.dedicated')]
+    # If there are too few CPUs, a shortage after whole cores is not a second lack.
+    if isinstance(cpus, Lack) and not (dedicated and cpus.code.startswith('cpus.dedicated')):
+        dedicated.append(cpus)
+    shared = [lack for lack in sums if lack.code.startswith('cpus.shared')]
+    return [*distinct(by_memory), *distinct(shared), *distinct(dedicated)]
+
+
+def _sum_shortfalls(host_cell: HostCell, demands: Sequence[Demand]) -> Iterator[Lack]:
+    """Compare the sums of CPUs and memory with what the host cell has and with the limits."""
+    sums = [cells.dedicated_shortfall(host_cell, sum(demand.dedicated + demand.emulator for demand in demands))]
     sharing = [demand for demand in demands if demand.is_shared]
-    shared, have = sum(demand.shared for demand in sharing), shape.shared_cpus.bit_count()
-    if shared > have:
-        return Lack('cpus.shared.total', shared, have, 'CPUs')
-    ratios = [demand.cpu_ratio for demand in sharing if demand.cpu_ratio is not None]
-    if ratios and host_cell.cpu_usage + shared > have * ratios[0]:
-        return Lack('cpus.shared.limit', shared, have * ratios[0] - host_cell.cpu_usage, 'vCPUs')
-    memory_mib = sum(demand.memory_mib for demand in sharing)
-    ratios = [demand.ram_ratio for demand in sharing if demand.ram_ratio is not None]
-    if ratios and host_cell.memory_usage_mib + memory_mib > shape.memory_mib * ratios[0]:
-        return Lack('memory.limit', memory_mib, shape.memory_mib * ratios[0] - host_cell.memory_usage_mib, 'MiB')
-    return None
+    if sharing:
+        vcpus = sum(demand.shared for demand in sharing)
+        memory_mib = sum(demand.memory_mib for demand in sharing)
+        sums += [
+            cells.shared_shortfall(host_cell, vcpus),
+            cells.cpu_limit_shortfall(host_cell, vcpus, sharing[0].cpu_ratio),
+            cells.memory_limit_shortfall(host_cell, memory_mib, sharing[0].ram_ratio),
+        ]
+    yield from filter(None, sums)
 
 
 # --- memory -------------------------------------------------------------------------
@@ -90,20 +99,22 @@ def _page_sizes(host_cell: HostCell, demands: Sequence[Demand]) -> list[int | No
     """Choose the page size of each guest cell, the largest first, so that no page is used twice."""
     smallest = host_cell.smallest_pages
     if smallest is None:
-        return _without_pages(host_cell, demands)
-    total_kib = smallest.total * smallest.size_kib
-    floating_kib = sum(
-        demand.memory_mib * KIB_PER_MIB for demand in demands if not (demand.pagesize_kib or demand.is_pinned)
-    )
-    if floating_kib > total_kib:
-        return Lack('memory.total', floating_kib // KIB_PER_MIB, total_kib // KIB_PER_MIB, 'MiB')
-    free_kib = {pages.size_kib: pages.free * pages.size_kib for pages in host_cell.pages}
-    free_kib[smallest.size_kib] = min(free_kib[smallest.size_kib], total_kib - floating_kib)
+        pinned_mib = sum(demand.memory_mib for demand in demands if demand.is_pinned)
+        lack = shortfall_mib(host_cell, sum(demand.memory_mib for demand in demands), pinned_mib)
+        return lack or [None] * len(demands)
     options = [_size_options(host_cell, demand, smallest.size_kib) for demand in demands]
+    floating_mib = sum(demand.memory_mib for demand in demands if not (demand.pagesize_kib or demand.is_pinned))
+    lack = _fixed_size_shortfall(host_cell, demands, options, floating_mib)
+    if lack is not None:
+        return lack
+    free_kib = {pages.size_kib: pages.free * pages.size_kib for pages in host_cell.pages}
+    total_kib = smallest.total * smallest.size_kib
+    free_kib[smallest.size_kib] = min(free_kib[smallest.size_kib], total_kib - floating_mib * KIB_PER_MIB)
     sizes = _choose_sizes([demand.memory_mib * KIB_PER_MIB for demand in demands], options, free_kib)
     if sizes is None:
         held_mib = sum(demand.memory_mib for demand, option in zip(demands, options, strict=True) if option)
-        return Lack('memory.shared', held_mib, sum(free_kib.values()) // KIB_PER_MIB, 'MiB')
+        usable_kib = sum(free_kib[size] for size in {size for option in options for size in option})
+        return Lack('memory.shared', held_mib, usable_kib // KIB_PER_MIB, 'MiB')
     return [size if demand.pagesize_kib else None for demand, size in zip(demands, sizes, strict=True)]
 
 
@@ -116,42 +127,50 @@ def _size_options(host_cell: HostCell, demand: Demand, smallest_kib: int) -> lis
     return [smallest_kib] if demand.is_pinned else []
 
 
-def _without_pages(host_cell: HostCell, demands: Sequence[Demand]) -> list[int | None] | Lack:
-    pinned_mib = sum(demand.memory_mib for demand in demands if demand.is_pinned)
-    if pinned_mib and pinned_mib > host_cell.free_memory_mib:
-        return Lack('memory.free', pinned_mib, host_cell.free_memory_mib, 'MiB')
-    memory_mib = sum(demand.memory_mib for demand in demands)
-    if memory_mib > host_cell.shape.memory_mib:
-        return Lack('memory.total', memory_mib, host_cell.shape.memory_mib, 'MiB')
-    return [None] * len(demands)
+def _fixed_size_shortfall(
+    host_cell: HostCell, demands: Sequence[Demand], options: Sequence[Sequence[int]], floating_mib: int
+) -> Lack | None:
+    """Return what the guest cells that leave no choice of a page size lack together.
+
+    :param floating_mib: memory of the guest cells that hold no pages, but not more than all of the smallest size
+    """
+    for pages in host_cell.pages:
+        fixed = [demand for demand, sizes in zip(demands, options, strict=True) if sizes == [pages.size_kib]]
+        memory_mib = sum(demand.memory_mib for demand in fixed)
+        memory_kib = memory_mib * KIB_PER_MIB
+        if any(demand.pagesize_kib for demand in fixed) and memory_kib > pages.free * pages.size_kib:
+            return page_shortfall(pages, memory_kib)
+        if pages == host_cell.smallest_pages:
+            lack = shortfall_mib(host_cell, memory_mib + floating_mib, memory_mib)
+            if lack is not None:
+                return lack
+    return None
 
 
 def _choose_sizes(
     needs_kib: Sequence[int], options: Sequence[Sequence[int]], free_kib: dict[int, int]
 ) -> list[int | None] | None:
-    """Return for each need one of its sizes, None where it has no option to take, so that no size is overdrawn."""
+    """Return one of its sizes for each need, None where it has no options, so that no size is exceeded."""
+    left, chosen = dict(free_kib), list[int | None]()
     dead: set[tuple[int, tuple[int, ...]]] = set()
-
-    def choose(number: int) -> list[int | None] | None:
-        if number == len(needs_kib):
-            return []
-        state = number, tuple(free_kib.values())
-        if state in dead:
-            return None
-        if not options[number]:
-            rest = choose(number + 1)
-            return None if rest is None else [None, *rest]
-        for size in options[number]:
-            if needs_kib[number] <= free_kib[size] and needs_kib[number] % size == 0:
-                free_kib[size] -= needs_kib[number]
-                rest = choose(number + 1)
-                free_kib[size] += needs_kib[number]
-                if rest is not None:
-                    return [size, *rest]
-        dead.add(state)
-        return None
-
-    return choose(0)
+    waiting: list[Iterator[int | None]] = []
+    while len(chosen) < len(needs_kib):
+        need_kib, state = needs_kib[len(chosen)], (len(chosen), tuple(left.values()))
+        if len(waiting) == len(chosen):
+            waiting.append(iter(() if state in dead else options[len(chosen)] or (None,)))
+        fitting = (size for size in waiting[-1] if not size or (need_kib <= left[size] and need_kib % size == 0))
+        size = next(fitting, 0)
+        if size != 0:
+            chosen.append(size)
+        else:
+            dead.add(state)
+            waiting.pop()
+            if not chosen:
+                return None
+            need_kib, size = -needs_kib[len(chosen) - 1], chosen.pop()
+        if size:
+            left[size] -= need_kib
+    return chosen
 
 
 # --- CPUs ---------------------------------------------------------------------------
@@ -168,7 +187,7 @@ class _Chosen(NamedTuple):
 def _share_cpus(host_cell: HostCell, demands: Sequence[Demand]) -> list[_Cpus] | Lack:
     """Choose CPUs: whole cores first, then even shares of cores, then whatever is left.
 
-    In that order nobody takes from another what that one needs more: a whole core serves anyone, a thread does not.
+    In this order no guest cell takes CPUs that another needs more: a whole core serves any cell, a thread does not.
     """
     whole = _whole_shares(host_cell, demands)
     if isinstance(whole, Lack):
@@ -183,8 +202,7 @@ def _share_cpus(host_cell: HostCell, demands: Sequence[Demand]) -> list[_Cpus] |
     required = {number: demand.dedicated for number, demand in enumerate(demands) if _is(demand, REQUIRE)}
     even = _even_shares(free, required)
     if even is None:
-        threads = sum(core.bit_count() for core in free if core.bit_count() > 1)
-        return Lack('threads.require', sum(required.values()), threads, 'CPUs')
+        return _require_shortfall(host_cell, whole.taken, list(required.values()))
     return _share_rest(host_cell, demands, whole, even)
 
 
@@ -193,17 +211,17 @@ def _is(demand: Demand, policy: str) -> bool:
 
 
 def _whole_shares(host_cell: HostCell, demands: Sequence[Demand]) -> _Chosen | Lack:
-    """Choose cores under thread policy isolate; an emulator beside it gets the narrowest core that is left."""
+    """Choose cores under thread policy isolate; an emulator with it gets the narrowest core that is left."""
     isolated = [number for number, demand in enumerate(demands) if _is(demand, ISOLATE)]
     if not isolated:
         return _Chosen({}, 0, 0)
     whole, width = host_cell.whole_cores, host_cell.shape.threads_per_core
-    widest = [core for core in whole if core.bit_count() == width]
     wanted = sum(demands[number].dedicated for number in isolated)
     for_emulator = sum(demands[number].emulator for number in isolated)
-    if len(widest) < wanted or len(whole) < wanted + for_emulator:
-        return Lack('threads.isolate', wanted + for_emulator, len(whole), 'cores')
-    cores = widest[:wanted]
+    lack = next(whole_core_shortfalls(host_cell, wanted, for_emulator), None)
+    if lack is not None:
+        return lack
+    cores = [core for core in whole if core.bit_count() == width][:wanted]
     firsts = [cpuset.first(core, 1).bit_length() - 1 for core in cores]
     found: dict[int, list[int]] = {}
     for number in isolated:
@@ -218,7 +236,7 @@ def _whole_shares(host_cell: HostCell, demands: Sequence[Demand]) -> _Chosen | L
 def _share_rest(
     host_cell: HostCell, demands: Sequence[Demand], whole: _Chosen, even: dict[int, list[int]]
 ) -> list[_Cpus]:
-    """Choose CPUs for who takes any, and for the emulator unless it has a core; return what everybody has."""
+    """Choose CPUs for cells that take any, and for the emulator unless it has a core; return those of every cell."""
     found = whole.cpus | even
     used = reduce(or_, map(cpuset.mask, even.values()), whole.taken)
     for number, demand in enumerate(demands):
@@ -239,7 +257,7 @@ def _share_rest(
 
 
 def _even_shares(free: list[int], needs: dict[int, int]) -> dict[int, list[int]] | None:
-    """Choose CPUs under thread policy require, and take them out of `free`; None if there is no choice.
+    """Choose CPUs under thread policy require, and remove them from `free`; None if that is impossible.
 
     :param free: masks of the free threads of each core
     :param needs: number of CPUs by guest cell
@@ -261,7 +279,28 @@ def _even_shares(free: list[int], needs: dict[int, int]) -> dict[int, list[int]]
     return found
 
 
-#: How one need is met: pairs of the free threads of a core and the threads taken of it.
+def _require_shortfall(host_cell: HostCell, taken: int, needs: list[int]) -> Lack:
+    """Return how many more cores guest cells under thread policy require need, if all threads of these are free.
+
+    :param taken: mask of the CPUs that other cells of the guest take
+    """
+    shape = host_cell.shape
+    total, free = (
+        [threads for core in shape.cores if (threads := (core & cpus & ~taken).bit_count())]
+        for cpus in (shape.dedicated_cpus, host_cell.free_cpus)
+    )
+    code, counts = ('threads.require', free) if _suffices(total, needs) else ('threads.require.total', total)
+    width = shape.threads_per_core
+    more = next(more for more in count(1) if _suffices(counts + [width] * more, needs))
+    available = counts.count(width)
+    return Lack(code, available + more, available, 'cores', str(width))
+
+
+def _suffices(counts: Sequence[int], needs: Sequence[int]) -> bool:
+    return _plan(tuple(sorted(counts)), tuple(sorted(needs)), {}) is not None
+
+
+#: How one need is met: pairs of the free threads of a core and the threads taken from it.
 _Takes = tuple[tuple[int, int], ...]
 _Plan = tuple[tuple[int, _Takes], ...]
 
@@ -269,7 +308,7 @@ _Plan = tuple[tuple[int, _Takes], ...]
 def _plan(
     counts: tuple[int, ...], needs: tuple[int, ...], known: dict[tuple[tuple[int, ...], tuple[int, ...]], _Plan | None]
 ) -> _Plan | None:
-    """Return an order of the needs and how each is met on cores of which only the free threads are told."""
+    """Return an order of the needs and how each is met, given only the number of free threads of each core."""
     if not needs:
         return ()
     state = counts, needs
@@ -315,7 +354,7 @@ def _ways(counts: tuple[int, ...], need: int) -> Iterator[_Takes]:
 
 
 def _multisets(values: Sequence[int], number: int) -> Iterator[tuple[int, ...]]:
-    """Yield the different ways to take some of the values, each value as often as it is there."""
+    """Yield the different ways to take some of the values, each value at most as often as it occurs."""
     if not number:
         yield ()
         return

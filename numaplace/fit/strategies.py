@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""In which order host cells are tried: one object for each of the orders that Nova has had.
+"""The order in which host cells are tried: one object for each order that Nova has had.
 
 The order decides which of several placements is taken, never whether there is one.
 """
@@ -21,7 +21,7 @@ class Strategy(Protocol):
         """The name in the configuration."""
 
     def order(self, host: Host, guest: Guest) -> tuple[HostCell, ...]:
-        """Return the host's cells, the one to try first in front; the answer may depend on nothing else."""
+        """Return the host's cells in the order to try them; the answer may depend only on host and guest."""
 
 
 class _Linear:
@@ -29,7 +29,7 @@ class _Linear:
 
     name = 'linear'
 
-    def order(self, host: Host, guest: Guest) -> tuple[HostCell, ...]:  # noqa: ARG002 - an order may ask the guest
+    def order(self, host: Host, guest: Guest) -> tuple[HostCell, ...]:  # noqa: ARG002 - an order may depend on the guest
         """Return the cells by id."""
         return tuple(sorted(host.cells, key=lambda cell: cell.id))
 

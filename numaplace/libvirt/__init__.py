@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What libvirt and the kernel say about hosts, and what libvirt is told about guests."""
+"""Hosts from libvirt and the kernel, and the libvirt XML of guests."""

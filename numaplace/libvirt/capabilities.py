@@ -1,18 +1,19 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The XML of ``virsh capabilities`` to a host and its facts."""
+"""Convert the XML of ``virsh capabilities`` to a host and its facts."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
+from types import MappingProxyType
 from typing import Unpack
 
-from lxml import etree
-
-from numaplace import cpuset
+from numaplace import cpuset, units
 from numaplace.libvirt import document, files, interconnects, topology
 from numaplace.libvirt.document import Document
-from numaplace.libvirt.topology import FoundCell, GuestType, HostFacts, Options
+from numaplace.libvirt.found_cell import FoundCell
+from numaplace.libvirt.topology import GuestType, HostFacts, Options
+from numaplace.libvirt.xmltext import Element
 from numaplace.model import Cache, CpuTopology, Host
 
 __all__ = ['facts', 'load', 'read']
@@ -25,22 +26,32 @@ def load(path: str) -> bytes:
     return files.load(path, _SOURCE)
 
 
-def read(xml: bytes, *, place: str = 'capabilities', **options: Unpack[Options]) -> Host:
-    """Read a host's NUMA cells; CPUs that are offline (named without siblings) are left out.
+def read(
+    xml: bytes,
+    *,
+    place: str = 'capabilities',
+    memory_kinds: Mapping[int, str] = MappingProxyType({}),
+    **options: Unpack[Options],
+) -> Host:
+    """Read a host's NUMA cells; offline CPUs (listed without siblings) matter only to power management.
+
+    libvirt lists the CPUs that were online when its process started, and omits the others.
 
     :param place: where the document came from, for the errors
+    :param memory_kinds: what the kernel reports about the memory of cells without CPUs, by cell id; libvirt does not
     :param options: the operator's options: see :func:`numaplace.libvirt.topology.host`
-    :raises: :class:`~numaplace.exception.InvalidCapabilities` if it is no capabilities XML with a host topology;
-        the faults of :func:`numaplace.libvirt.topology.host`
+    :raises: :class:`~numaplace.exception.InvalidCapabilities` if it is not capabilities XML with a host topology;
+        otherwise as :func:`numaplace.libvirt.topology.host`
     """
     source = document.parse(xml, place, 'capabilities', _SOURCE)
-    return topology.host(_read_cells(source), **options)
+    found = [replace(cell, memory_kind=memory_kinds.get(cell.id)) for cell in _read_cells(source)]
+    return topology.host(found, **options)
 
 
 def facts(xml: bytes, *, place: str = 'capabilities') -> HostFacts:
-    """Read what a host is apart from its NUMA topology.
+    """Read the facts about a host other than its NUMA topology.
 
-    :raises: :class:`~numaplace.exception.InvalidCapabilities` if it is no capabilities XML or names no architecture
+    :raises: :class:`~numaplace.exception.InvalidCapabilities` if it is not capabilities XML or names no architecture
     """
     source = document.parse(xml, place, 'capabilities', _SOURCE)
     arch = _text(source.root, 'host/cpu/arch')
@@ -54,17 +65,19 @@ def facts(xml: bytes, *, place: str = 'capabilities') -> HostFacts:
         cpu_topology=_read_cpu_topology(source),
         features=_names(source.root.findall('host/cpu/feature'), 'name'),
         guests=tuple(
-            _read_guest_type(guest, arch) for guest in source.root.findall('guest') for arch in guest.findall('arch')
+            _read_guest_type(source, guest, arch)
+            for guest in source.root.findall('guest')
+            for arch in guest.findall('arch')
         ),
     )
 
 
-def _text(element: etree._Element, path: str) -> str | None:
+def _text(element: Element, path: str) -> str | None:
     return (element.findtext(path) or '').strip() or None
 
 
-def _names(elements: Iterable[etree._Element], attribute: str | None) -> tuple[str, ...]:
-    """Return the attributes or texts of elements, each once, in their order."""
+def _names(elements: Iterable[Element], attribute: str | None) -> tuple[str, ...]:
+    """Return the attributes or texts of elements in order, without duplicates."""
     values = (element.text if attribute is None else element.get(attribute) for element in elements)
     return tuple(dict.fromkeys(str(value).strip() for value in values if value))
 
@@ -76,12 +89,19 @@ def _read_cpu_topology(source: Document) -> CpuTopology | None:
     return CpuTopology(*(source.whole(element, name, f'number of {name}') for name in ('sockets', 'cores', 'threads')))
 
 
-def _read_guest_type(guest: etree._Element, arch: etree._Element) -> GuestType:
+def _read_guest_type(source: Document, guest: Element, arch: Element) -> GuestType:
     return GuestType(
         os_type=_text(guest, 'os_type') or '',
         arch=arch.get('name') or '',
         domain_types=_names(arch.findall('domain'), 'type'),
         machines=_names(arch.iter('machine'), None),
+        max_vcpus=tuple(
+            {
+                (machine.text or '').strip(): source.whole(machine, 'maxCpus', 'number of vCPUs')
+                for machine in arch.iter('machine')
+                if machine.get('maxCpus') is not None
+            }.items()
+        ),
     )
 
 
@@ -98,8 +118,7 @@ def _read_cells(source: Document) -> list[FoundCell]:
         if cell_id in cells:
             raise source.fault(element, f'there are two cells {cell_id}: expected each number once', 'id')
         cells[cell_id] = _read_cell(source, element, cell_id, owners)
-    if not any(cell.cpus for cell in cells.values()):
-        raise source.fault(elements[0], "no CPU of the host is online: expected cpus/cpu with 'siblings'")
+    _check_told(source, elements)
     caches = _read_caches(source)
     accesses = interconnects.read(source, cells)
     return [
@@ -108,8 +127,24 @@ def _read_cells(source: Document) -> list[FoundCell]:
     ]
 
 
-def _read_cell(source: Document, element: etree._Element, cell_id: int, owners: dict[int, int]) -> FoundCell:
+def _check_told(source: Document, cells: list[Element]) -> None:
+    """Refuse data that very old libvirts omit for all cells; newer ones omit it for some, which has a meaning."""
+    missing = []
+    if all(cell.find('memory') is None and cell.find('pages') is None for cell in cells):
+        missing.append("how much memory a cell has ('memory')")
+    if all(cpu.get('siblings') is None for cell in cells for cpu in cell.iterfind('cpus/cpu')):
+        missing.append("which CPUs share a core (cpus/cpu with 'siblings')")
+    if missing:
+        raise source.fault(
+            cells[0],
+            f'neither this cell nor any other reports {" or ".join(missing)}, as with very old libvirts: import the '
+            'host from lstopo, or from numactl and lscpu, or discover it from a copy of its /sys',
+        )
+
+
+def _read_cell(source: Document, element: Element, cell_id: int, owners: dict[int, int]) -> FoundCell:
     cores: dict[int, int] = {}
+    offline = 0
     groups: dict[tuple[int, ...], int] = {}
     for cpu in element.findall('cpus/cpu'):
         number = source.whole(cpu, 'id', 'CPU number', cpuset.MAX_CPU)
@@ -119,7 +154,9 @@ def _read_cell(source: Document, element: etree._Element, cell_id: int, owners: 
             )
         owners[number] = cell_id
         core = _read_core(source, cpu, number)
-        if core is not None:
+        if core is None:
+            offline |= 1 << number
+        else:
             cores[number] = core
             for group in _read_groups(source, cpu):
                 groups[group] = groups.get(group, 0) | 1 << number
@@ -130,9 +167,10 @@ def _read_cell(source: Document, element: etree._Element, cell_id: int, owners: 
     )
     return FoundCell(
         id=cell_id,
-        # libvirt leaves the element out where a cell has CPUs alone.
+        # libvirt omits the element for a cell that has only CPUs.
         memory_kib=0 if memory is None else source.octets(memory, None, 'size') // 1024,
         cpus=cpuset.mask(cores),
+        offline=offline,
         pages=_read_pages(source, element),
         siblings=tuple(cores.values()),
         sockets=frozenset(group[0] for group in groups),
@@ -149,17 +187,21 @@ def _read_cell(source: Document, element: etree._Element, cell_id: int, owners: 
     )
 
 
-def _read_groups(source: Document, cpu: etree._Element) -> Iterator[tuple[int, ...]]:
-    """Yield the package of a CPU, its die and its cluster: each is numbered within the one before."""
+def _read_groups(source: Document, cpu: Element) -> Iterator[tuple[int, ...]]:
+    """Yield the package, the die and the cluster of a CPU; each is numbered within the previous one.
+
+    -1 means none: the kernel reports it on Arm and POWER without dies, unless libvirt converts it to 0.
+    """
     group: tuple[int, ...] = ()
     for attribute, what in (('socket_id', 'socket'), ('die_id', 'die'), ('cluster_id', 'cluster')):
         if attribute not in cpu.attrib:
             return
-        group += (source.whole(cpu, attribute, f'{what} number'),)
+        none = cpu.get(attribute) == '-1'
+        group += (0 if none else source.whole(cpu, attribute, f'{what} number'),)
         yield group
 
 
-def _check_cores(source: Document, cell: etree._Element, cores: dict[int, int]) -> None:
+def _check_cores(source: Document, cell: Element, cores: dict[int, int]) -> None:
     named = 0
     for core in dict.fromkeys(cores.values()):
         if both := core & named:
@@ -169,17 +211,19 @@ def _check_cores(source: Document, cell: etree._Element, cores: dict[int, int]) 
         named |= core
 
 
-def _read_core(source: Document, cpu: etree._Element, number: int) -> int | None:
+def _read_core(source: Document, cpu: Element, number: int) -> int | None:
     """Return the mask of a CPU's core, or None for a CPU that is offline."""
     return None if cpu.get('siblings') is None else source.cpus(cpu, 'siblings') | 1 << number
 
 
-def _read_pages(source: Document, cell: etree._Element) -> tuple[tuple[int, int], ...]:
+def _read_pages(source: Document, cell: Element) -> tuple[tuple[int, int], ...]:
     pages: dict[int, int] = {}
     for element in cell.findall('pages'):
         octets = source.octets(element, 'size', 'page size')
-        if octets < 1024 or octets % 1024:
-            raise source.fault(element, f'a page size of {octets} bytes: expected a whole number of KiB', 'size')
+        if octets % 1024 or not units.is_page_size(octets // 1024):
+            raise source.fault(
+                element, f'a page size of {octets} bytes: expected a whole number of KiB, {units.PAGE_SIZE}', 'size'
+            )
         if octets // 1024 in pages:
             raise source.fault(element, f'pages of {octets // 1024} KiB stand here twice: expected one entry', 'size')
         pages[octets // 1024] = source.whole(element, None, 'number of pages')

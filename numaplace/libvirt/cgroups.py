@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The CPUs and NUMA cells that control groups leave to guests: capabilities and sysfs name the others too."""
+"""The CPUs and NUMA cells that control groups let guests use; capabilities and sysfs list the others too."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from numaplace.model import Host
 
 __all__ = ['Limit', 'limits']
 
-#: Where systemd puts guests, and the whole that this process sees: all of the machine, or of its container.
+#: Where systemd puts guests, and the root group that this process sees: of the machine, or of its container.
 _GROUPS = ('machine.slice', '')
 
-#: The file of each kind and the directory of version 1, which has a hierarchy of its own for cpusets.
+#: The files of each kind, in cgroup v2 and in v1, which has a separate hierarchy for cpusets.
 _FILES = (
     ('CPUs', 'cpuset.cpus.effective', 'cpuset.effective_cpus'),
     ('NUMA cells', 'cpuset.mems.effective', 'cpuset.effective_mems'),
@@ -29,10 +29,10 @@ _REMEDIES = {
 
 @dataclass(frozen=True, slots=True)
 class Limit:
-    """A control group that closes something of a host to guests; sets are masks.
+    """A control group that restricts what guests may use of a host; sets are masks.
 
-    :param what: what it closes, as a plural noun
-    :param path: file that names what is open
+    :param what: what it restricts, as a plural noun
+    :param path: file that lists what guests may use
     """
 
     what: str
@@ -49,13 +49,14 @@ class Limit:
 
 
 def limits(host: Host, root: str | Path = '/sys') -> list[Limit]:
-    """Return what control groups close to guests of the CPUs for guests, and of the cells that hold memory.
+    """Return the limits that control groups put on the CPUs for guests and on the cells with memory.
 
     :param root: where sysfs is mounted
-    :raises: :class:`~numaplace.exception.UnreadableTopology` if a file of theirs is odd
+    :raises: :class:`~numaplace.exception.UnreadableTopology` if one of their files is malformed
     """
     wanted = {
-        'CPUs': host.shared_cpus | host.dedicated_cpus,
+        # The kernel omits offline CPUs from the effective set.
+        'CPUs': (host.shared_cpus | host.dedicated_cpus) & ~host.offline_cpus,
         'NUMA cells': cpuset.mask(cell.id for cell in host.cells if cell.shape.memory_mib),
     }
     found = []

@@ -1,27 +1,28 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a domain in libvirt has otherwise than it should: where it runs, where its memory is, and what it sees."""
+"""Differences between a domain in libvirt and its server: where it runs, where its memory is, and what it sees."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-
-from lxml import etree
 
 from numaplace import cpuset, exception
 from numaplace.libvirt import document, expander
+from numaplace.libvirt.domain_parts import enabled
+from numaplace.libvirt.xmltext import Element
+from numaplace.model import Placement
 from numaplace.units import KIB_PER_MIB
 
-__all__ = ['Difference', 'compare', 'enabled']
+__all__ = ['Difference', 'compare', 'compare_placements']
 
 _SOURCE = 'the output of `virsh dumpxml`'
-_MOST_VCPUS = 65535
 
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """One thing that differs; a side that has nothing there is empty.
+    """One difference; a side without a value is empty.
 
-    :param part: what it is, in words
+    :param part: what differs, in words
     """
 
     part: str
@@ -30,14 +31,18 @@ class Difference:
 
 
 def compare(expected: str, found: str, *, place: str) -> list[Difference]:
-    """Compare what a domain should be with what it is, in all that numaplace decides.
+    """Compare a domain with what it should be, in everything that numaplace decides.
 
     :param expected: the XML that numaplace writes
     :param found: the XML that libvirt prints
-    :param place: where the latter came from, for the errors
-    :raises: :class:`~numaplace.exception.InvalidDomain` if that is no domain
+    :param place: where `found` came from, for the errors
+    :raises: :class:`~numaplace.exception.InvalidDomain` if that is not a domain
     """
     wanted, had = _parts(expected, 'numaplace'), _parts(found, place)
+    return _differences(wanted, had)
+
+
+def _differences(wanted: Mapping[str, str], had: Mapping[str, str]) -> list[Difference]:
     return [
         Difference(part, wanted.get(part, ''), had.get(part, ''))
         for part in {**wanted, **had}
@@ -45,8 +50,34 @@ def compare(expected: str, found: str, *, place: str) -> list[Difference]:
     ]
 
 
+def compare_placements(expected: Placement, found: Placement) -> list[Difference]:
+    """Compare where a domain of another tool is with where its server is, in everything that a claim holds.
+
+    :param found: as :mod:`numaplace.libvirt.domain_reading` reads it
+    """
+    return _differences(dict(_places(expected)), dict(_places(found)))
+
+
+def _places(placement: Placement) -> Iterator[tuple[str, str]]:
+    guest = placement.guest
+    yield 'vCPUs', str(guest.most_vcpus)
+    yield 'vCPUs that are on', cpuset.text((1 << guest.most_vcpus) - 1 & ~guest.offline_vcpus)
+    yield 'memory in MiB', str(guest.memory_mib)
+    for number, placed in enumerate(placement.cells):
+        cell = f'cell {number}'
+        yield f'vCPUs of {cell}', cpuset.text(guest.cell_vcpus[number])
+        yield f'memory of {cell} in MiB', str(placed.guest_cell.memory_mib)
+        yield f'node of {cell}', str(placed.host_cell)
+        yield f'pages of {cell} in KiB', str(placed.pagesize_kib or '')
+        yield f'CPUs of the emulator in {cell}', cpuset.text(placed.emulator_cpus)
+        for vcpu, cpu in placed.pins:
+            yield f'CPUs of vCPU {vcpu}', str(cpu)
+    for number, module in enumerate(guest.modules):
+        yield f'memory module {number}', f'{module.model} of {module.size_mib} MiB in cell {module.cell}'
+
+
 def _parts(xml: str, place: str) -> dict[str, str]:
-    """Return what a domain says, by part; CPU lists in one form, sizes in MiB."""
+    """Return the values of a domain by part; CPU lists in one format, sizes in MiB."""
     source = document.parse(xml.encode(), place, 'domain', _SOURCE, exception.InvalidDomain)
     parts: dict[str, str] = {}
     for read in (_sizes, _times, _pins, _nodes, _cells, _backing, _modules, _devices):
@@ -63,9 +94,9 @@ def _sizes(source: document.Document) -> dict[str, str]:
         'most memory in MiB': _mebibytes(source, root.find('maxMemory'), None),
         'performance counters': '' if (pmu := root.find('features/pmu')) is None else pmu.get('state', ''),
         'I/O threads': (root.findtext('iothreads') or '').strip(),
-        'sockets, cores and threads': ''
+        'sockets, dies, cores and threads': ''
         if topology is None
-        else ':'.join(topology.get(name, '1') for name in ('sockets', 'cores', 'threads')),
+        else ':'.join(topology.get(name, '1') for name in ('sockets', 'dies', 'cores', 'threads')),
     }
 
 
@@ -83,7 +114,7 @@ def _pins(source: document.Document) -> dict[str, str]:
     for vcpu in root.iterfind('vcpu'):
         parts['CPUs of a guest that floats'] = _list(vcpu.get('cpuset'))
     for pin in root.iterfind('cputune/vcpupin'):
-        # libvirt remembers where those that are off would run.
+        # libvirt keeps the pins of vCPUs that are off.
         if on & cpuset.parse(pin.get('vcpu', '')):
             parts[f'CPUs of vCPU {pin.get("vcpu")}'] = _list(pin.get('cpuset'))
     for tag, words in (('emulatorpin', 'the emulator'), ('iothreadpin', 'the I/O thread')):
@@ -101,8 +132,8 @@ def _nodes(source: document.Document) -> dict[str, str]:
     return parts
 
 
-def _bound(memory: etree._Element) -> str:
-    """Return a list of nodes, and how memory is bound to them where that is not strictly."""
+def _bound(memory: Element) -> str:
+    """Return a list of nodes, with the mode of the memory binding unless it is strict."""
     mode = memory.get('mode', 'strict')
     return _list(memory.get('nodeset')) + ('' if mode == 'strict' else f' ({mode})')
 
@@ -127,7 +158,7 @@ def _backing(source: document.Document) -> dict[str, str]:
         if source.root.find(f'{backing}/{tag}') is not None
     }
     for page in source.root.iterfind(f'{backing}/hugepages/page'):
-        parts[f'cells with pages of {page.get("size")} {page.get("unit", "KiB")}'] = _list(page.get('nodeset'))
+        parts[f'cells with pages of {page.get("size")} {page.get("unit", "KiB")}'] = _list(page.get('nodeset')) or 'all'
     return parts
 
 
@@ -142,7 +173,7 @@ def _modules(source: document.Document) -> dict[str, str]:
 
 
 def _devices(source: document.Document) -> dict[str, str]:
-    """Return where the disks and NICs come from, and the cell that each is near to."""
+    """Return the source of each disk and NIC, and the guest cell that it is near."""
     parts = {}
     for kind, path, name, keys in (
         ('disk', 'target', 'dev', ('file', 'dev')),
@@ -158,23 +189,11 @@ def _devices(source: document.Document) -> dict[str, str]:
     return parts
 
 
-def enabled(source: document.Document) -> int:
-    """Return the mask of the vCPUs that are on."""
-    if listed := source.root.findall('vcpus/vcpu'):
-        on = (vcpu for vcpu in listed if vcpu.get('enabled') == 'yes')
-        return cpuset.mask(source.whole(vcpu, 'id', 'vCPU', _MOST_VCPUS) for vcpu in on)
-    vcpu = source.root.find('vcpu')
-    if vcpu is None:
-        return 0
-    attribute = 'current' if vcpu.get('current') else None
-    return (1 << source.whole(vcpu, attribute, 'number of vCPUs', _MOST_VCPUS)) - 1
-
-
 def _list(text: str | None) -> str:
     return cpuset.text(cpuset.parse(text or ''))
 
 
-def _mebibytes(source: document.Document, element: etree._Element | None, attribute: str | None) -> str:
+def _mebibytes(source: document.Document, element: Element | None, attribute: str | None) -> str:
     if element is None:
         return ''
     return str(source.octets(element, attribute, 'memory size') // 1024 // KIB_PER_MIB)

@@ -1,27 +1,25 @@
 # SPDX-License-Identifier: Apache-2.0
-"""NICs and disks of a guest as elements of its domain, those with a node near to their guest cell."""
+"""NICs and disks of a guest as domain elements; those with a node are near their guest cell."""
 
 from __future__ import annotations
 
 import hashlib
 from string import ascii_lowercase
 
-from lxml import etree
-
 from numaplace import exception
 from numaplace.libvirt import expander
-from numaplace.libvirt.xmltext import element
-from numaplace.request import Devices, Disk, Nic
+from numaplace.libvirt.xmltext import Element, element
+from numaplace.model import Devices, Disk, Nic
 
 __all__ = ['build', 'check', 'mac_address']
 
 
-def check(devices: Devices, cells: int, arch: str, machine: str) -> None:
+def check(devices: Devices, cells: int) -> None:
     """Make sure that a guest can have its devices.
 
     :param cells: number of its cells
-    :raises: :class:`~numaplace.exception.InvalidRequest` for a node that is no cell of the guest, a machine type that
-        has no bus for a device with a node, a file that is two of its disks, or more devices than there are buses
+    :raises: :class:`~numaplace.exception.InvalidRequest` for a node that the guest does not have, a file that two
+        of its disks use, or more devices than there are buses
     """
     known: set[str] = set()
     for disk in devices.disks:
@@ -33,12 +31,7 @@ def check(devices: Devices, cells: int, arch: str, machine: str) -> None:
         if device.node is None or device.node >= cells:
             expected = f'a number from 0 to {cells - 1}' if cells else 'a guest with cells, as hw:numa_nodes makes them'
             raise exception.InvalidRequest(
-                f'{device.place}: node {device.node} is no cell of the guest: expected {expected}'
-            )
-        if not expander.has_buses(arch, machine):
-            raise exception.InvalidRequest(
-                f'{device.place}: machine type {machine!r} of {arch} has no PCIe expander bus, which a device with a '
-                'node needs: expected q35, or virt of aarch64'
+                f'{device.place}: node {device.node} is not a cell of the guest: expected {expected}'
             )
         near.setdefault(device.node, []).append(device)
     if (node := expander.overfull(near)) is not None:
@@ -47,17 +40,17 @@ def check(devices: Devices, cells: int, arch: str, machine: str) -> None:
         )
 
 
-def build(devices: Devices, uuid: str, *, near: bool, iothreads: bool) -> list[etree._Element]:
+def build(devices: Devices, uuid: str, *, near: bool, iothreads: bool) -> list[Element]:
     """Return the elements, in libvirt's order.
 
-    :param devices: as :func:`check` lets them pass
+    :param devices: devices that passed :func:`check`
     :param uuid: of the guest
-    :param near: whether the guest's kernel is told the nodes of those that have one
+    :param near: whether to show the guest's kernel the nodes of devices that have one
     :param iothreads: whether the guest has an I/O thread, which then serves its disks
     """
     disks = [_disk(disk, disk.path_of(uuid), number, iothreads) for number, disk in enumerate(devices.disks)]
     nics = [_nic(nic, mac_address(uuid, number)) for number, nic in enumerate(devices.nics)]
-    by_node: dict[int, list[etree._Element]] = {}
+    by_node: dict[int, list[Element]] = {}
     if near:
         for device, made in zip(devices.disks + devices.nics, disks + nics, strict=True):
             if device.node is not None:
@@ -66,7 +59,7 @@ def build(devices: Devices, uuid: str, *, near: bool, iothreads: bool) -> list[e
 
 
 def mac_address(uuid: str, number: int) -> str:
-    """Return the MAC address of a NIC, the same each time: local, for one device, and of 2^40.
+    """Return the stable MAC address of a NIC: locally administered, unicast, one of 2^40.
 
     :param uuid: of the guest
     :param number: of the NIC
@@ -75,7 +68,7 @@ def mac_address(uuid: str, number: int) -> str:
     return ':'.join(f'{octet:02x}' for octet in (0x52, *digest[:5]))
 
 
-def _disk(disk: Disk, path: str, number: int, iothreads: bool) -> etree._Element:
+def _disk(disk: Disk, path: str, number: int, iothreads: bool) -> Element:
     kind, attribute = ('block', 'dev') if path.startswith('/dev/') else ('file', 'file')
     driver = {'name': 'qemu', 'type': disk.format} | ({'iothread': '1'} if iothreads else {})
     return element(
@@ -93,7 +86,7 @@ def _letters(number: int) -> str:
     return (_letters(rest - 1) if rest else '') + ascii_lowercase[last]
 
 
-def _nic(nic: Nic, mac: str) -> etree._Element:
+def _nic(nic: Nic, mac: str) -> Element:
     kind, name = ('bridge', nic.bridge) if nic.network is None else ('network', nic.network)
     return element(
         'interface',

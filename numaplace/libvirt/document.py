@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""XML from outside: parsed without entities, DTD and network, and faults that say where they are."""
+"""Parse untrusted XML without entities, DTD and network, and report where faults are."""
 
 from __future__ import annotations
 
@@ -8,11 +8,15 @@ from dataclasses import dataclass
 
 from lxml import etree
 
-from numaplace import cpuset, exception
+from numaplace import cpuset, exception, units
+from numaplace.libvirt.xmltext import Element
 
-__all__ = ['Document', 'parse', 'show']
+__all__ = ['MOST_OCTETS', 'Document', 'parse', 'show']
 
 _WHOLE = re.compile('[0-9]{1,18}')
+
+#: The largest size in bytes.
+MOST_OCTETS = units.MOST_MIB * 1024**2
 
 #: libvirt's units of sizes in bytes; it compares them without regard to case.
 _OCTETS = {
@@ -26,7 +30,7 @@ _OCTETS = {
 
 
 def show(text: str) -> str:
-    """Write a value of a document for an error: quoted, escaped, and not longer than is of use."""
+    """Format a value of a document for an error: quoted, escaped and truncated."""
     return repr(text if len(text) <= 60 else f'{text[:57]}...')
 
 
@@ -35,28 +39,28 @@ class Document:
     """An XML document and where it came from.
 
     :param place: name of the file or of the program that the document came from
-    :param kind: class of the faults in it
+    :param kind: exception class of the faults in it
     """
 
     place: str
-    root: etree._Element
+    root: Element
     kind: type[exception.Invalid] = exception.InvalidCapabilities
 
-    def fault(self, element: etree._Element, text: str, attribute: str | None = None) -> exception.Invalid:
-        """Return the fault that something is wrong at an element or at one of its attributes."""
+    def fault(self, element: Element, text: str, attribute: str | None = None) -> exception.Invalid:
+        """Return the exception for a fault at an element or at one of its attributes."""
         path = element.getroottree().getpath(element)
         if attribute is not None:
             path += f'/@{attribute}'
-        line = '' if element.sourceline is None else f'line {element.sourceline}, '  # none where it was not read
+        line = '' if element.sourceline is None else f'line {element.sourceline}, '  # none if it was not parsed
         return self.kind(f'{self.place}: {line}{path}: {text}')
 
     def whole(
-        self, element: etree._Element, attribute: str | None, what: str, maximum: int | None = None, minimum: int = 0
+        self, element: Element, attribute: str | None, what: str, maximum: int | None = None, minimum: int = 0
     ) -> int:
         """Return a whole number from an attribute, or from the text where `attribute` is None.
 
         :param what: the noun for the error, such as ``CPU number``
-        :raises: :meth:`fault` if it is missing, no number, below `minimum` or above `maximum`
+        :raises: :meth:`fault` if it is missing, not a number, below `minimum` or above `maximum`
         """
         value = element.text if attribute is None else element.get(attribute)
         expected = f'expected a whole number{"" if maximum is None else f" from {minimum} to {maximum}"}'
@@ -64,32 +68,35 @@ class Document:
             raise self.fault(element, f'the {what} is missing: {expected}', attribute)
         number = int(value) if _WHOLE.fullmatch(value := value.strip()) else None
         if number is None or number < minimum or (maximum is not None and number > maximum):
-            raise self.fault(element, f'{show(value)} is no {what}: {expected}', attribute)
+            raise self.fault(element, f'{show(value)} is not a {what}: {expected}', attribute)
         return number
 
-    def cpus(self, element: etree._Element, attribute: str | None) -> int:
+    def cpus(self, element: Element, attribute: str | None) -> int:
         """Return the mask of a CPU list such as ``0-3,8`` from an attribute, or from the text where that is None.
 
-        What is missing is an empty list.
+        A missing value is an empty list.
 
-        :raises: :meth:`fault` if it is no such list
+        :raises: :meth:`fault` if it is not such a list
         """
         try:
             return cpuset.parse((element.text if attribute is None else element.get(attribute)) or '')
         except exception.Invalid as error:
             raise self.fault(element, str(error), attribute) from error
 
-    def octets(self, element: etree._Element, attribute: str | None, what: str) -> int:
-        """Return a size in bytes; KiB where the element's ``unit`` does not say otherwise.
+    def octets(self, element: Element, attribute: str | None, what: str) -> int:
+        """Return a size in bytes; the element's ``unit`` is KiB by default.
 
-        :raises: :meth:`fault` if it is no number, or the unit is unknown
+        :raises: :meth:`fault` if it is not a number, or the unit is unknown
         """
         unit = element.get('unit', 'KiB')
         if unit.lower() not in _OCTETS:
             raise self.fault(
-                element, f'{show(unit)} is no unit: expected b, KiB, MiB, GiB, TiB, PiB, KB, MB, GB, TB or PB', 'unit'
+                element,
+                f'{show(unit)} is not a unit: expected b, KiB, MiB, GiB, TiB, PiB, KB, MB, GB, TB or PB',
+                'unit',
             )
-        return self.whole(element, attribute, what) * _OCTETS[unit.lower()]
+        factor = _OCTETS[unit.lower()]
+        return self.whole(element, attribute, what, MOST_OCTETS // factor) * factor
 
 
 def parse(
@@ -103,7 +110,7 @@ def parse(
 
     :param root: name that the root element must have
     :param source: what prints such a document, for the errors
-    :param kind: class of the faults
+    :param kind: exception class of the faults
     :raises: `kind` if it is not well-formed, has a DTD or another root
     """
     parser = etree.XMLParser(resolve_entities=False, load_dtd=False, no_network=True, huge_tree=False)

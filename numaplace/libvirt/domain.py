@@ -1,43 +1,36 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A placed guest to its libvirt domain XML: one function an element."""
+"""Write the libvirt domain XML of a placed guest, with one function per element."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from lxml import etree
-
-from numaplace import cpuset, exception
-from numaplace.libvirt import cputune, devices, numa, pinning, soundness, xmltext
-from numaplace.libvirt import hotplug as hot
+from numaplace import architecture, cpuset, exception, explain
+from numaplace.libvirt import (
+    cpumodel,
+    cputune,
+    devices,
+    domain_checks,
+    hotplug_xml,
+    iommu,
+    numa,
+    pinning,
+    thread_context,
+    xmltext,
+)
+from numaplace.libvirt.cpumodel import GuestCpu
 from numaplace.libvirt.document import Document, show
+from numaplace.libvirt.machine import GuestMachine, check
 from numaplace.libvirt.profile import NEWEST, PROFILES, Profile
-from numaplace.libvirt.xmltext import element
-from numaplace.model import CellPlacement, CpuTopology, Host, Placement
-from numaplace.request import Devices, Hotplug, Tuning
+from numaplace.libvirt.xmltext import Element, element
+from numaplace.model import CellPlacement, Devices, Host, Placement
+from numaplace.request import Hotplug, Machine, Tuning, Viommu, machines
 from numaplace.request.hotplug import MEMORY_SLOTS
+from numaplace.request.viommu import resolve
 from numaplace.units import KIB_PER_MIB
 
 __all__ = ['write']
-
-_X86 = ('i686', 'x86_64')
-
-#: The usual machine type of each architecture that libvirt's schema and this package know.
-_MACHINES = {
-    'aarch64': 'virt',
-    'armv7l': 'virt',
-    'i686': 'q35',
-    'ppc64': 'pseries',
-    'ppc64le': 'pseries',
-    'riscv64': 'virt',
-    's390x': 's390-ccw-virtio',
-    'x86_64': 'q35',
-}
-
-
-_MACHINE = re.compile(r'[a-zA-Z0-9_.-]+')
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,10 +45,12 @@ class _Domain:
     domain_type: str
     arch: str
     machine: str
+    cpu: GuestCpu
     profile: Profile
     tuning: Tuning
     devices: Devices
     hotplug: Hotplug
+    viommu: Viommu | None
 
     @property
     def cells(self) -> tuple[CellPlacement, ...]:
@@ -63,9 +58,27 @@ class _Domain:
 
     @property
     def floating_cpus(self) -> int:
-        """Where a guest without cells may run; 0 if that is everywhere."""
+        """CPUs that a guest without cells may run on; 0 means all."""
         shared, online = self.host.shared_cpus, self.host.online_cpus
         return shared if shared != online and online else pinning.configured_shared_cpus(self.host)
+
+    @property
+    def target(self) -> Machine:
+        """Its machine type and architecture."""
+        return Machine(self.arch, self.machine)
+
+    @property
+    def has_numa(self) -> bool:
+        """Whether the guest sees NUMA cells; otherwise it has one at most, which is only bound to its host cell."""
+        return self.cpu.is_known and machines.has_numa(self.target)
+
+    @property
+    def iommu(self) -> str | None:
+        """Model of its IOMMU, or None for none."""
+        if self.viommu is None and not self.profile.interrupts:
+            return None
+        guest = self.placement.guest
+        return resolve(self.viommu, guest, self.target, virtio=self.profile.virtio_iommu)
 
 
 def write(
@@ -78,44 +91,55 @@ def write(
     domain_type: str = 'qemu',
     arch: str = 'x86_64',
     machine: str | None = None,
+    cpu: GuestCpu | None = None,
     profile: Profile = PROFILES[NEWEST],
     tuning: Tuning = Tuning(),  # noqa: B008 - frozen
     attached: Devices = Devices(),  # noqa: B008 - frozen
     hotplug: Hotplug = Hotplug(),  # noqa: B008 - frozen
+    viommu: Viommu | None = None,
 ) -> str:
     """Write the complete XML of a guest for ``virsh define``.
 
     :param name: libvirt's name of the guest; slashes, which libvirt refuses, become underscores
-    :param title: what people call the guest; any text, or empty
-    :param placement: where it goes; its host cells must be cells of `host`
-    :param host: with the CPU sets of today; usage does not matter
-    :param domain_type: ``kvm`` (with the host's CPU model), ``qemu``, or libvirt's ``test``
+    :param title: display name of the guest; any text, or empty
+    :param placement: its placement; its host cells must be cells of `host`
+    :param host: the host with its current CPU sets; usage does not matter
+    :param domain_type: ``kvm``, ``qemu``, or libvirt's ``test``
     :param machine: machine type, or None for the usual one of the architecture
+    :param cpu: the CPU that it sees, or None for the default of a guest of its host's architecture
     :param profile: the form of the document
     :param tuning: weights and limits of the flavor
     :param attached: its NICs and disks
-    :param hotplug: what of the guest may change while it runs
+    :param hotplug: what may change while the guest runs
+    :param viommu: the IOMMU that flavor or image request
     :returns: the text, as ``virsh dumpxml`` prints it
-    :raises: :class:`~numaplace.exception.InvalidConfiguration` if the host has no CPUs any more for a vCPU,
+    :raises: :class:`~numaplace.exception.InvalidConfiguration` if the host no longer has CPUs for a vCPU,
+        :class:`~numaplace.exception.InvalidRequest` for what guests of the architecture cannot have,
         :class:`~numaplace.exception.UsageInvalid` for a host cell that does not exist,
-        :class:`~numaplace.exception.InvalidDomain` for what else the host does not have any more,
-        :class:`~numaplace.exception.Invalid` for an architecture or a machine type that cannot be one, for memory slots
-        of a guest without cells, for what was unplugged or plugged in where the form has no place for it, and for
-        devices as :func:`numaplace.libvirt.devices.check`
+        :class:`~numaplace.exception.InvalidDomain` for anything else that the host no longer has,
+        :class:`~numaplace.exception.Invalid` for an invalid architecture or machine type, for memory slots
+        of a guest without cells, for vCPUs or memory that were unplugged or plugged in if the profile has no hotplug,
+        for devices as :func:`numaplace.libvirt.devices.check`, and for an IOMMU as
+        :func:`numaplace.request.viommu.resolve`; :class:`~numaplace.exception.MachineLimitExceeded` for what the
+        machine type does not support
     """
-    if arch not in _MACHINES:
-        raise exception.Invalid(f'architecture {arch!r}: expected one of {", ".join(_MACHINES)}')
-    machine = machine or _MACHINES[arch]
-    if not _MACHINE.fullmatch(machine):
-        raise exception.Invalid(
-            f"machine type {machine!r}: expected letters, digits, '.', '_' and '-' as in {_MACHINES[arch]!r}"
-        )
-    devices.check(attached, len(placement.cells), arch, machine)
+    machine = machine or machines.DEFAULTS.get(arch, '')
+    check(arch, machine)
+    if cpu is None:
+        cpu = cpumodel.choose(GuestMachine(arch, domain_type, machine))
+    devices.check(attached, len(placement.cells))
     _check_hotplug(placement, profile, hotplug)
-    domain = _Domain(name, uuid, title, placement, host, domain_type, arch, machine, profile, tuning, attached, hotplug)
+    cpumodel.check_guest(cpu, placement.guest, arch, f'domain {show(title or name)}')
+    for reason in machines.reasons(
+        placement.guest, Machine(arch, machine), hotplug, near=attached.near_place, pmu=tuning.pmu
+    ):
+        raise exception.MachineLimitExceeded(f'domain {show(title or name)}: {explain.sentence(reason)}')
+    domain = _Domain(
+        name, uuid, title, placement, host, domain_type, arch, machine, cpu, profile, tuning, attached, hotplug, viommu
+    )
     root = element('domain', {'type': domain_type}, *(build(domain) for build in _ELEMENTS))
     whole = Document(f'domain {show(title or name)}', root, exception.InvalidDomain)
-    soundness.check(whole, host, reached=profile.reaches_all_nodes)
+    domain_checks.check(whole, host, reaches_all_nodes=profile.reaches_all_nodes)
     return xmltext.write(root)
 
 
@@ -129,43 +153,44 @@ def _check_hotplug(placement: Placement, profile: Profile, hotplug: Hotplug) -> 
     if hotplug.slots and not placement.cells:
         raise exception.Invalid(
             f'{MEMORY_SLOTS}={hotplug.slots}: the guest has no NUMA cells for memory to be plugged into; expected '
-            'hw:numa_nodes=1 or more beside it'
+            'hw:numa_nodes=1 or more with it'
         )
 
 
-def _name(domain: _Domain) -> etree._Element:
+def _name(domain: _Domain) -> Element:
     name = xmltext.clean(domain.name).replace('/', '_')
     return element('name', text=name if name.strip() else domain.uuid)
 
 
-def _uuid(domain: _Domain) -> etree._Element:
+def _uuid(domain: _Domain) -> Element:
     return element('uuid', text=domain.uuid)
 
 
-def _title(domain: _Domain) -> etree._Element | None:
+def _title(domain: _Domain) -> Element | None:
     title = xmltext.clean(domain.title)
     return element('title', text=title) if title.strip() else None
 
 
-def _max_memory(domain: _Domain) -> etree._Element | None:
-    return hot.max_memory(domain.hotplug) if domain.profile.hotplug and domain.hotplug.slots else None
+def _max_memory(domain: _Domain) -> Element | None:
+    return hotplug_xml.max_memory(domain.hotplug) if domain.profile.hotplug and domain.hotplug.slots else None
 
 
-def _memory(domain: _Domain) -> etree._Element:
-    return element('memory', {'unit': 'KiB'}, text=str(hot.total_mib(domain.placement.guest) * KIB_PER_MIB))
+def _memory(domain: _Domain) -> Element:
+    return element('memory', {'unit': 'KiB'}, text=str(hotplug_xml.total_mib(domain.placement.guest) * KIB_PER_MIB))
 
 
-def _memory_backing(domain: _Domain) -> etree._Element | None:
+def _memory_backing(domain: _Domain) -> Element | None:
     guest = domain.placement.guest
     children = [
         _hugepages(domain),
         element('nosharepages') if guest.realtime_vcpus else None,  # merging pages would stop a vCPU
         element('locked') if guest.locked_memory else None,
+        element('access', {'mode': 'shared'}) if _shared_cells(domain) and not domain.has_numa else None,
     ]
     return element('memoryBacking', None, *children) if any(child is not None for child in children) else None
 
 
-def _hugepages(domain: _Domain) -> etree._Element | None:
+def _hugepages(domain: _Domain) -> Element | None:
     nodes_by_size: dict[int, int] = {}
     for index, placed in enumerate(domain.cells):
         if size_kib := _huge_kib(domain, placed):
@@ -173,10 +198,14 @@ def _hugepages(domain: _Domain) -> etree._Element | None:
     if not nodes_by_size:
         return None
     pages = (
-        element('page', {'size': str(size_kib), 'unit': 'KiB', 'nodeset': cpuset.text(nodes)})
+        element('page', {'size': str(size_kib), 'unit': 'KiB'} | _nodeset(domain, nodes))
         for size_kib, nodes in sorted(nodes_by_size.items())
     )
     return element('hugepages', None, *pages)
+
+
+def _nodeset(domain: _Domain, nodes: int) -> dict[str, str]:
+    return {'nodeset': cpuset.text(nodes)} if domain.has_numa else {}
 
 
 def _huge_kib(domain: _Domain, placed: CellPlacement) -> int:
@@ -187,7 +216,7 @@ def _huge_kib(domain: _Domain, placed: CellPlacement) -> int:
     return placed.pagesize_kib
 
 
-def _vcpu(domain: _Domain) -> etree._Element:
+def _vcpu(domain: _Domain) -> Element:
     attributes = {'placement': 'static'}
     if not domain.cells and domain.floating_cpus:
         attributes['cpuset'] = cpuset.text(domain.floating_cpus)
@@ -197,84 +226,124 @@ def _vcpu(domain: _Domain) -> etree._Element:
     return element('vcpu', attributes, text=str(guest.most_vcpus))
 
 
-def _vcpus(domain: _Domain) -> etree._Element | None:
+def _vcpus(domain: _Domain) -> Element | None:
     guest = domain.placement.guest
     if not domain.profile.hotplug or not domain.hotplug.vcpus:
         return None
-    return hot.vcpus(guest.most_vcpus, guest.offline_vcpus)
+    return hotplug_xml.vcpus(guest.most_vcpus, guest.offline_vcpus)
 
 
-def _iothreads(domain: _Domain) -> etree._Element | None:
+def _iothreads(domain: _Domain) -> Element | None:
     return element('iothreads', text='1') if domain.profile.iothreads else None
 
 
-def _cputune(domain: _Domain) -> etree._Element | None:
+def _cputune(domain: _Domain) -> Element | None:
     return cputune.build(
         domain.placement,
         domain.host,
         domain.tuning,
         iothreads=domain.profile.iothreads,
-        reached=_reached(domain),
+        emulator_cells=_emulator_cells(domain),
     )
 
 
-def _reached(domain: _Domain) -> list[CellPlacement]:
-    """Return the guest cells whose memory is preallocated, on which the emulator's threads have to run."""
-    if not domain.profile.reaches_all_nodes or not any(_huge_kib(domain, placed) for placed in domain.cells):
+def _emulator_cells(domain: _Domain) -> list[CellPlacement]:
+    """Return the guest cells with preallocated memory, on whose nodes the emulator must be able to run."""
+    if not domain.profile.reaches_all_nodes or not _shared_cells(domain):
         return []
     return list(domain.cells)
 
 
-def _numatune(domain: _Domain) -> etree._Element | None:
-    if not domain.cells:
+def _numatune(domain: _Domain) -> Element | None:
+    if domain.cells:
+        return numa.numatune(domain.placement, with_cells=domain.has_numa)
+    nodes = _general_nodes(domain.host) if domain.profile.general_memory else 0
+    if not nodes:
         return None
-    nodes = cpuset.mask(placed.host_cell for placed in domain.cells)
-    memory = element('memory', {'mode': 'strict', 'nodeset': cpuset.text(nodes)})
-    return element('numatune', None, memory, *numa.memnodes(domain.placement))
+    return element('numatune', None, element('memory', {'mode': 'strict', 'nodeset': cpuset.text(nodes)}))
 
 
-def _os(domain: _Domain) -> etree._Element:
+def _general_nodes(host: Host) -> int:
+    """Return the mask of the nodes whose memory a floating guest may use; 0 means all.
+
+    By default the kernel falls back to the memory of a graphics card when the memory of the CPUs is full.
+    """
+    shapes = [cell.shape for cell in host.cells]
+    if all(shape.is_general for shape in shapes):
+        return 0
+    # The kernel refuses nodes without memory.
+    return cpuset.mask(shape.id for shape in shapes if shape.is_general and shape.memory_mib)
+
+
+def _os(domain: _Domain) -> Element:
     return element('os', None, element('type', {'arch': domain.arch, 'machine': domain.machine}, text='hvm'))
 
 
-def _features(domain: _Domain) -> etree._Element | None:
-    # Elsewhere libvirt refuses them, or wants UEFI first.
-    features = [element('acpi'), element('apic')] if domain.arch in _X86 else []
+def _features(domain: _Domain) -> Element | None:
+    # On other architectures libvirt refuses them, or requires UEFI.
+    features = [element('acpi'), element('apic')] if architecture.is_x86(domain.arch) else []
     if domain.tuning.pmu is not None:
         features.append(element('pmu', {'state': 'on' if domain.tuning.pmu else 'off'}))
+    gic = domain.profile.interrupts and machines.needs_gic(domain.placement.guest, domain.target)
+    features += iommu.features(domain.iommu, gic=gic)
     return element('features', None, *features) if features else None
 
 
-def _cpu(domain: _Domain) -> etree._Element:
-    attributes = {'mode': 'host-model'} if domain.domain_type == 'kvm' else None
-    return element('cpu', attributes, _topology(domain), _numa(domain))
-
-
-def _topology(domain: _Domain) -> etree._Element:
-    return numa.topology(domain.placement.guest.cpu_topology or CpuTopology(sockets=domain.placement.guest.most_vcpus))
-
-
-def _numa(domain: _Domain) -> etree._Element | None:
-    if not domain.cells:
+def _cpu(domain: _Domain) -> Element | None:
+    if not domain.cpu.is_known:
         return None
-    # A vhost-user network interface, even one attached later, reads the guest's memory from outside.
-    shared = [index for index, placed in enumerate(domain.cells) if _huge_kib(domain, placed)]
-    return numa.cells(domain.placement, domain.host, shared=shared, with_distances=domain.profile.distances)
+    model, features = domain.cpu.model_element(), domain.cpu.feature_elements()
+    return element('cpu', domain.cpu.attributes(), model, _topology(domain), *features, _numa(domain))
 
 
-def _clock(_: _Domain) -> etree._Element:
+def _topology(domain: _Domain) -> Element:
+    with_dies = domain.profile.dies and machines.has_dies(domain.target)
+    return numa.topology(domain.placement.guest, with_dies=with_dies)
+
+
+def _numa(domain: _Domain) -> Element | None:
+    if not domain.cells or not domain.has_numa:
+        return None
+    shared, with_distances = _shared_cells(domain), domain.profile.distances
+    return numa.cells(domain.placement, domain.host, shared=shared, with_distances=with_distances)
+
+
+def _shared_cells(domain: _Domain) -> list[int]:
+    """Return the numbers of the cells whose memory other processes may map.
+
+    A vhost-user network interface, even one attached later, reads the guest's memory from outside.
+    """
+    return [index for index, placed in enumerate(domain.cells) if _huge_kib(domain, placed)]
+
+
+def _clock(_: _Domain) -> Element:
     return element('clock', {'offset': 'utc'})
 
 
-def _devices(domain: _Domain) -> etree._Element:
+def _devices(domain: _Domain) -> Element:
     profile = domain.profile
     attached = devices.build(domain.devices, domain.uuid, near=profile.expanders, iothreads=profile.iothreads)
-    modules = map(hot.module, domain.placement.guest.modules)
-    return element('devices', None, *attached, element('console', {'type': 'pty'}), *modules)
+    modules = map(hotplug_xml.module, domain.placement.guest.modules)
+    return element('devices', None, *attached, element('console', {'type': 'pty'}), *modules, _iommu(domain))
+
+
+def _iommu(domain: _Domain) -> Element | None:
+    model = domain.iommu
+    if model is None:
+        return None
+    required = machines.needs_eim(domain.placement.guest, domain.target)
+    return iommu.device(model, asked=domain.viommu is not None, eim=required or domain.domain_type == 'kvm')
+
+
+def _qemu(domain: _Domain) -> Element | None:
+    preallocated = [domain.cells[index].host_cell for index in _shared_cells(domain)]
+    if not domain.profile.thread_contexts or not thread_context.are_refused(domain.host, preallocated):
+        return None
+    return thread_context.switch_off()
 
 
 #: In the order in which libvirt prints them.
-_ELEMENTS: tuple[Callable[[_Domain], etree._Element | None], ...] = (
+_ELEMENTS: tuple[Callable[[_Domain], Element | None], ...] = (
     _name,
     _uuid,
     _title,
@@ -291,4 +360,5 @@ _ELEMENTS: tuple[Callable[[_Domain], etree._Element | None], ...] = (
     _cpu,
     _clock,
     _devices,
+    _qemu,
 )

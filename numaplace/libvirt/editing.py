@@ -1,14 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Changes of a document that keep the rest of it as it was, spaces and comments included."""
+"""Edit a document and preserve the rest of it, including whitespace and comments."""
 
 from __future__ import annotations
 
-from lxml import etree
+from numaplace.libvirt.xmltext import Element
 
 __all__ = ['append', 'insert_after', 'remove']
 
 
-def _indent_of(child: etree._Element) -> str:
+def _indent_of(child: Element) -> str:
     """Return the line break and the spaces before an element."""
     previous = child.getprevious()
     parent = child.getparent()
@@ -16,8 +16,8 @@ def _indent_of(child: etree._Element) -> str:
     return '\n' + (space or '').rpartition('\n')[2] if not (space or '').strip() else '\n'
 
 
-def _shape(new: etree._Element, indent: str) -> None:
-    """Give a new element the spaces of its depth."""
+def _shape(new: Element, indent: str) -> None:
+    """Indent a new element for its depth."""
     if len(new):
         new.text = indent + '  '
         for child in new:
@@ -26,7 +26,7 @@ def _shape(new: etree._Element, indent: str) -> None:
         new[-1].tail = indent
 
 
-def insert_after(before: etree._Element, new: etree._Element) -> None:
+def insert_after(before: Element, new: Element) -> None:
     """Insert a new element after another one, on a line of its own."""
     indent = _indent_of(before)
     _shape(new, indent)
@@ -34,7 +34,7 @@ def insert_after(before: etree._Element, new: etree._Element) -> None:
     before.addnext(new)
 
 
-def append(parent: etree._Element, new: etree._Element) -> None:
+def append(parent: Element, new: Element) -> None:
     """Add a new element at the end of another one."""
     if len(parent):
         insert_after(parent[-1], new)
@@ -45,10 +45,10 @@ def append(parent: etree._Element, new: etree._Element) -> None:
     parent.append(new)
 
 
-def remove(old: etree._Element) -> None:
-    """Take an element out, with its line."""
+def remove(old: Element) -> None:
+    """Remove an element together with its line."""
     previous, parent = old.getprevious(), old.getparent()
-    assert parent is not None  # noqa: S101 - it is no root
+    assert parent is not None  # noqa: S101 - not the root
     if previous is None:
         parent.text = old.tail
     else:

@@ -1,47 +1,29 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Devices near to a guest cell: behind a PCIe expander bus that tells the guest its node.
+"""Place devices near a guest cell, behind a PCIe expander bus that shows the guest their node.
 
-A device of the domain names its guest cell by a child, ``<vnuma node='1'/>``.
+A device of the domain names its guest cell with a child, ``<vnuma node='1'/>``.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping, Sequence
-
-from lxml import etree
 
 from numaplace.libvirt import editing
 from numaplace.libvirt.document import Document, show
-from numaplace.libvirt.xmltext import element
+from numaplace.libvirt.xmltext import Element, element
 from numaplace.model import Placement
+from numaplace.request import Machine, machines
 
-__all__ = ['MAX_PORTS', 'buses', 'connect', 'has_buses', 'node_of', 'overfull']
+__all__ = ['MAX_PORTS', 'buses', 'connect', 'node_of', 'overfull']
 
 TAG = 'vnuma'
 #: Buses are numbered from the top: a bus for the expander and one for each root port behind it.
 _BUSES = 256
 #: Root ports that one expander bus has slots for.
 MAX_PORTS = 32
-#: Machine types that have such a bus, by architecture; the first ones where none is said.
-_MACHINES = {
-    'x86_64': re.compile(r'(pc-)?q35'),
-    'i686': re.compile(r'(pc-)?q35'),
-    'aarch64': re.compile(r'virt(-|$)'),
-    'armv7l': re.compile(r'virt(-|$)'),
-}
 
-#: The devices that are near to a guest cell, by its number.
-Near = Mapping[int, Sequence[etree._Element]]
-
-
-def has_buses(arch: str | None, machine: str) -> bool:
-    """Return whether a machine can have expander buses.
-
-    :param arch: libvirt's word for the architecture, or None where it is not known
-    """
-    kinds = _MACHINES.values() if arch is None else filter(None, [_MACHINES.get(arch)])
-    return any(kind.match(machine) for kind in kinds)
+#: The devices near each guest cell, by cell number.
+Near = Mapping[int, Sequence[Element]]
 
 
 def overfull(near: Mapping[int, Sequence[object]], *, bus: int = _BUSES) -> int | None:
@@ -56,12 +38,12 @@ def overfull(near: Mapping[int, Sequence[object]], *, bus: int = _BUSES) -> int 
     return None
 
 
-def buses(near: Near, *, index: int = 1, bus: int = _BUSES) -> Iterator[etree._Element]:
-    """Yield the expander bus of each node and its root ports; the devices get their addresses behind them.
+def buses(near: Near, *, index: int = 1, bus: int = _BUSES) -> Iterator[Element]:
+    """Yield the expander bus and root ports of each node, and give the devices addresses behind them.
 
-    :param near: devices without an address, for which :func:`overfull` found the buses
-    :param index: the first index of a PCI controller that is free
-    :param bus: as of :func:`overfull`
+    :param near: devices without an address that :func:`overfull` accepted
+    :param index: the first free index of a PCI controller
+    :param bus: as for :func:`overfull`
     """
     for node, devices in sorted(near.items()):
         bus -= len(devices) + 1
@@ -77,12 +59,12 @@ def connect(document: Document, placement: Placement) -> None:
     """Put each device that names a guest cell behind an expander bus of that cell.
 
     :raises: :meth:`~numaplace.libvirt.document.Document.fault` for a node that the guest does not have, a device that
-        has an address, a machine without such buses, or more devices than there are buses
+        already has an address, a machine without such buses, or more devices than there are buses
     """
     devices = document.root.find('devices')
     if devices is None:
         return
-    near: dict[int, list[etree._Element]] = {}
+    near: dict[int, list[Element]] = {}
     for mark in devices.findall(f'*/{TAG}'):
         near.setdefault(_node(document, mark, len(placement.cells)), []).append(_marked(mark))
     if not near:
@@ -96,10 +78,10 @@ def connect(document: Document, placement: Placement) -> None:
         editing.append(devices, controller)
 
 
-def node_of(root: etree._Element, device: etree._Element) -> str:
-    """Return the guest cell that a device of a domain is near to, or an empty text."""
+def node_of(root: Element, device: Element) -> str:
+    """Return the guest cell that a device of a domain is near, or an empty string."""
     controllers = {_number(one.get('index')): one for one in root.iterfind("devices/controller[@type='pci']")}
-    for _ in range(_BUSES):  # a bus behind itself would never end
+    for _ in range(_BUSES):  # a bus behind itself would loop forever
         address = device.find("address[@type='pci']")
         behind = None if address is None else controllers.get(_number(address.get('bus')))
         if behind is None:
@@ -117,7 +99,7 @@ def _number(text: str | None) -> int | None:
         return None
 
 
-def _node(document: Document, mark: etree._Element, cells: int) -> int:
+def _node(document: Document, mark: Element, cells: int) -> int:
     device = mark.getparent()
     assert device is not None  # noqa: S101 - found below it
     if device.find('address') is not None:
@@ -125,25 +107,26 @@ def _node(document: Document, mark: etree._Element, cells: int) -> int:
     return document.whole(mark, 'node', 'guest cell', cells - 1)
 
 
-def _marked(mark: etree._Element) -> etree._Element:
-    """Return the device of a mark, from which the mark is taken."""
+def _marked(mark: Element) -> Element:
+    """Remove a mark and return its device."""
     device = mark.getparent()
     assert device is not None  # noqa: S101 - found below it
     editing.remove(mark)
     return device
 
 
-def _check_machine(document: Document, devices: etree._Element) -> None:
+def _check_machine(document: Document, devices: Element) -> None:
     kind = document.root.find('os/type')
     machine = '' if kind is None else kind.get('machine', '')
-    if not has_buses(None if kind is None else kind.get('arch'), machine):
+    archs = machines.DEFAULTS if kind is None or kind.get('arch') is None else (kind.get('arch', ''),)
+    if not any(machines.has_expanders(Machine(arch, machine)) for arch in archs):
         raise document.fault(
             devices if kind is None else kind,
             f'machine {show(machine)} has no PCIe expander bus, which a device with a node needs: expected q35',
         )
 
 
-def _next_index(document: Document, devices: etree._Element) -> int:
+def _next_index(document: Document, devices: Element) -> int:
     """Return the first free index of a PCI controller; 0 is the root's."""
     taken = [
         document.whole(controller, 'index', 'controller index', _BUSES - 1)
@@ -153,7 +136,7 @@ def _next_index(document: Document, devices: etree._Element) -> int:
     return max(taken, default=0) + 1
 
 
-def _lowest_bus(document: Document, devices: etree._Element) -> int:
+def _lowest_bus(document: Document, devices: Element) -> int:
     taken = [
         document.whole(target, 'busNr', 'bus number', _BUSES - 1)
         for target in devices.findall('controller/target')
@@ -162,7 +145,7 @@ def _lowest_bus(document: Document, devices: etree._Element) -> int:
     return min(taken, default=_BUSES)
 
 
-def _bus(index: int, bus: int, node: int) -> etree._Element:
+def _bus(index: int, bus: int, node: int) -> Element:
     return element(
         'controller',
         {'type': 'pci', 'index': str(index), 'model': 'pcie-expander-bus'},
@@ -171,13 +154,13 @@ def _bus(index: int, bus: int, node: int) -> etree._Element:
     )
 
 
-def _port(index: int, bus: int, slot: int) -> etree._Element:
+def _port(index: int, bus: int, slot: int) -> Element:
     return element(
         'controller', {'type': 'pci', 'index': str(index), 'model': 'pcie-root-port'}, _pci_address(bus, slot)
     )
 
 
-def _pci_address(bus: int, slot: int) -> etree._Element:
+def _pci_address(bus: int, slot: int) -> Element:
     return element(
         'address',
         {'type': 'pci', 'domain': '0x0000', 'bus': f'0x{bus:02x}', 'slot': f'0x{slot:02x}', 'function': '0x0'},

@@ -1,30 +1,45 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Files that describe a host, read up to a size that no host needs."""
+"""Files that describe a host or a guest, read up to a size limit, and standard input in place of one."""
 
 from __future__ import annotations
 
 from numaplace import exception
 
-__all__ = ['load']
+__all__ = ['STREAM', 'load', 'place']
 
-#: A host of thousands of CPUs fits many times.
+#: The name of standard input.
+STREAM = '-'
+_STDIN = 0
+
+#: Many times the description of a host with thousands of CPUs.
 _MAX_OCTETS = 64 * 1024**2
 
 
-def load(path: str, source: str) -> bytes:
+def load(
+    path: str,
+    source: str,
+    *,
+    most: int = _MAX_OCTETS,
+    error: type[exception.NumaplaceException] = exception.InvalidCapabilities,
+) -> bytes:
     """Return the content of a file.
 
-    :param source: what prints such a document, for the errors
-    :raises: :class:`~numaplace.exception.InvalidCapabilities` if it cannot be read or is too large
+    :param path: its path, or STREAM
+    :param source: what such a file holds, for the errors
+    :param most: the largest size that is read, in bytes
+    :raises: `error` if it cannot be read or is too large
     """
     try:
-        with open(path, 'rb') as file:
-            content = file.read(_MAX_OCTETS + 1)
-    except (OSError, ValueError) as error:
-        reason = (error.strerror if isinstance(error, OSError) else None) or str(error)
-        raise exception.InvalidCapabilities(
-            f'{path}: cannot be read: {reason}; expected a file that holds {source}'
-        ) from error
-    if len(content) > _MAX_OCTETS:
-        raise exception.InvalidCapabilities(f'{path}: larger than {_MAX_OCTETS} bytes; expected {source}')
+        with open(_STDIN if path == STREAM else path, 'rb', closefd=path != STREAM) as file:
+            content = file.read(most + 1)
+    except (OSError, ValueError) as fault:
+        reason = (fault.strerror if isinstance(fault, OSError) else None) or str(fault)
+        raise error(f'{place(path)}: cannot be read: {reason}; expected a file that holds {source}') from fault
+    if len(content) > most:
+        raise error(f'{place(path)}: larger than {most} bytes; expected {source}')
     return content
+
+
+def place(path: str) -> str:
+    """Return what a file is called in errors."""
+    return 'standard input' if path == STREAM else path

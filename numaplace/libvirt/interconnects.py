@@ -1,15 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The latencies and bandwidths between NUMA cells that capabilities XML names (ACPI HMAT)."""
+"""Read the latencies and bandwidths between NUMA cells (ACPI HMAT) in capabilities XML."""
 
 from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import replace
 
-from lxml import etree
-
 from numaplace.libvirt import topology
 from numaplace.libvirt.document import Document, show
+from numaplace.libvirt.xmltext import Element
 from numaplace.model import MemoryAccess
 
 __all__ = ['read']
@@ -19,11 +18,11 @@ _TYPES = {'access': ('read', 'write'), 'read': ('read',), 'write': ('write',)}
 
 
 def read(source: Document, cells: Collection[int]) -> dict[int, dict[int, MemoryAccess]]:
-    """Return the ways to the memory of the cells, by the cell of the memory and that of the CPUs.
+    """Return the accesses to memory, by the cell of the memory and the cell of the CPUs.
 
-    Values for memory-side caches are left out: they are not those of the memory.
+    Values for memory-side caches are omitted: they do not describe the memory itself.
 
-    :raises: the faults of :class:`~numaplace.libvirt.document.Document`
+    :raises: as the methods of :class:`~numaplace.libvirt.document.Document`
     """
     found: dict[int, dict[int, MemoryAccess]] = {}
     for element in source.root.findall('host/topology/interconnects/*'):
@@ -38,10 +37,10 @@ def read(source: Document, cells: Collection[int]) -> dict[int, dict[int, Memory
     return found
 
 
-def _read_values(source: Document, element: etree._Element) -> dict[str, int]:
+def _read_values(source: Document, element: Element) -> dict[str, int]:
     kind = element.get('type', '')
     if kind not in _TYPES:
-        raise source.fault(element, f'{show(kind)} is no type of access: expected access, read or write', 'type')
+        raise source.fault(element, f'{show(kind)} is not a type of access: expected access, read or write', 'type')
     if element.tag == 'latency':
         latency_ns = source.whole(element, 'value', 'latency')
         return {f'{verb}_latency_ns': latency_ns for verb in _TYPES[kind]}

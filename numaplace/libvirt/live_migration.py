@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How the XML of a guest that moves while it runs has to change: what the destination tells the source."""
+"""How the XML of a live-migrated guest has to change: what the destination sends to the source."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ __all__ = ['numa_info']
 def numa_info(placement: Placement, host: Host, target: wire.Target = wire.JSON) -> Any:
     """Return the pins of a guest at its destination as a LibvirtLiveMigrateNUMAInfo 1.0.
 
-    :param placement: where the guest goes; the information about one that floats has no fields
+    :param placement: placement of the guest; for a floating guest the result has no fields
     :param host: the destination
     :raises: as :func:`numaplace.libvirt.pinning.vcpu_cpus`
     """

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The XML of ``lstopo --of xml`` (hwloc 2) to a host and its facts."""
+"""Convert the XML of ``lstopo --of xml`` (hwloc 2 and 3) to a host and its facts."""
 
 from __future__ import annotations
 
@@ -8,24 +8,28 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Unpack
 
-from lxml import etree
-
-from numaplace import cpuset
+from numaplace import cpuset, units
 from numaplace.libvirt import document, files, topology
-from numaplace.libvirt.document import Document, show
-from numaplace.libvirt.topology import VENDORS, FoundCell, HostFacts, Options
+from numaplace.libvirt.document import MOST_OCTETS, Document, show
+from numaplace.libvirt.found_cell import FoundCell
+from numaplace.libvirt.topology import VENDORS, HostFacts, Options
+from numaplace.libvirt.xmltext import Element
+from numaplace.memory_kinds import CXL, GPU, HBM, SLOW
 from numaplace.model import Cache, Host, MemoryAccess
 
 __all__ = ['Machine', 'load', 'read']
 
-_SOURCE = 'the output of `lstopo --of xml` of hwloc 2'
+_SOURCE = 'the output of `lstopo --of xml` of hwloc 2 or 3'
 
-#: hwloc names a DTD of its own, which is neither needed nor read; any other is refused.
+#: hwloc names its own DTD, which is neither needed nor read; any other is refused.
 _DOCTYPE = re.compile(rb'<!DOCTYPE topology SYSTEM "hwloc[23]?\.dtd">')
+
+#: Vendor and family of CPUs with modules, as ``/proc/cpuinfo`` reports them.
+_MODULAR = ('AuthenticAMD', '21')
 
 _BITMAP = re.compile('(?:0x[0-9a-f]{1,8}|)(?:,(?:0x[0-9a-f]{1,8}|))*')
 
-#: hwloc's names of the ways to memory by ours.
+#: hwloc's names of latencies and bandwidths, and ours.
 _VALUES = {
     'ReadLatency': 'read_latency_ns',
     'WriteLatency': 'write_latency_ns',
@@ -34,16 +38,36 @@ _VALUES = {
 }
 
 
+#: hwloc's kinds of NUMA nodes, some of which it guesses, and ours. For DRAM and SPM the bandwidths may show more.
+_SUBTYPES = {
+    'CXL-DRAM': CXL,
+    'CXL-NVM': CXL,
+    'GPUMemory': GPU,
+    'HBM': HBM,
+    'MCDRAM': HBM,
+    'NVM': SLOW,
+}
+
+
 @dataclass(frozen=True, slots=True)
 class Machine:
-    """What lstopo saw.
+    """A machine as lstopo describes it.
 
-    :param hidden_cpus: mask of the CPUs that are offline, or that a control group kept from lstopo
+    :param hidden_cpus: mask of the CPUs that are offline, or that a control group hid from lstopo
+    :param stray_cpus: mask of the online CPUs of offline nodes
+    :param bare_cells: mask of the cells with CPUs but no visible memory, if lstopo ran in a control group: they have
+        no memory, or it was hidden
+    :param hidden_cells: mask of the nodes without visible CPUs or memory
+    :param has_pages: whether lstopo reports how many pages there are
     """
 
     host: Host
     facts: HostFacts
     hidden_cpus: int
+    stray_cpus: int = 0
+    bare_cells: int = 0
+    hidden_cells: int = 0
+    has_pages: bool = True
 
 
 def load(path: str) -> bytes:
@@ -54,26 +78,47 @@ def load(path: str) -> bytes:
 def read(xml: bytes, *, place: str = 'lstopo', **options: Unpack[Options]) -> Machine:
     """Read a host's NUMA cells and its facts.
 
-    lstopo gives memory without CPUs the CPUs near to it: a CPU that several cells name is in the smallest of them,
-    and of equal ones in the first.
+    lstopo lists nearby CPUs for memory without CPUs. So a CPU that several cells list is in the smallest of them, or
+    in the first of equal ones.
 
     :param place: where the document came from, for the errors
     :param options: the operator's options: see :func:`numaplace.libvirt.topology.host`
-    :raises: :class:`~numaplace.exception.InvalidCapabilities` if it is no such XML; the faults of
+    :raises: :class:`~numaplace.exception.InvalidCapabilities` if it is not such XML; otherwise as
         :func:`numaplace.libvirt.topology.host`
     """
     source = document.parse(_DOCTYPE.sub(b'', xml, count=1), place, 'topology', _SOURCE)
-    if not (source.root.get('version') or '').startswith('2.'):
-        raise source.fault(source.root, f'not of hwloc 2: expected {_SOURCE}', 'version')
+    _check_version(source)
     machine = source.root.find('object[@type="Machine"]')
     if machine is None:
         raise source.fault(source.root, f'there is no object of type Machine: expected {_SOURCE}')
-    hidden = _bitmap(source, machine, 'complete_cpuset') & ~_bitmap(source, machine, 'cpuset')
-    return Machine(topology.host(_read_cells(source), **options), _facts(machine), hidden)
+    nodes = _find_nodes(source)
+    cpus, stray = _divide(source, machine, nodes)
+    cells = _read_cells(source, nodes, cpus)
+    bare = cpuset.mask(set(cpus) - set(nodes))
+    every = _bitmap(source, machine, 'complete_cpuset')
+    return Machine(
+        topology.host(cells, present=every or None, **options),
+        _facts(source),
+        every & ~_bitmap(source, machine, 'cpuset'),
+        stray,
+        # Without a control group nothing is hidden from lstopo, so these have no memory.
+        bare if source.root.find('.//info[@name="LinuxCgroup"]') is not None else 0,
+        _bitmap(source, machine, 'complete_nodeset') & ~cpuset.mask(nodes) & ~bare,
+        any(cell.pages for cell in cells),
+    )
 
 
-def _facts(machine: etree._Element) -> HostFacts:
-    values = {info.get('name'): info.get('value') or None for info in machine.iterfind('.//info')}
+def _check_version(source: Document) -> None:
+    version = source.root.get('version') or ''
+    if version.startswith(('2.', '3.')):
+        return
+    # hwloc 1 writes no version.
+    way_out = ', which `lstopo --input FILE --of xml` of hwloc 2 makes of it' if not version else ''
+    raise source.fault(source.root, f'of another hwloc: expected {_SOURCE}{way_out}', 'version')
+
+
+def _facts(source: Document) -> HostFacts:
+    values = {info.get('name'): info.get('value') or None for info in source.root.iterfind('.//info')}
     vendor = values.get('CPUVendor')
     return HostFacts(
         arch=values.get('Architecture') or '',
@@ -82,15 +127,15 @@ def _facts(machine: etree._Element) -> HostFacts:
     )
 
 
-def _objects(source: Document, kind: str) -> Iterator[etree._Element]:
+def _objects(source: Document, kind: str) -> Iterator[Element]:
     return (element for element in source.root.iter('object') if element.get('type') == kind)
 
 
-def _bitmap(source: Document, element: etree._Element, attribute: str) -> int:
-    """Return the mask of hwloc's form: words of 32 bits in hexadecimal, the highest first, empty ones of zero."""
+def _bitmap(source: Document, element: Element, attribute: str) -> int:
+    """Return the mask in hwloc's format: 32-bit hexadecimal words, the highest first, empty for zero."""
     text = element.get(attribute, '')
     if not _BITMAP.fullmatch(text) or text.count(',') * 32 > cpuset.MAX_CPU:
-        raise source.fault(element, f"{show(text)} is no set: expected one such as '0x00000003,0xffffffff'", attribute)
+        raise source.fault(element, f"{show(text)} is not a set: expected '0x00000003,0xffffffff' or such", attribute)
     mask = 0
     for word in text.split(','):
         mask = mask << 32 | int(word or '0', 16)
@@ -101,22 +146,22 @@ def _masks(source: Document, kind: str) -> tuple[int, ...]:
     return tuple(mask for element in _objects(source, kind) if (mask := _bitmap(source, element, 'cpuset')))
 
 
-def _read_cells(source: Document) -> list[FoundCell]:
-    online = cpuset.mask(source.whole(pu, 'os_index', 'CPU number', cpuset.MAX_CPU) for pu in _objects(source, 'PU'))
-    nodes: dict[int, etree._Element] = {}
+def _find_nodes(source: Document) -> dict[int, Element]:
+    """Return the elements of the nodes by their numbers."""
+    nodes: dict[int, Element] = {}
     for element in _objects(source, 'NUMANode'):
         number = source.whole(element, 'os_index', 'cell number', topology.MAX_CELL)
         if number in nodes:
             raise source.fault(element, f'there are two cells {number}: expected each number once', 'os_index')
         nodes[number] = element
-    if not nodes or not online:
-        raise source.fault(
-            source.root, f'there is no object of type {"PU" if nodes else "NUMANode"}: expected {_SOURCE}'
-        )
-    cpus = _divide(source, nodes, online)
+    return nodes
+
+
+def _read_cells(source: Document, nodes: dict[int, Element], cpus: dict[int, int]) -> list[FoundCell]:
     distances = _read_distances(source, list(nodes))
     accesses = _read_accesses(source, nodes, cpus)
-    cores, packages = _masks(source, 'Core'), _packages(source)
+    cores, packages = _read_cores(source), _packages(source)
+    hidden = _hidden_cpus(source, nodes, cpus)
     everywhere = FoundCell(
         id=0,
         memory_kib=0,
@@ -128,41 +173,106 @@ def _read_cells(source: Document) -> list[FoundCell]:
         ),
         caches=_read_caches(source),
     )
-    return [
+    cells = (
         replace(
             everywhere,
             id=number,
-            memory_kib=_octets(source, nodes[number], 'local_memory') // 1024,
             cpus=cpus[number],
-            pages=_read_pages(source, nodes[number]),
+            offline=hidden.get(number, 0),
             siblings=_cores(cores, cpus[number]),
             sockets=frozenset(socket for socket, mask in packages.items() if mask & cpus[number]),
             distances=distances.get(number, ()),
             accesses=tuple(accesses.get(number, {}).values()),
         )
-        for number in sorted(nodes)
-    ]
+        for number in sorted(cpus)
+    )
+    return [_with_memory(source, cell, nodes.get(cell.id)) for cell in cells]
 
 
-def _octets(source: Document, element: etree._Element, attribute: str) -> int:
-    """Return a number of bytes; hwloc leaves the attribute out where there are none."""
-    return source.whole(element, attribute, 'size in bytes') if attribute in element.attrib else 0
+def _with_memory(source: Document, cell: FoundCell, node: Element | None) -> FoundCell:
+    """Return a cell with the memory of its NUMANode; without one it has none."""
+    if node is None:
+        return cell
+    return replace(
+        cell,
+        memory_kib=_octets(source, node, 'local_memory') // 1024,
+        pages=_read_pages(source, node),
+        memory_kind=_SUBTYPES.get(node.get('subtype', '')),
+    )
 
 
-def _divide(source: Document, nodes: dict[int, etree._Element], online: int) -> dict[int, int]:
-    """Return the CPUs of each cell, each CPU in one."""
-    near = {number: _bitmap(source, element, 'cpuset') & online for number, element in nodes.items()}
+def _octets(source: Document, element: Element, attribute: str) -> int:
+    """Return a number of bytes; hwloc omits the attribute if it is zero."""
+    return source.whole(element, attribute, 'size in bytes', MOST_OCTETS) if attribute in element.attrib else 0
+
+
+def _divide(source: Document, machine: Element, nodes: dict[int, Element]) -> tuple[dict[int, int], int]:
+    """Return the CPUs of each cell, each CPU in one, and those that are in none.
+
+    A node without memory has no NUMANode unless lstopo was told to show disallowed objects: the kernel omits it from
+    the memory that a control group may use, even the root group. Only the ``complete_nodeset`` of its CPUs shows such
+    a node.
+    """
+    hidden = _bitmap(source, machine, 'complete_nodeset') & ~cpuset.mask(nodes)
+    near = dict.fromkeys((*nodes, *cpuset.ids(hidden)), 0)
+    online = 0
+    for pu in _objects(source, 'PU'):
+        cpu = cpuset.mask([source.whole(pu, 'os_index', 'CPU number', cpuset.MAX_CPU)])
+        online |= cpu
+        for number in cpuset.ids(_bitmap(source, pu, 'complete_nodeset') & hidden):
+            near[number] |= cpu
+    for number, element in nodes.items():
+        near[number] = _bitmap(source, element, 'cpuset') & online
     left, cpus = online, {}
     for number in sorted(near, key=lambda number: (near[number].bit_count(), number)):
-        cpus[number] = near[number] & left
-        left &= ~near[number]
-    if left:
-        raise source.fault(source.root, f'CPUs {cpuset.text(left)} are in no NUMANode: expected {_SOURCE}')
-    return cpus
+        if number in nodes or near[number] & left:
+            cpus[number] = near[number] & left
+            left &= ~near[number]
+    if not any(cpus.values()):
+        kind = 'PU that is in a NUMANode' if nodes else 'NUMANode'
+        raise source.fault(source.root, f'there is no object of type {kind}: expected {_SOURCE}')
+    return cpus, left
+
+
+def _hidden_cpus(source: Document, nodes: dict[int, Element], cpus: dict[int, int]) -> dict[int, int]:
+    """Return the CPUs of nodes that a control group hid completely from lstopo, each CPU in one.
+
+    Memory without CPUs has nearby CPUs in its ``cpuset``, so it is not one of these.
+    """
+    bare = {
+        number: _bitmap(source, element, 'complete_cpuset')
+        for number, element in nodes.items()
+        if not cpus[number] and not _bitmap(source, element, 'cpuset')
+    }
+    left = ~cpuset.union(cpus.values())
+    hidden = {}
+    for number in sorted(bare, key=lambda number: (bare[number].bit_count(), number)):
+        hidden[number] = bare[number] & left
+        left &= ~bare[number]
+    return hidden
+
+
+def _read_cores(source: Document) -> tuple[int, ...]:
+    """Return the CPUs of each core.
+
+    Two integer cores of AMD family 15h share a module with its L1i and L2 caches. The kernel and libvirt treat them
+    as siblings; hwloc treats each as a core.
+    """
+    modules = 0
+    found = []
+    for package in _objects(source, 'Package'):
+        values = {info.get('name'): info.get('value') for info in package.iterfind('info')}
+        if (values.get('CPUVendor'), values.get('CPUFamilyNumber')) == _MODULAR:
+            for kind in ('L2Cache', 'L1iCache'):
+                for element in package.iterfind(f'.//object[@type="{kind}"]'):
+                    module = _bitmap(source, element, 'cpuset') & ~modules
+                    modules |= module
+                    found.append(module)
+    return (*found, *(core for core in _masks(source, 'Core') if not core & modules))
 
 
 def _cores(cores: tuple[int, ...], cpus: int) -> tuple[int, ...]:
-    """Return the cores of CPUs; one that no Core holds is a core."""
+    """Return the cores of CPUs; a CPU that is in no Core object is its own core."""
     found = [core for core in cores if core & cpus]
     named = 0
     for core in found:
@@ -171,7 +281,7 @@ def _cores(cores: tuple[int, ...], cpus: int) -> tuple[int, ...]:
 
 
 def _packages(source: Document) -> dict[int, int]:
-    """Return the CPUs of the packages by their numbers."""
+    """Return the CPUs of the packages by package number."""
     return {
         source.whole(package, 'os_index', 'socket number'): _bitmap(source, package, 'cpuset')
         for package in _objects(source, 'Package')
@@ -189,14 +299,19 @@ def _read_caches(source: Document) -> tuple[Cache, ...]:
     return tuple(banks)
 
 
-def _read_pages(source: Document, node: etree._Element) -> tuple[tuple[int, int], ...]:
+def _read_pages(source: Document, node: Element) -> tuple[tuple[int, int], ...]:
+    """Return the numbers of pages by size; none if they are not known.
+
+    hwloc 3 reports only the sizes, and writes a number of 0 for each when it exports XML of hwloc 2.
+    """
     pages: dict[int, int] = {}
     for element in node.findall('page_type'):
         octets = source.whole(element, 'size', 'page size')
-        if octets < 1024 or octets % 1024 or octets // 1024 in pages:
-            raise source.fault(element, f'a page size of {octets} bytes: expected whole KiB, each size once', 'size')
+        if octets % 1024 or not units.is_page_size(octets // 1024) or octets // 1024 in pages:
+            forms = f'expected whole KiB, {units.PAGE_SIZE}, each size once'
+            raise source.fault(element, f'a page size of {octets} bytes: {forms}', 'size')
         pages[octets // 1024] = source.whole(element, 'count', 'number of pages')
-    return tuple(pages.items())
+    return tuple(pages.items()) if any(pages.values()) or not _octets(source, node, 'local_memory') else ()
 
 
 def _read_distances(source: Document, nodes: list[int]) -> dict[int, tuple[tuple[int, int], ...]]:
@@ -215,24 +330,24 @@ def _read_distances(source: Document, nodes: list[int]) -> dict[int, tuple[tuple
             number: tuple(zip(order, values[row * width : (row + 1) * width], strict=True))
             for row, number in enumerate(order)
         }
-    # Of a cell alone hwloc names none; to itself it is what the SLIT calls local.
+    # hwloc lists none for a single cell; its distance to itself is the SLIT's local distance.
     return {nodes[0]: ((nodes[0], 10),)} if len(nodes) == 1 else {}
 
 
-def _words(source: Document, matrix: etree._Element, tag: str) -> list[int]:
+def _words(source: Document, matrix: Element, tag: str) -> list[int]:
     found = []
     for element in matrix.findall(tag):
         for word in (element.text or '').split():
             if not re.fullmatch('[0-9]{1,9}', word):
-                raise source.fault(element, f'{show(word)} is no whole number')
+                raise source.fault(element, f'{show(word)} is not a whole number')
             found.append(int(word))
     return found
 
 
 def _read_accesses(
-    source: Document, nodes: dict[int, etree._Element], cpus: dict[int, int]
+    source: Document, nodes: dict[int, Element], cpus: dict[int, int]
 ) -> dict[int, dict[int, MemoryAccess]]:
-    """Return the ways to the memory of cells, by the cell of the memory and that of the CPUs."""
+    """Return the accesses to memory, by the cell of the memory and the cell of the CPUs."""
     targets = {element.get('gp_index'): number for number, element in nodes.items()}
     found: dict[int, dict[int, MemoryAccess]] = {}
     for attribute in source.root.findall('memattr'):

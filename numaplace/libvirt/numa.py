@@ -5,37 +5,48 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator
 
-from lxml import etree
-
 from numaplace import cpuset
-from numaplace.libvirt.xmltext import element
-from numaplace.model import CpuTopology, Guest, Host, Placement
+from numaplace.libvirt.xmltext import Element, element
+from numaplace.model import Guest, Host, Placement
 from numaplace.units import KIB_PER_MIB
 
-__all__ = ['cells', 'distances', 'memnodes', 'topology']
+__all__ = ['cells', 'distances', 'numatune', 'topology']
 
 #: Distance of a cell to itself. Linux drops the whole table if any other distance is as small.
 _LOCAL = 10
 
 
-def topology(found: CpuTopology) -> etree._Element:
-    """Return ``<topology>``."""
-    numbers = {'sockets': found.sockets, 'cores': found.cores, 'threads': found.threads}
-    return element('topology', {name: str(number) for name, number in numbers.items()})
+def topology(guest: Guest, *, with_dies: bool = True) -> Element:
+    """Return ``<topology>``.
+
+    :param with_dies: whether sockets that lie in several cells have a die for each of them
+    """
+    found = guest.topology
+    dies = guest.dies if with_dies else 1
+    numbers = {'sockets': found.sockets, 'dies': dies, 'cores': found.cores // dies, 'threads': found.threads}
+    # Only libvirt since 6.1 knows dies.
+    return element('topology', {name: str(number) for name, number in numbers.items() if name != 'dies' or dies > 1})
 
 
-def memnodes(placement: Placement) -> Iterator[etree._Element]:
-    """Yield ``<memnode>`` for each guest cell: its memory comes from its host cell alone."""
+def numatune(placement: Placement, *, with_cells: bool) -> Element:
+    """Return ``<numatune>`` of a guest with cells: the memory of each comes only from its host cell.
+
+    :param with_cells: whether the guest sees its cells; otherwise it has one
+    """
+    nodes = cpuset.text(cpuset.mask(placed.host_cell for placed in placement.cells))
+    memory = element('memory', {'mode': 'strict', 'nodeset': nodes})
+    return element('numatune', None, memory, *(_memnodes(placement) if with_cells else ()))
+
+
+def _memnodes(placement: Placement) -> Iterator[Element]:
     for index, placed in enumerate(placement.cells):
         yield element('memnode', {'cellid': str(index), 'mode': 'strict', 'nodeset': str(placed.host_cell)})
 
 
-def cells(
-    placement: Placement, host: Host, *, shared: Collection[int] = (), with_distances: bool = True
-) -> etree._Element:
+def cells(placement: Placement, host: Host, *, shared: Collection[int] = (), with_distances: bool = True) -> Element:
     """Return ``<numa>``: the guest cells and their distances.
 
-    :param shared: numbers of the cells whose memory others may map
+    :param shared: numbers of the cells whose memory other processes may map
     """
     table = distances(placement, host) if with_distances else []
     return element(
@@ -45,8 +56,8 @@ def cells(
     )
 
 
-def _cell(index: int, guest: Guest, table: list[list[int]], shared: bool) -> etree._Element:
-    """Return a cell with all its vCPUs, those that are off too, and the memory that it starts with."""
+def _cell(index: int, guest: Guest, table: list[list[int]], shared: bool) -> Element:
+    """Return a cell with all its vCPUs, including those that are off, and its initial memory."""
     attributes = {'id': str(index)}
     if vcpus := guest.cell_vcpus[index]:
         attributes['cpus'] = cpuset.text(vcpus)
@@ -64,7 +75,7 @@ def _cell(index: int, guest: Guest, table: list[list[int]], shared: bool) -> etr
 def distances(placement: Placement, host: Host) -> list[list[int]]:
     """Return the distances between guest cells: those of the host cells that they are on.
 
-    :returns: a row for each guest cell, with its distance to each; none where the host does not say all of them
+    :returns: a row for each guest cell, with its distance to each; no rows if the host does not report all of them
     """
     shapes = [host.cell(placed.host_cell).shape for placed in placement.cells]
     table = []

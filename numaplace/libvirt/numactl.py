@@ -1,22 +1,25 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The text of ``numactl -H`` and that of ``lscpu`` beside it to a host."""
+"""Convert the output of ``numactl -H``, together with that of ``lscpu``, to a host."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Unpack
 
 from numaplace import cpuset, exception
-from numaplace.libvirt import topology
+from numaplace.libvirt import numbering, topology
 from numaplace.libvirt.document import show
+from numaplace.libvirt.found_cell import FoundCell
 from numaplace.libvirt.lscpu import Cpus
-from numaplace.libvirt.topology import FoundCell, Options
+from numaplace.libvirt.lscpu_forms import ELSEWHERE
+from numaplace.libvirt.numbering import Numbered, Numbering
+from numaplace.libvirt.topology import Options
 from numaplace.model import Host
 from numaplace.units import KIB_PER_MIB
 
-__all__ = ['SOURCE', 'read']
+__all__ = ['SOURCE', 'Machine', 'is_output', 'read']
 
 SOURCE = 'the output of `numactl -H`'
 
@@ -30,7 +33,7 @@ _WHOLE = re.compile('[0-9]{1,9}')
 
 @dataclass(slots=True)
 class _Nodes:
-    """What the lines say, by node number; a line that is none of these is left out, such as a shell's prompt."""
+    """The values of the lines, by node number; other lines, such as a shell prompt, are ignored."""
 
     place: str
     number: int | None = None
@@ -46,7 +49,7 @@ class _Nodes:
         words = text.split()
         for word in words:
             if not _WHOLE.fullmatch(word) or int(word) > maximum:
-                raise self.fault(where, f'{show(word)} is no {what}: expected whole numbers up to {maximum}')
+                raise self.fault(where, f'{show(word)} is not a {what}: expected whole numbers up to {maximum}')
         return [int(word) for word in words]
 
     def take_available(self, where: int, match: re.Match[str]) -> None:
@@ -66,9 +69,9 @@ class _Nodes:
 
     def take_size(self, where: int, match: re.Match[str]) -> None:
         size = re.fullmatch(r'(\d{1,12}) MB', match[2])
-        # numactl cannot read the size of a node that has no memory on every kernel.
+        # On some kernels numactl cannot read the size of a node without memory.
         if size is None and match[2] != '<not available>':
-            raise self.fault(where, f"{show(match[2])} is no size: expected one such as '1966 MB'")
+            raise self.fault(where, f"{show(match[2])} is not a size: expected one such as '1966 MB'")
         self.sizes_mib[int(match[1])] = int(size[1]) if size else 0
 
     def take_header(self, where: int, match: re.Match[str]) -> None:
@@ -90,17 +93,40 @@ _TAKERS: tuple[tuple[re.Pattern[str], Callable[[_Nodes, int, re.Match[str]], Non
 )
 
 
+def is_output(text: str) -> bool:
+    """Return whether a text has a line that only ``numactl -H`` prints."""
+    return any(_AVAILABLE.fullmatch(line) or _CPUS.fullmatch(line) for line in map(str.strip, text.splitlines()))
+
+
+@dataclass(frozen=True, slots=True)
+class Machine:
+    """A host as the two texts describe it.
+
+    :param warnings: what was corrected or assumed
+    """
+
+    host: Host
+    warnings: tuple[str, ...] = ()
+
+
 def read(
-    content: bytes, cpus: Cpus, *, place: str = 'numactl', beside: str = 'lscpu', **options: Unpack[Options]
-) -> Host:
-    """Read a host's NUMA cells; numactl tells nothing of pages, caches and what lies between.
+    content: bytes,
+    cpus: Cpus,
+    *,
+    place: str = 'numactl',
+    origin: str = 'lscpu',
+    siblings: Numbering | None = None,
+    **options: Unpack[Options],
+) -> Machine:
+    """Read a host's NUMA cells; numactl does not report pages, caches, or latencies and bandwidths.
 
     :param cpus: what lscpu said of the same machine
     :param place: where the text came from, for the errors
-    :param beside: where that of lscpu came from
+    :param origin: where the lscpu text came from
+    :param siblings: the operator's numbering of the threads of a core, if lscpu lists no cores
     :param options: the operator's options: see :func:`numaplace.libvirt.topology.host`
-    :raises: :class:`~numaplace.exception.InvalidCapabilities` if it is no such text, if the two are of different
-        machines, or if they do not tell which CPUs share a core; the faults of
+    :raises: :class:`~numaplace.exception.InvalidCapabilities` if it is not such text, if the two are of different
+        machines, or if they do not report which CPUs share a core; otherwise as
         :func:`numaplace.libvirt.topology.host`
     """
     nodes = _Nodes(place)
@@ -109,12 +135,22 @@ def read(
             if match := pattern.fullmatch(line.strip()):
                 take(nodes, number, match)
                 break
-    _check(nodes, cpus, beside)
-    cores = _cores(nodes, cpus, beside)
-    return topology.host([_cell(nodes, cpus, cores, node) for node in sorted(nodes.cpus)], **options)
+    _check(nodes, cpus, origin)
+    found = _cores(nodes, cpus, origin, siblings)
+    cells = [_cell(nodes, cpus, found.cores, node) for node in sorted(nodes.cpus)]
+    present = cpus.offline | cpuset.union(nodes.cpus.values()) if cpus.offline else None
+    host = topology.host(cells, present=present, **options)
+    warnings = cpus.warnings
+    if found.assumed:
+        one = cpuset.text(next(iter(found.cores.values())))
+        warnings += (
+            f'{origin} does not report which CPUs share a core: they are taken to be {found.assumed}, CPUs {one} one '
+            'core; `lscpu -p` reports it, or --siblings',
+        )
+    return Machine(host, warnings)
 
 
-def _cell(nodes: _Nodes, cpus: Cpus, cores: dict[int, int], node: int) -> FoundCell:
+def _cell(nodes: _Nodes, cpus: Cpus, cores: Mapping[int, int], node: int) -> FoundCell:
     mask = nodes.cpus[node]
     return FoundCell(
         id=node,
@@ -126,8 +162,8 @@ def _cell(nodes: _Nodes, cpus: Cpus, cores: dict[int, int], node: int) -> FoundC
     )
 
 
-def _check(nodes: _Nodes, cpus: Cpus, beside: str) -> None:
-    """Refuse what is cut short, and texts of different machines."""
+def _check(nodes: _Nodes, cpus: Cpus, origin: str) -> None:
+    """Refuse truncated texts, and texts of different machines."""
     if not nodes.cpus:
         raise exception.InvalidCapabilities(f"{nodes.place}: there is no line 'node N cpus: ...': expected {SOURCE}")
     faults = [f'of node {node}, its size' for node in nodes.cpus if node not in nodes.sizes_mib]
@@ -146,7 +182,7 @@ def _check(nodes: _Nodes, cpus: Cpus, beside: str) -> None:
         raise exception.InvalidCapabilities(f'{nodes.place}: no node has CPUs: expected {SOURCE}')
     if cpus.online and cpus.online != named:
         raise exception.InvalidCapabilities(
-            f'{nodes.place} names CPUs {cpuset.text(named)}, and {beside} CPUs {cpuset.text(cpus.online) or "none"}: '
+            f'{nodes.place} names CPUs {cpuset.text(named)}, and {origin} CPUs {cpuset.text(cpus.online) or "none"}: '
             'expected the same CPUs, of one machine at one time'
         )
 
@@ -154,46 +190,42 @@ def _check(nodes: _Nodes, cpus: Cpus, beside: str) -> None:
 # --- which CPUs share a core -----------------------------------------------------------
 
 
-def _cores(nodes: _Nodes, cpus: Cpus, beside: str) -> dict[int, int]:
-    """Return the core of each CPU by its number."""
-    cores: dict[int, int] = {}
-    named = sum(nodes.cpus.values())
+def _cores(nodes: _Nodes, cpus: Cpus, origin: str, said: Numbering | None) -> Numbered:
+    """Return the core of each CPU by CPU number."""
+    found = Numbered(cpus.cores) if cpus.threads_per_core is None else _by_numbers(nodes, cpus, origin, said)
+    if said and cpus.threads_per_core is None:
+        raise exception.InvalidCapabilities(
+            f'{origin} names the core of each CPU: expected no numbering of threads (--siblings) with it'
+        )
     for node, mask in nodes.cpus.items():
-        if cpus.threads_per_core is None:
-            found = {cpu: cpus.cores[cpu] for cpu in cpuset.ids(mask)}
-        else:
-            found = _by_runs(mask, named, cpus.threads_per_core)
-        if not found and mask:
-            raise exception.InvalidCapabilities(
-                f'{beside}: {cpus.threads_per_core} threads per core, and the CPUs {cpuset.text(mask)} of node {node} '
-                'do not tell which of them share a core: expected the output of `lscpu -p` or `lscpu -e`, which does'
-            )
-        for cpu, core in found.items():
-            if core & ~mask:
+        for cpu in cpuset.ids(mask):
+            if (core := found.cores[cpu]) & ~mask:
                 raise exception.InvalidCapabilities(
-                    f'{beside}: CPUs {cpuset.text(core)} share a core, of which {nodes.place} has CPU {cpu} in node '
-                    f'{node} and others not: expected texts of one machine, with a column SOCKET beside CORE'
+                    f'{origin}: CPUs {cpuset.text(core)} share a core, of which {nodes.place} has CPU {cpu} in node '
+                    f'{node} and others not: expected texts of one machine, with the columns CORE and SOCKET, or '
+                    f'{ELSEWHERE}'
                 )
-        cores |= found
-    return cores
+    return found
 
 
-def _by_runs(mask: int, named: int, threads: int) -> dict[int, int]:
-    """Return the core of each CPU of a node as far as the numbers tell it; empty where they do not.
+def _by_numbers(nodes: _Nodes, cpus: Cpus, origin: str, said: Numbering | None) -> Numbered:
+    threads = cpus.threads_per_core or 1
+    named = sum(nodes.cpus.values())
+    found = Numbered({})
+    if threads == 1 or _is_even(cpus, named.bit_count()):
+        found = numbering.cores(nodes.cpus, threads, cpus.hypervisor, said)
+    if not found.cores:
+        node, mask = next((node, mask) for node, mask in nodes.cpus.items() if mask)
+        of_what = f' of a guest of {cpus.hypervisor}' if cpus.hypervisor else ''
+        words = 'cannot have the numbering that --siblings names' if said else 'do not show which of them share a core'
+        raise exception.InvalidCapabilities(
+            f'{origin}: {threads} threads per core, and the CPUs {cpuset.text(mask)} of node {node}{of_what} {words}: '
+            'expected the output of `lscpu -p` or `lscpu -e`, which does, or --siblings adjacent or apart if you know'
+        )
+    return found
 
-    Firmware that lists one thread of each core of the machine before it lists second threads leaves its mark on a
-    machine of several nodes: each has as many runs of CPUs as a core has threads, all of one length, and all apart
-    by the number of the machine's cores. One run alone could be numbered core by core as well.
-    """
-    total = named.bit_count()
-    if threads == 1:
-        return {cpu: 1 << cpu for cpu in cpuset.ids(mask)}
-    if total % threads or named != (1 << total) - 1:
-        return {}
-    apart = total // threads
-    first = mask & ((1 << apart) - 1)
-    runs = cpuset.text(mask).count(',') + 1
-    if runs != threads or mask != sum(first << apart * thread for thread in range(threads)):
-        return {}
-    cores = {cpu: sum(1 << cpu + apart * thread for thread in range(threads)) for cpu in cpuset.ids(first)}
-    return {cpu: cores[cpu % apart] for cpu in cpuset.ids(mask)}
+
+def _is_even(cpus: Cpus, total: int) -> bool:
+    """Return whether all cores have the same number of threads, as far as the counts show."""
+    counts = cpus.counts
+    return len(counts.kinds) == 1 and (counts.cores is None or counts.cores.start * (counts.threads or 1) == total)

@@ -13,7 +13,7 @@ REALTIME_PRIORITY = 1
 
 
 def configured_shared_cpus(host: Host) -> int:
-    """Return ``cpu_shared_set``; 0 without it: then all CPUs, or those of ``vcpu_pin_set``, are in both sets."""
+    """Return ``cpu_shared_set``, or 0 without it: then both sets hold all CPUs, or those of ``vcpu_pin_set``."""
     shared = host.shared_cpus
     return shared if shared != host.dedicated_cpus else 0
 
@@ -21,7 +21,7 @@ def configured_shared_cpus(host: Host) -> int:
 def vcpu_cpus(placement: Placement, host: Host) -> dict[int, int]:
     """Return the mask of CPUs that each vCPU may run on, by vCPU; none for a guest that floats.
 
-    :raises: :class:`~numaplace.exception.InvalidConfiguration` if the host has no CPUs any more for a vCPU,
+    :raises: :class:`~numaplace.exception.InvalidConfiguration` if the host no longer has CPUs for a vCPU,
         :class:`~numaplace.exception.UsageInvalid` for a host cell that does not exist
     """
     pins: dict[int, int] = {}

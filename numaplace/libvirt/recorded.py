@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The kernel's files of another machine, copied into a directory, as a host."""
+"""Read a host from the kernel files of another machine, copied into a directory."""
 
 from __future__ import annotations
 
@@ -12,19 +12,22 @@ from numaplace.libvirt import kernel, sysfs
 from numaplace.libvirt.topology import HostFacts, Options
 from numaplace.model import Host
 
-__all__ = ['facts', 'places', 'read']
+__all__ = ['facts', 'pagesize_kib', 'places', 'read']
 
 _MODALIAS = re.compile(r'cpu:type:(\w+)[,:]')
 
-#: The kernel's names of CPU families where `uname -m` has others.
+#: The kernel's names of CPU families that differ from `uname -m`.
 _ARCHITECTURES = {'x86': 'x86_64', 's390': 's390x'}
 
-#: On arm64 the base page size shows in the sizes of huge pages that it makes possible.
+#: On arm64 the available sizes of huge pages show the base page size.
 _ARM64_KIB = {524288: 64, 64: 4}
+
+#: Architectures that support no other base page size.
+_ALWAYS_4_KIB = ('armv7l', 'i686', 'riscv64', 's390x', 'x86_64')
 
 
 def places(directory: str | Path) -> tuple[Path, Path]:
-    """Return what stands for ``/sys`` and ``/proc``: the directory holds both, or is a copy of ``/sys`` itself.
+    """Return the copies of ``/sys`` and ``/proc``: the directory holds both, or is itself a copy of ``/sys``.
 
     :raises: :class:`~numaplace.exception.UnreadableTopology` if it is neither
     """
@@ -39,14 +42,17 @@ def places(directory: str | Path) -> tuple[Path, Path]:
     )
 
 
-def read(directory: str | Path, **options: Unpack[Options]) -> Host:
-    """Read the recorded machine; the parameters and faults are those of :func:`numaplace.libvirt.sysfs.read`."""
+def read(directory: str | Path, *, arch: str = '', **options: Unpack[Options]) -> Host:
+    """Read the recorded machine; other parameters and errors are as for :func:`numaplace.libvirt.sysfs.read`.
+
+    :param arch: its architecture by libvirt's name, if its files do not report it
+    """
     root, proc = places(directory)
-    return sysfs.read(root, proc=proc, pagesize_kib=_pagesize_kib(root), **options)
+    return sysfs.read(root, proc=proc, pagesize_kib=pagesize_kib(directory, arch=arch), **options)
 
 
 def facts(directory: str | Path) -> HostFacts:
-    """Return the architecture of the recorded machine, which is empty where its files do not tell it."""
+    """Return the architecture of the recorded machine, which is empty if its files do not report it."""
     return HostFacts(arch=_architecture(places(directory)[0]))
 
 
@@ -55,10 +61,14 @@ def _architecture(root: Path) -> str:
     return _ARCHITECTURES.get(match[1], match[1]) if match else ''
 
 
-def _pagesize_kib(root: Path) -> int | None:
-    """Return the base page size, or None where the files do not tell it."""
-    arch = _architecture(root)
+def pagesize_kib(directory: str | Path, *, arch: str = '') -> int | None:
+    """Return the base page size in KiB, or None if neither files nor architecture determine it, as on POWER.
+
+    :param arch: as for :func:`read`
+    """
+    root = places(directory)[0]
+    arch = _architecture(root) or arch
     if arch == 'aarch64':
         sizes = sysfs.page_sizes(root)
         return next((base for size, base in _ARM64_KIB.items() if size in sizes), 16 if sizes else None)
-    return {'x86_64': 4, 's390x': 4}.get(arch)
+    return 4 if arch in _ALWAYS_4_KIB else None

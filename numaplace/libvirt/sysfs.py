@@ -1,29 +1,32 @@
 # SPDX-License-Identifier: Apache-2.0
-"""This machine as a host, from the kernel's own files: for machines where no libvirt answers."""
+"""Read this machine as a host from kernel files, if no libvirt answers."""
 
 from __future__ import annotations
 
 import os
 import platform
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Unpack
 
 from numaplace import cpuset
-from numaplace.libvirt import kernel, topology
+from numaplace.libvirt import kernel, memory, topology
 from numaplace.libvirt.document import show
-from numaplace.libvirt.topology import FoundCell, HostFacts, Options
+from numaplace.libvirt.found_cell import FoundCell
+from numaplace.libvirt.topology import HostFacts, Options
 from numaplace.model import Cache, Host, MemoryAccess
 
 __all__ = ['facts', 'page_sizes', 'read']
 
 _MEMORY = re.compile(r'^(?:Node \d+ )?MemTotal:\s+(\d{1,18}) kB$', re.MULTILINE)
 _POOL = re.compile(r'hugepages-(\d{1,18})kB')
-_NODE = re.compile(r'node(\d{1,5})')
 _CACHE = re.compile(r'index\d+')
-_SIZE = re.compile(r'(\d{1,12})K')
+_SIZE = re.compile(r'(\d{1,12})([KMG]?)')
+
+#: The kernel itself writes K; some recorded trees have sizes that were written by hand.
+_OCTETS = {'': 1, 'K': 1024, 'M': 1024**2, 'G': 1024**3}
 
 
 def read(
@@ -33,31 +36,35 @@ def read(
     pagesize_kib: int | None = None,
     **options: Unpack[Options],
 ) -> Host:
-    """Read this machine's NUMA cells; one cell with everything where the kernel knows no nodes.
+    """Read this machine's NUMA cells; a single cell with everything if the kernel has no nodes.
 
-    The answer is what libvirt's capabilities of the same machine say: what huge pages do not hold counts as
-    pages of the base size, a CPU without known siblings is a core, and one without a known package is in
-    package 0. Clusters and older kernels' latencies are told here alone.
+    The result matches libvirt's capabilities of the same machine: memory outside huge pages counts as
+    pages of the base size, a CPU without known siblings is a core, one without a known package is in
+    package 0, and CPUs of offline nodes are omitted. In addition, it has clusters, and latencies and caches
+    of older kernels. Sets that a kernel reports only as bitmaps are read from these.
 
     :param root: where sysfs is mounted
     :param proc: where procfs is mounted
     :param pagesize_kib: base page size in KiB, or None for the running kernel's
     :param options: the operator's options: see :func:`numaplace.libvirt.topology.host`
     :raises: :class:`~numaplace.exception.UnreadableTopology` if files are missing (as in some containers) or
-        hold something else; the faults of :func:`numaplace.libvirt.topology.host`
+        malformed; otherwise as :func:`numaplace.libvirt.topology.host`
     """
     if pagesize_kib is None:
         pagesize_kib = os.sysconf('SC_PAGE_SIZE') // 1024
     system = Path(root, 'devices/system')
-    online = kernel.cpus(system / 'cpu/online')
-    if not online:
-        raise kernel.unreadable(system / 'cpu/online', 'no CPU is online')
+    online = _find_online(system / 'cpu')
     nodes = _find_nodes(system / 'node')
     if nodes:
-        found = [_read_node(system, number, nodes, online, pagesize_kib) for number in nodes]
+        kinds = memory.reported(root, proc)
+        cpus = _divide(system / 'node', nodes, online)
+        found = [
+            replace(_read_node(system, number, cpus, online, pagesize_kib), memory_kind=kinds.get(number))
+            for number in nodes
+        ]
     else:
         found = [_read_whole(system, Path(root, 'kernel/mm/hugepages'), Path(proc), online, pagesize_kib)]
-    return topology.host(found, **options)
+    return topology.host(found, present=_find_present(system / 'cpu'), **options)
 
 
 def facts() -> HostFacts:
@@ -66,16 +73,35 @@ def facts() -> HostFacts:
 
 
 def page_sizes(root: str | Path) -> set[int]:
-    """Return the sizes of huge pages that the kernel knows, in KiB."""
+    """Return the sizes of huge pages that the kernel supports, in KiB."""
     pools = kernel.entries(Path(root, 'kernel/mm/hugepages'))
     for node in kernel.entries(Path(root, 'devices/system/node')):
         pools += kernel.entries(node / 'hugepages')
     return {int(match[1]) for path in pools if (match := _POOL.fullmatch(path.name))}
 
 
-def _numbers(paths: list[Path]) -> list[int]:
-    """Return the numbers of those paths that are called like nodes, ascending."""
-    return sorted(int(match[1]) for path in paths if (match := _NODE.fullmatch(path.name)))
+def _numbers(paths: Iterable[Path], name: re.Pattern[str] = kernel.NODE) -> list[int]:
+    """Return the numbers of the paths that are named like nodes, or like CPUs, ascending."""
+    return sorted(int(match[1]) for path in paths if (match := name.fullmatch(path.name)))
+
+
+def _find_online(directory: Path) -> int:
+    """Return the mask of the online CPUs; older kernels have no list, but mark offline CPUs."""
+    if kernel.optional(directory / 'online') is not None:
+        online = kernel.cpus(directory / 'online')
+    else:
+        numbers = _numbers(kernel.entries(directory), kernel.CPU)
+        if not numbers:
+            raise kernel.unreadable(directory / 'online', 'there is no such file, and no directory cpu0')
+        online = cpuset.mask(cpu for cpu in numbers if kernel.optional(directory / f'cpu{cpu}/online') != '0')
+    if not online:
+        raise kernel.unreadable(directory / 'online', 'no CPU is online')
+    return online
+
+
+def _find_present(directory: Path) -> int | None:
+    """Return the mask of all CPUs, including offline ones, or None if the kernel does not list them."""
+    return kernel.cpus(directory / 'present') if kernel.optional(directory / 'present') else None
 
 
 def _find_nodes(directory: Path) -> list[int]:
@@ -86,15 +112,46 @@ def _find_nodes(directory: Path) -> list[int]:
     return list(cpuset.ids(kernel.cpus(directory / 'online')))
 
 
-def _read_node(system: Path, number: int, nodes: list[int], online: int, pagesize_kib: int) -> FoundCell:
+def _divide(directory: Path, nodes: list[int], online: int) -> dict[int, int]:
+    """Return the online CPUs of each node.
+
+    A node reports them in a list, in a bitmap, or only as links. A node without any of these has only memory if other
+    nodes have them; a single node without them has all CPUs.
+    """
+    reported: dict[int, int | None] = {}
+    for number in nodes:
+        node = directory / f'node{number}'
+        cpus = kernel.cpus_of_any(node, 'cpulist', 'cpumap')
+        reported[number] = cpuset.mask(_numbers(kernel.entries(node), kernel.CPU)) or None if cpus is None else cpus
+    if set(reported.values()) == {None}:
+        if len(nodes) > 1:
+            raise kernel.unreadable(directory / f'node{nodes[0]}/cpulist', 'there is no such file, and no cpumap')
+        return {nodes[0]: online}
+    divided = {number: (cpus or 0) & online for number, cpus in reported.items()}
+    _check_division(directory, divided)
+    return divided
+
+
+def _check_division(directory: Path, divided: Mapping[int, int]) -> None:
+    owners: dict[int, int] = {}
+    for number, cpus in divided.items():
+        for cpu in cpuset.ids(cpus):
+            if (owner := owners.setdefault(cpu, number)) != number:
+                raise kernel.unreadable(
+                    directory / f'node{number}', f'CPU {cpu} is in node {owner} already: expected each CPU in one node'
+                )
+
+
+def _read_node(system: Path, number: int, cpus: Mapping[int, int], online: int, pagesize_kib: int) -> FoundCell:
     node = system / f'node/node{number}'
     memory_kib = _read_memory(node / 'meminfo')
     cell = FoundCell(
         id=number,
         memory_kib=memory_kib,
-        cpus=kernel.cpus(node / 'cpulist') & online,
+        cpus=cpus[number],
+        offline=cpuset.mask(_numbers(kernel.entries(node), kernel.CPU)) & ~online,
         pages=_read_pages(node / 'hugepages', memory_kib, pagesize_kib),
-        distances=_read_distances(node / 'distance', nodes),
+        distances=_read_distances(node / 'distance', list(cpus)),
         accesses=_read_accesses(node),
     )
     return _with_cpus(system / 'cpu', cell)
@@ -107,68 +164,99 @@ def _read_whole(system: Path, pools: Path, proc: Path, online: int, pagesize_kib
 
 
 def _with_cpus(directory: Path, cell: FoundCell) -> FoundCell:
-    """Return a cell with what the kernel tells of its CPUs."""
-    numbers = list(cpuset.ids(cell.cpus))
-    topologies = [directory / f'cpu{cpu}/topology' for cpu in numbers]
+    """Return a cell with what the kernel reports about its CPUs."""
+    topologies = {cpu: directory / f'cpu{cpu}/topology' for cpu in cpuset.ids(cell.cpus)}
     return replace(
         cell,
-        siblings=tuple(
-            _masks(path / 'thread_siblings_list') or 1 << cpu for cpu, path in zip(numbers, topologies, strict=True)
-        ),
-        sockets=frozenset(_read_socket(path / 'physical_package_id') for path in topologies),
-        packages=_groups(topologies, 'package_cpus_list', 'core_siblings_list'),
-        dies=_groups(topologies, 'die_cpus_list'),
-        clusters=_groups(topologies, 'cluster_cpus_list'),
-        caches=_read_caches(directory, numbers),
+        siblings=_read_cores(directory, topologies),
+        sockets=frozenset(_read_socket(path / 'physical_package_id') for path in topologies.values()),
+        packages=_groups(topologies.values(), 'package_cpus', 'core_siblings'),
+        dies=_groups([path for path in topologies.values() if not _is_none(path / 'die_id')], 'die_cpus'),
+        clusters=_groups([path for path in topologies.values() if not _is_none(path / 'cluster_id')], 'cluster_cpus'),
+        caches=_read_caches(directory, topologies),
     )
 
 
-def _masks(path: Path) -> int:
-    """Return the mask of the list in a file, none where there is no file."""
-    return 0 if kernel.optional(path) is None else kernel.cpus(path)
+def _cpus(directory: Path, *names: str) -> int:
+    """Return the mask in the first of the sets that a directory has, or 0."""
+    return kernel.cpus_of_any(directory, *(form for name in names for form in (f'{name}_list', name))) or 0
+
+
+def _read_cores(directory: Path, topologies: Mapping[int, Path]) -> tuple[int, ...]:
+    """Return the core of each CPU; a CPU that reports none is in the core that lists it, or is its own core."""
+    reported = {
+        cpu: mask | 1 << cpu
+        for cpu, path in topologies.items()
+        if (mask := _cpus(path, 'thread_siblings', 'core_cpus'))
+    }
+    cores = dict.fromkeys(reported.values())
+    named = 0
+    for core in cores:
+        if both := core & named:
+            raise kernel.unreadable(
+                directory,
+                f'CPUs {cpuset.text(both)} are in two cores: expected the same thread_siblings for each CPU of a core',
+            )
+        named |= core
+    return tuple(
+        reported.get(cpu) or (next(core for core in cores if core >> cpu & 1) if named >> cpu & 1 else 1 << cpu)
+        for cpu in topologies
+    )
 
 
 def _groups(topologies: Iterable[Path], *names: str) -> tuple[int, ...]:
-    """Return the different masks in the first of the files that each CPU has."""
-    found = (next((mask for name in names if (mask := _masks(path / name))), 0) for path in topologies)
+    """Return the distinct sets that CPUs report, each in the first of these files that it has."""
+    found = (_cpus(path, *names) for path in topologies)
     return tuple(dict.fromkeys(mask for mask in found if mask))
 
 
+def _is_none(path: Path) -> bool:
+    """Return whether a file holds -1: the firmware reports no package, or the architecture has no dies."""
+    return (kernel.optional(path) or '').startswith('-')
+
+
 def _read_socket(path: Path) -> int:
-    # Kernels write -1 where the firmware tells no package.
-    return 0 if kernel.optional(path) in (None, '-1') else kernel.whole(path)
+    return 0 if kernel.optional(path) is None or _is_none(path) else kernel.whole(path)
 
 
 def _read_caches(directory: Path, numbers: Iterable[int]) -> tuple[Cache, ...]:
     banks: dict[Cache, None] = {}
     for cpu in numbers:
         for path in kernel.entries(directory / f'cpu{cpu}/cache'):
-            if _CACHE.fullmatch(path.name) and kernel.whole(path / 'level') >= topology.MIN_CACHE_LEVEL:
-                # The kernel leaves the size out where the firmware does not tell it.
-                size = kernel.optional(path / 'size')
-                if size is not None and kernel.optional(path / 'type') != 'Instruction':
-                    banks[_read_bank(path, size)] = None
+            if _CACHE.fullmatch(path.name) and (bank := _read_bank(path)):
+                banks[bank] = None
     return tuple(banks)
 
 
-def _read_bank(path: Path, size: str) -> Cache:
+def _read_bank(path: Path) -> Cache | None:
+    """Return a cache that holds data, or None; like libvirt, also if the kernel does not report its size or CPUs."""
+    level, size = kernel.whole(path / 'level'), kernel.optional(path / 'size')
+    if level < topology.MIN_CACHE_LEVEL or size is None or kernel.optional(path / 'type') == 'Instruction':
+        return None
     match = _SIZE.fullmatch(size)
     if match is None:
-        raise kernel.unreadable(path / 'size', f"{show(size)} is no size such as '32K'")
-    return Cache(kernel.whole(path / 'level'), int(match[1]), kernel.cpus(path / 'shared_cpu_list'))
+        raise kernel.unreadable(path / 'size', f"{show(size)} is not a size such as '32K' or '33M'")
+    cpus = kernel.cpus_of_any(path, 'shared_cpu_list', 'shared_cpu_map')
+    return Cache(level, int(match[1]) * _OCTETS[match[2]] // 1024, cpus) if cpus else None
 
 
 def _read_distances(path: Path, nodes: list[int]) -> tuple[tuple[int, int], ...]:
-    distances = (kernel.optional(path) or '').split()
-    if not all(re.fullmatch('[0-9]{1,9}', word) for word in distances) or len(distances) not in (0, len(nodes)):
+    """Return the distances to the online nodes; some trees list those to all possible nodes."""
+    words = (kernel.optional(path) or '').split()
+    possible = path.parents[1] / 'possible'
+    if len(words) > len(nodes) and kernel.optional(possible) is not None:
+        columns = list(cpuset.ids(kernel.cpus(possible)))
+    else:
+        columns = nodes
+    if not all(re.fullmatch('[0-9]{1,9}', word) for word in words) or len(words) not in (0, len(columns)):
         raise kernel.unreadable(path, f'expected {len(nodes)} whole numbers, one for each online node')
-    return tuple(zip(nodes, map(int, distances), strict=False))
+    return tuple((node, int(word)) for node, word in zip(columns, words, strict=False) if node in nodes)
 
 
 def _read_accesses(node: Path) -> tuple[MemoryAccess, ...]:
-    """Return the ways to the memory of a node from the CPUs nearest to it.
+    """Return the accesses to the memory of a node from the CPUs nearest to it.
 
-    The kernel tells no others. ``access1`` counts CPUs alone, ``access0``, which older kernels have, devices too.
+    The kernel reports no others. ``access1`` covers only CPUs; ``access0``, on older kernels, also devices.
     """
     directory = next((path for name in ('access1', 'access0') if (path := node / name / 'initiators').is_dir()), None)
     if directory is None:

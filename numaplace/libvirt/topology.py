@@ -1,79 +1,57 @@
 # SPDX-License-Identifier: Apache-2.0
-"""From the NUMA cells that a source describes, and the operator's options, to a host."""
+"""Build a host from the NUMA cells that a source describes and the operator's options."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import TypedDict
 
 from numaplace import cpuset, exception
+from numaplace.libvirt import memory, power
+from numaplace.libvirt.found_cell import FoundCell
+from numaplace.memory_kinds import GENERAL
 from numaplace.model import (
-    Cache,
     CellShape,
     CpuTopology,
     Host,
     HostCell,
-    MemoryAccess,
     Networks,
     Pages,
     intern_shape,
 )
 from numaplace.units import KIB_PER_MIB
 
-__all__ = ['MAX_CELL', 'MIN_CACHE_LEVEL', 'VENDORS', 'FoundCell', 'GuestType', 'HostFacts', 'Options', 'host']
+__all__ = ['MAX_CELL', 'MIN_CACHE_LEVEL', 'VENDORS', 'GuestType', 'HostFacts', 'Options', 'host']
 
 #: Far above any kernel's MAX_NUMNODES.
 MAX_CELL = 65535
 
-#: Caches below are those of one core or two; libvirt names none of them either.
+#: Lower levels belong to one core or two; libvirt does not list them either.
 MIN_CACHE_LEVEL = 3
 
-#: libvirt's names of vendors by those that the CPUs give themselves.
+#: libvirt's names of vendors by the vendor IDs of the CPUs.
 VENDORS = {'GenuineIntel': 'Intel', 'AuthenticAMD': 'AMD', 'HygonGenuine': 'Hygon'}
 
 
 @dataclass(frozen=True, slots=True)
-class FoundCell:
-    """A NUMA cell as a source describes it; CPU sets are masks of online CPUs.
-
-    :param pages: ``(size in KiB, number of pages)`` pairs as the source lists them
-    :param siblings: the core of each CPU; a core stands here once for each of its threads
-    :param sockets: physical packages of the CPUs, or none where their numbers are not known
-    :param distances: ``(cell id, distance)`` pairs
-    :param packages: masks of all CPUs of the packages; dies and clusters likewise, and all may reach into other cells
-    :param caches: banks of level 3 and above that hold data, in any order
-    :param accesses: the ways to the memory of this cell, in any order
-    """
-
-    id: int
-    memory_kib: int
-    cpus: int
-    pages: tuple[tuple[int, int], ...] = ()
-    siblings: tuple[int, ...] = ()
-    sockets: frozenset[int] = frozenset()
-    distances: tuple[tuple[int, int], ...] = ()
-    packages: tuple[int, ...] = ()
-    dies: tuple[int, ...] = ()
-    clusters: tuple[int, ...] = ()
-    caches: tuple[Cache, ...] = ()
-    accesses: tuple[MemoryAccess, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
 class GuestType:
-    """One kind of guest that a host can run."""
+    """One kind of guest that a host can run.
+
+    :param max_vcpus: most vCPUs of machine types, by name, if known
+    """
 
     os_type: str
     arch: str
     domain_types: tuple[str, ...] = ()
     machines: tuple[str, ...] = ()
+    max_vcpus: tuple[tuple[str, int], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class HostFacts:
-    """What a host is apart from its NUMA topology; what its source does not say is None or empty.
+    """Facts about a host other than its NUMA topology; what its source does not report is None or empty.
 
     :param arch: architecture of the CPU, such as ``x86_64``, or empty
     :param cpu_topology: sockets, cores and threads as libvirt counts them (sockets of one cell)
@@ -96,6 +74,9 @@ class Options(TypedDict, total=False):
     dedicated_cpus: int | None
     reserved: Mapping[int, Mapping[int, int]]
     networks: Mapping[int, Networks]
+    power_strategy: str | None
+    before: Host | None
+    general_memory: Collection[str | int]
 
 
 def host(
@@ -105,6 +86,10 @@ def host(
     dedicated_cpus: int | None = None,
     reserved: Mapping[int, Mapping[int, int]] = MappingProxyType({}),
     networks: Mapping[int, Networks] = MappingProxyType({}),
+    power_strategy: str | None = None,
+    before: Host | None = None,
+    present: int | None = None,
+    general_memory: Collection[str | int] = (),
 ) -> Host:
     """Return the host of these cells, without usage.
 
@@ -113,19 +98,37 @@ def host(
         each CPU is in both sets, and the deprecated ``vcpu_pin_set`` is given as both sets
     :param reserved: pages kept back (``reserved_huge_pages``), by cell id and page size in KiB
     :param networks: networks with affinity to a cell, by cell id
-    :raises: :class:`~numaplace.exception.InvalidConfiguration` if the sets overlap in part or name CPUs that are not
-        online here, :class:`~numaplace.exception.InvalidReservedMemoryPagesOption` if pages are reserved that
+    :param power_strategy: ``cpu_power_management_strategy`` where ``cpu_power_management`` is true, else None; with
+        ``cpu_state`` the dedicated CPUs need only be present (Nova 34, ``_get_pcpu_available``)
+    :param before: the earlier record of the host, with information about offline CPUs that the source lacks
+    :param present: mask of all CPUs of the host, including offline ones, or None if the source may omit some of these
+    :param general_memory: kinds of memory and ids of cells that count as general memory, in addition to cells with CPUs
+    :raises: :class:`~numaplace.exception.InvalidConfiguration` if the sets overlap in part, if they name CPUs that are
+        not online here, or offline CPUs whose cell is not known, or if `general_memory` names a cell that does not
+        exist, :class:`~numaplace.exception.InvalidReservedMemoryPagesOption` if pages are reserved that
         do not exist, :class:`~numaplace.exception.InvalidNetworkNUMAAffinity` for a cell that does not exist
     """
-    online = 0
-    for cell in found:
-        online |= cell.cpus
-    shared, dedicated = _divide(online, shared_cpus, dedicated_cpus)
-    _check_cells(found, reserved, networks)
+    online = cpuset.union(cell.cpus for cell in found)
+    offline = cpuset.union(cell.offline for cell in found) | (present or 0) & ~online
+    kinds = memory.kinds(found)
+    # vcpu_pin_set, which is given as both sets, is not managed.
+    managed = power_strategy == power.CPU_STATE and shared_cpus != dedicated_cpus
+    found = power.locate(found, (dedicated_cpus or 0) & ~online if managed else 0, present, before)
+    off = cpuset.union(cell.offline for cell in found)
+    there = _There(online, off, offline, power_strategy, present is not None)
+    shared, dedicated = _divide(there, shared_cpus, dedicated_cpus)
+    _check_cells(found, reserved, networks, general_memory)
     return Host(
         tuple(
             HostCell(
-                _shape(cell, shared, dedicated, networks.get(cell.id, Networks())),
+                _shape(
+                    replace(cell, memory_kind=kinds[cell.id]),
+                    shared,
+                    dedicated,
+                    networks.get(cell.id, Networks()),
+                    _cell(before, cell.id),
+                    counted=kinds[cell.id] in general_memory or cell.id in general_memory,
+                ),
                 pages=_pages(cell, reserved.get(cell.id, {})),
             )
             for cell in found
@@ -133,15 +136,36 @@ def host(
     )
 
 
-def _divide(online: int, shared: int | None, dedicated: int | None) -> tuple[int, int]:
+@dataclass(frozen=True, slots=True)
+class _There:
+    """The CPUs of a host; sets are masks.
+
+    :param off: dedicated CPUs that power management keeps offline and whose cell is known
+    :param offline: CPUs that the source lists as present but that are not online
+    :param strategy: of power management, or None without it
+    :param all_named: whether the source lists each CPU that is present
+    """
+
+    online: int
+    off: int
+    offline: int
+    strategy: str | None
+    all_named: bool
+
+
+def _divide(there: _There, shared: int | None, dedicated: int | None) -> tuple[int, int]:
+    online = there.online
     if shared is None and dedicated is None:
         return online, online
     if shared == dedicated is not None:
         _check_set('vcpu_pin_set', dedicated, online)
         return dedicated, dedicated
-    for option, cpus in (('cpu_shared_set', shared), ('cpu_dedicated_set', dedicated)):
-        if cpus is not None:
-            _check_set(f'[compute] {option}', cpus, online)
+    if shared is not None:
+        _check_set('[compute] cpu_shared_set', shared, online)
+    if dedicated is not None:
+        missing = dedicated & ~(online | there.off)
+        reason = power.why_refused(missing, there.offline, there.strategy, all_named=there.all_named)
+        _check_set('[compute] cpu_dedicated_set', dedicated, online, there.off, reason)
     shared, dedicated = shared or 0, dedicated or 0
     if both := shared & dedicated:
         raise exception.InvalidConfiguration(
@@ -152,18 +176,21 @@ def _divide(online: int, shared: int | None, dedicated: int | None) -> tuple[int
     return shared, dedicated
 
 
-def _check_set(option: str, cpus: int, online: int) -> None:
+def _check_set(option: str, cpus: int, online: int, off: int = 0, reason: str = '') -> None:
     here = f"the host's online CPUs {cpuset.text(online)}"
     if not cpus:
         raise exception.InvalidConfiguration(f'{option} holds no CPU: expected some of {here}')
-    if cpus & ~online:
+    if missing := cpus & ~(online | off):
         raise exception.InvalidConfiguration(
-            f'{option} = {cpuset.text(cpus)}: CPUs {cpuset.text(cpus & ~online)} are not among {here}'
+            f'{option} = {cpuset.text(cpus)}: CPUs {cpuset.text(missing)} are not among {here}{reason}'
         )
 
 
 def _check_cells(
-    found: Sequence[FoundCell], reserved: Mapping[int, Mapping[int, int]], networks: Mapping[int, Networks]
+    found: Sequence[FoundCell],
+    reserved: Mapping[int, Mapping[int, int]],
+    networks: Mapping[int, Networks],
+    general_memory: Collection[str | int],
 ) -> None:
     ids = [cell.id for cell in found]
     known = ', '.join(map(str, ids))
@@ -178,6 +205,11 @@ def _check_cells(
             names += ['[neutron_tunnel]'] * affinity.tunneled
             raise exception.InvalidNetworkNUMAAffinity(
                 f'{", ".join(names)} numa_nodes = {cell_id}: the host has no cell {cell_id}; it has {known}'
+            )
+    for named in general_memory:
+        if isinstance(named, int) and named not in ids:
+            raise exception.InvalidConfiguration(
+                f'[numaplace] general_memory = {named}: the host has no cell {named}; it has {known}'
             )
 
 
@@ -197,9 +229,15 @@ def _pages(cell: FoundCell, reserved: Mapping[int, int]) -> tuple[Pages, ...]:
     return tuple(Pages(size_kib, total, reserved=reserved.get(size_kib, 0)) for size_kib, total in cell.pages)
 
 
-def _shape(cell: FoundCell, shared: int, dedicated: int, networks: Networks) -> CellShape:
-    available = cell.cpus & (shared | dedicated)
-    cores = {core & available for core in cell.siblings} - {0}
+def _cell(host: Host | None, cell_id: int) -> CellShape | None:
+    """Return the shape of a cell, or None if there is none of that id."""
+    return next((cell.shape for cell in host.cells if cell.id == cell_id), None) if host else None
+
+
+def _shape(
+    cell: FoundCell, shared: int, dedicated: int, networks: Networks, before: CellShape | None, *, counted: bool
+) -> CellShape:
+    cpus = cell.cpus | cell.offline
     packages = _parts(cell, cell.packages)
     dies = _parts(cell, cell.dies) - packages
     clusters = _parts(cell, cell.clusters) - packages - dies - _parts(cell, cell.siblings)
@@ -207,10 +245,10 @@ def _shape(cell: FoundCell, shared: int, dedicated: int, networks: Networks) -> 
         CellShape(
             id=cell.id,
             shared_cpus=cell.cpus & shared,
-            dedicated_cpus=cell.cpus & dedicated,
+            dedicated_cpus=cpus & dedicated,
             memory_mib=cell.memory_kib // KIB_PER_MIB,
-            siblings=_by_first_cpu(cores),
-            socket=next(iter(cell.sockets)) if len(cell.sockets) == 1 else None,
+            siblings=_by_first_cpu(power.complete(cell.siblings, cpus & (shared | dedicated), before)),
+            socket=_socket(cell, before),
             physnets=networks.physnets,
             tunneled=networks.tunneled,
             distances=cell.distances,
@@ -224,12 +262,20 @@ def _shape(cell: FoundCell, shared: int, dedicated: int, networks: Networks) -> 
                 )
             ),
             accesses=tuple(sorted(cell.accesses, key=lambda access: access.initiator)),
+            memory_kind=cell.memory_kind,
+            counts_as_general=counted and cell.memory_kind != GENERAL,
         )
     )
 
 
+def _socket(cell: FoundCell, before: CellShape | None) -> int | None:
+    if cell.offline and not cell.cpus:  # no online CPU is left to report it
+        return before.socket if before else None
+    return next(iter(cell.sockets)) if len(cell.sockets) == 1 else None
+
+
 def _parts(cell: FoundCell, groups: Iterable[int]) -> set[int]:
-    """Return what the groups hold of a cell, each part once."""
+    """Return the parts of the groups in a cell, without duplicates."""
     return {group & cell.cpus for group in groups} - {0}
 
 

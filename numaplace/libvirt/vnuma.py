@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The domain XML of a guest that is to be divided over its host by one element, ``<vnuma>``.
+"""Read domain XML in which one element, ``<vnuma>``, requests to divide the guest over its host.
 
-The element is that of the proposal for automatic vNUMA in libvirt; ``vnuma.rng`` beside this file is its schema.
+The element is from the proposal for automatic vNUMA in libvirt; its schema is ``vnuma.rng`` in this directory.
 """
 
 from __future__ import annotations
@@ -13,11 +13,13 @@ from uuid import UUID
 
 from lxml import etree
 
-from numaplace import cpuset, exception
+from numaplace import architecture, cpuset, exception, units
 from numaplace.libvirt import document
 from numaplace.libvirt.document import Document, show
-from numaplace.model import Guest, Wish
-from numaplace.model.wish import DISTRIBUTIONS, MODES, PIN_TO_CORE, PIN_TO_NODE
+from numaplace.libvirt.xmltext import Element
+from numaplace.model import Guest, Networks, Wish
+from numaplace.model.vnuma import DISTRIBUTIONS, MODES, PIN_TO_CORE, PIN_TO_NODE
+from numaplace.request import Machine, machines
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -28,11 +30,11 @@ TAG = 'vnuma'
 
 _SOURCE = 'libvirt domain XML with a <vnuma> element'
 _OCTETS_PER_MIB = 1024**2
-#: No guest of libvirt has more.
+#: libvirt supports no more.
 _MAX_VCPUS = 65536
 _MAX_CELLS = 1024
 
-#: What expansion writes, and so may not stand there already.
+#: Elements that expansion writes, so they must not exist already.
 _WRITTEN = ('vcpus', 'cputune/vcpupin', 'numatune', 'cpu/topology', 'cpu/numa')
 
 
@@ -41,12 +43,12 @@ class Domain:
     """A domain with ``<vnuma>``.
 
     :param vnuma: the element
-    :param guest: what it asks for: vCPUs, memory and the wish
+    :param guest: what it requests: vCPUs, memory and the wish
     :param enabled_vcpus: number of vCPUs that are on when the guest starts
     """
 
     document: Document
-    vnuma: etree._Element
+    vnuma: Element
     guest: Guest
     enabled_vcpus: int
 
@@ -59,7 +61,7 @@ class Domain:
     def uuid(self) -> str | None:
         """UUID of the domain, if it has one.
 
-        :raises: :meth:`~numaplace.libvirt.document.Document.fault` if it is none
+        :raises: :meth:`~numaplace.libvirt.document.Document.fault` if it is not a UUID
         """
         found = self.document.root.find('uuid')
         if found is None:
@@ -67,21 +69,38 @@ class Domain:
         try:
             return str(UUID((found.text or '').strip()))
         except ValueError:
-            raise self.document.fault(found, f'{show(found.text or "")} is no UUID') from None
+            raise self.document.fault(found, f'{show(found.text or "")} is not a UUID') from None
+
+    @property
+    def networks(self) -> Networks | None:
+        """The networks of its interfaces, or None."""
+        sources = self.document.root.iterfind('devices/interface/source')
+        names = frozenset(str(source.get('network')) for source in sources if source.get('network'))
+        return Networks(names) if names else None
+
+    def machine(self, host_arch: str) -> Machine:
+        """Return the machine type of the domain, or the usual one of its architecture, where it has none.
+
+        :param host_arch: what libvirt takes for a domain without an architecture; empty where it is not known
+        """
+        kind = self.document.root.find('os/type')
+        arch, name = ('', '') if kind is None else (kind.get('arch', ''), kind.get('machine', ''))
+        arch = architecture.canonical(arch or host_arch)
+        return Machine(arch, name or machines.DEFAULTS.get(arch, ''))
 
     @contextmanager
     def locating(self) -> Iterator[None]:
-        """Say of faults of the partition at which place of the document they are."""
+        """Add the location in the document to faults of the partition."""
         try:
             yield
         except exception.InvalidPartition as error:
             element, attribute = self._place(error.part)
             raise self.document.fault(element, str(error), attribute) from None
 
-    def _place(self, part: str) -> tuple[etree._Element, str | None]:
+    def _place(self, part: str) -> tuple[Element, str | None]:
         partition = self.vnuma.find('partition')
         memory = _find_memory(self.document, self.vnuma)
-        places: dict[str, tuple[etree._Element | None, str | None]] = {
+        places: dict[str, tuple[Element | None, str | None]] = {
             'mode': (self.vnuma, 'mode'),
             'distribution': (self.vnuma, 'distribution'),
             'nodes': (partition, 'nodeset'),
@@ -100,8 +119,8 @@ def read(xml: bytes, *, place: str = 'domain') -> Domain:
     """Read a domain with ``<vnuma>``.
 
     :param place: where the document came from, for the errors
-    :raises: :class:`~numaplace.exception.InvalidDomain` if it is no such document, or anything in it that expansion
-        reads or writes is not as it has to be
+    :raises: :class:`~numaplace.exception.InvalidDomain` if it is not such a document, or anything in it that expansion
+        reads or writes is invalid
     """
     source = document.parse(xml, place, 'domain', _SOURCE, exception.InvalidDomain)
     vnuma = _only(source, source.root, TAG)
@@ -111,7 +130,7 @@ def read(xml: bytes, *, place: str = 'domain') -> Domain:
     for path in _WRITTEN:
         found = source.root.find(path)
         if found is not None:
-            raise source.fault(found, 'stands beside <vnuma>, which stands for it: expected one of the two')
+            raise source.fault(found, 'is combined with <vnuma>, which stands for it: expected one of the two')
     vcpu = _only(source, source.root, 'vcpu')
     if vcpu is None:
         raise source.fault(source.root, 'there is no <vcpu>: expected the number of vCPUs')
@@ -128,7 +147,7 @@ def read(xml: bytes, *, place: str = 'domain') -> Domain:
     )
 
 
-def _only(source: Document, parent: etree._Element, tag: str) -> etree._Element | None:
+def _only(source: Document, parent: Element, tag: str) -> Element | None:
     found = parent.findall(tag)
     if len(found) > 1:
         raise source.fault(found[1], f'a second <{tag}>: expected one')
@@ -143,7 +162,7 @@ _ATTRIBUTES = {
 }
 
 
-def _check_names(source: Document, vnuma: etree._Element) -> None:
+def _check_names(source: Document, vnuma: Element) -> None:
     for element in vnuma.iter(etree.Element):
         tag = str(element.tag)
         if element is not vnuma and (element.getparent() is not vnuma or tag not in _ATTRIBUTES or tag == TAG):
@@ -155,12 +174,12 @@ def _check_names(source: Document, vnuma: etree._Element) -> None:
                 )
 
 
-def _find_memory(source: Document, vnuma: etree._Element) -> etree._Element | None:
+def _find_memory(source: Document, vnuma: Element) -> Element | None:
     inside = vnuma.find('memory')
     return source.root.find('memory') if inside is None else inside
 
 
-def _read_memory(source: Document, vnuma: etree._Element) -> tuple[int, int]:
+def _read_memory(source: Document, vnuma: Element) -> tuple[int, int]:
     """Return the memory of the guest, and how much of it comes from host cells without CPUs, in MiB."""
     outside, inside = _only(source, source.root, 'memory'), _only(source, vnuma, 'memory')
     memory = outside if inside is None else inside
@@ -177,14 +196,14 @@ def _read_memory(source: Document, vnuma: etree._Element) -> tuple[int, int]:
     return size_mib, tier_mib
 
 
-def _mebibytes(source: Document, element: etree._Element, attribute: str | None, what: str) -> int:
+def _mebibytes(source: Document, element: Element, attribute: str | None, what: str) -> int:
     octets = source.octets(element, attribute, what)
     if not octets or octets % _OCTETS_PER_MIB:
         raise source.fault(element, f'{octets} bytes: expected a positive number of whole MiB', attribute)
     return octets // _OCTETS_PER_MIB
 
 
-def _positive(source: Document, element: etree._Element, attribute: str | None, what: str, maximum: int) -> int:
+def _positive(source: Document, element: Element, attribute: str | None, what: str, maximum: int) -> int:
     return source.whole(element, attribute, what, maximum, minimum=1)
 
 
@@ -197,12 +216,12 @@ def _read_pages(source: Document) -> int | None:
     if len(pages) > 1 or page.get('nodeset') is not None:
         raise source.fault(page, 'pages of some cells: expected one <page> without nodeset, for which cells there are')
     octets = source.octets(page, 'size', 'page size')
-    if not octets or octets % 1024:
-        raise source.fault(page, f'{octets} bytes: expected a positive number of whole KiB', 'size')
+    if octets % 1024 or not units.is_page_size(octets // 1024):
+        raise source.fault(page, f'{octets} bytes: expected a whole number of KiB, {units.PAGE_SIZE}', 'size')
     return octets // 1024
 
 
-def _read_wish(source: Document, vnuma: etree._Element, tier_mib: int, pagesize_kib: int | None) -> Wish:
+def _read_wish(source: Document, vnuma: Element, tier_mib: int, pagesize_kib: int | None) -> Wish:
     partition = _only(source, vnuma, 'partition')
     values: dict[str, Any] = {
         'mode': _word(source, vnuma, 'mode', MODES, required=True),
@@ -221,7 +240,7 @@ def _read_wish(source: Document, vnuma: etree._Element, tier_mib: int, pagesize_
 
 
 def _word(
-    source: Document, element: etree._Element, attribute: str, words: tuple[str, ...], *, required: bool = False
+    source: Document, element: Element, attribute: str, words: tuple[str, ...], *, required: bool = False
 ) -> str | None:
     value = element.get(attribute)
     if value in words or (value is None and not required):
@@ -232,7 +251,7 @@ def _word(
     raise source.fault(element, f'{show(value)}: {expected}', attribute)
 
 
-def _nodeset(source: Document, partition: etree._Element) -> int:
+def _nodeset(source: Document, partition: Element) -> int:
     try:
         return cpuset.parse(str(partition.get('nodeset')))
     except exception.Invalid as error:

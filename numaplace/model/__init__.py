@@ -1,6 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The values that go through the house: host, guest, placement, refusal."""
+"""The values that the packages exchange: host, guest, placement, refusal."""
 
+from numaplace.model.cpu_topology import CpuTopology
+from numaplace.model.devices import Devices, Disk, Nic
+from numaplace.model.flavor import Flavor
 from numaplace.model.guest import (
     DEDICATED,
     DIMM,
@@ -14,7 +17,6 @@ from numaplace.model.guest import (
     REQUIRE,
     SHARE,
     SHARED,
-    CpuTopology,
     Guest,
     GuestCell,
     MemoryModule,
@@ -22,10 +24,11 @@ from numaplace.model.guest import (
 )
 from numaplace.model.hardware import Cache, MemoryAccess
 from numaplace.model.host import CellShape, FreeCores, Host, HostCell, Pages, intern_shape
-from numaplace.model.limits import Limits, Networks
+from numaplace.model.limits import Limits, Networks, limit
+from numaplace.model.pci import PciPool, PciRequest
 from numaplace.model.placement import CellPlacement, Placement
-from numaplace.model.refusal import Reason, Refusal
-from numaplace.model.wish import Wish
+from numaplace.model.refusal import Reason, Refusal, is_permanent
+from numaplace.model.vnuma import Wish
 
 __all__ = [
     'DEDICATED',
@@ -44,6 +47,9 @@ __all__ = [
     'CellPlacement',
     'CellShape',
     'CpuTopology',
+    'Devices',
+    'Disk',
+    'Flavor',
     'FreeCores',
     'Guest',
     'GuestCell',
@@ -53,11 +59,16 @@ __all__ = [
     'MemoryAccess',
     'MemoryModule',
     'Networks',
+    'Nic',
     'Offline',
     'Pages',
+    'PciPool',
+    'PciRequest',
     'Placement',
     'Reason',
     'Refusal',
     'Wish',
     'intern_shape',
+    'is_permanent',
+    'limit',
 ]

@@ -1,12 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a guest asks for. Everything here is immutable."""
+"""What a guest requests, as frozen values; only `Guest` carries a cache."""
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from numaplace.model.wish import Wish
+from numaplace.model.cpu_topology import CpuTopology, block
+from numaplace.model.vnuma import Wish
 
 __all__ = [
     'DEDICATED',
@@ -21,7 +23,6 @@ __all__ = [
     'REQUIRE',
     'SHARE',
     'SHARED',
-    'CpuTopology',
     'Guest',
     'GuestCell',
     'MemoryModule',
@@ -30,23 +31,14 @@ __all__ = [
 
 #: CPU policies.
 SHARED, DEDICATED, MIXED = 'shared', 'dedicated', 'mixed'
-#: CPU thread policies; ISOLATE is one of the emulator threads policies too.
+#: CPU thread policies; ISOLATE is also an emulator threads policy.
 PREFER, ISOLATE, REQUIRE = 'prefer', 'isolate', 'require'
-#: Emulator threads policy beside ISOLATE.
+#: Emulator threads policy with ISOLATE.
 SHARE = 'share'
 #: Page sizes by class; a positive number is a size in KiB.
 PAGES_SMALL, PAGES_LARGE, PAGES_ANY = -1, -2, -3
 #: Models of memory modules.
 DIMM, NVDIMM = 'dimm', 'nvdimm'
-
-
-@dataclass(frozen=True, slots=True)
-class CpuTopology:
-    """The vCPU topology that a guest sees."""
-
-    sockets: int = 1
-    cores: int = 1
-    threads: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,8 +48,8 @@ class GuestCell:
     :param id: the guest's number of this cell
     :param shared_vcpus: vCPUs that float over the host cell's shared CPUs
     :param dedicated_vcpus: vCPUs that are pinned, one to a CPU
-    :param memory_mib: memory with the modules that were plugged in
-    :param pagesize_kib: size in KiB, PAGES_SMALL, PAGES_LARGE, PAGES_ANY, or None for no wish
+    :param memory_mib: memory, including the modules that were plugged in
+    :param pagesize_kib: size in KiB, PAGES_SMALL, PAGES_LARGE, PAGES_ANY, or None if none is requested
     :param cpu_policy: SHARED, DEDICATED, MIXED or None (as SHARED)
     :param thread_policy: PREFER, ISOLATE, REQUIRE or None (as PREFER)
     """
@@ -119,7 +111,7 @@ class MemoryModule:
 
 @dataclass(frozen=True, slots=True)
 class Guest:
-    """What a guest asks for; without cells it floats over the whole host.
+    """What a guest requests; without cells it floats over the whole host.
 
     :param vcpus: number of vCPUs that are on
     :param memory_mib: memory of the whole guest
@@ -127,10 +119,10 @@ class Guest:
     :param cpu_topology: sockets, cores and threads, or None where not known
     :param realtime_vcpus: mask of the realtime vCPUs
     :param instance_uuid: kept for stored objects that carry one
-    :param wish: how it is to be divided over host cells, for a guest whose cells follow from the host
+    :param wish: how to divide it over host cells, for a guest whose cells depend on the host
     :param offline: the vCPUs that are off, by guest cell; one entry for a guest without cells, none if all are on
     :param modules: memory that was plugged in, the oldest first
-    :param memo: what others derived from this value, by their keys; it lives and goes with the value
+    :param memo: cache of what other modules derive from this value, by their keys; it lives as long as the value
     """
 
     vcpus: int
@@ -161,7 +153,7 @@ class Guest:
 
     @property
     def cell_vcpus(self) -> tuple[int, ...]:
-        """Masks of the vCPUs of each cell, those that are off too; a guest without cells has one for all."""
+        """Masks of the vCPUs of each cell, including those that are off; a guest without cells has one for all."""
         if not self.cells:
             return ((1 << self.most_vcpus) - 1,)
         masks = [cell.vcpus for cell in self.cells]
@@ -170,6 +162,24 @@ class Guest:
         return tuple(masks)
 
     @property
+    def topology(self) -> CpuTopology:
+        """The vCPU topology; where it is not known, each vCPU is a socket."""
+        return self.cpu_topology or CpuTopology(sockets=self.most_vcpus)
+
+    @property
+    def has_whole_cores(self) -> bool:
+        """Whether no core lies in two cells."""
+        return block(self.cell_vcpus) % self.topology.threads == 0
+
+    @property
+    def dies(self) -> int:
+        """Dies of each socket: the fewest of which none lies in two cells; 1 where even cores do."""
+        if not self.has_whole_cores:
+            return 1
+        topology = self.topology
+        return topology.cores // math.gcd(topology.cores, block(self.cell_vcpus) // topology.threads)
+
+    @property
     def plugged_mib(self) -> int:
-        """Memory that was plugged in and taken from the host."""
+        """Memory that was plugged in and is taken from the host."""
         return sum([module.claimed_mib for module in self.modules])

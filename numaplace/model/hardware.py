@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What lies around the CPUs of a host cell: caches that cores share, and the ways to its memory."""
+"""Caches that the cores of a host cell share, and how fast CPUs reach its memory."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ __all__ = ['Cache', 'MemoryAccess']
 class Cache:
     """One bank of a cache.
 
-    :param cpus: mask of all CPUs that share it, those of other cells too
+    :param cpus: mask of all CPUs that share it, including those of other cells
     """
 
     level: int
@@ -22,7 +22,7 @@ class Cache:
 
 @dataclass(frozen=True, slots=True)
 class MemoryAccess:
-    """How CPUs of one cell reach the memory of another or of their own (ACPI HMAT); None is not known.
+    """How fast CPUs of a cell reach the memory of another or their own (ACPI HMAT); None where not known.
 
     :param initiator: id of the cell whose CPUs read and write
     """

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a host has and what of it is used. Everything here is immutable."""
+"""What a host has and how much of it is used, as frozen values; only `HostCell` carries caches."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from numaplace import cpuset, exception
+from numaplace.memory_kinds import GENERAL, UNKNOWN
 from numaplace.model.hardware import Cache, MemoryAccess
 from numaplace.units import KIB_PER_MIB
 
@@ -23,18 +24,20 @@ class Pages:
     """Memory pages of one size in a host cell; counts are pages.
 
     :param size_kib: size of a page
-    :param reserved: pages that the operator keeps back (``reserved_huge_pages``)
+    :param reserved: pages that the operator reserves (``reserved_huge_pages``)
+    :param held: pages that domains hold which numaplace does not manage
     """
 
     size_kib: int
     total: int
     used: int = 0
     reserved: int = 0
+    held: int = 0
 
     @property
     def free(self) -> int:
-        """Pages that a guest may still have; below zero where a host is over-used."""
-        return self.total - self.used - self.reserved
+        """Pages that guests can still use; below zero where the host is over-used."""
+        return self.total - self.used - self.reserved - self.held
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,16 +46,20 @@ class CellShape:
 
     :param shared_cpus: CPUs for shared vCPUs (``cpu_shared_set``, Nova's ``cpuset``)
     :param dedicated_cpus: CPUs for pinned vCPUs (``cpu_dedicated_set``, Nova's ``pcpuset``)
-    :param siblings: one mask for each core, in the order of the source
+    :param siblings: one mask for each core, in the order of the source; a CPU whose core is not known is in none
     :param socket: physical package, or None where the cell spans several or it is not known
     :param physnets: physical networks with affinity to this cell
     :param tunneled: tunnelled networks have affinity to this cell
     :param distances: ``(host cell id, distance)`` pairs as in the ACPI SLIT (10 is local), or empty
-    :param online_cpus: all CPUs of the cell, those of neither set too, or 0 where they are not known
+    :param online_cpus: all CPUs of the cell that are online, including those in neither set; 0 where they are not
+        known, and in a cell whose CPUs are all off: see :attr:`Host.offline_cpus`
     :param dies: masks of its CPUs by die, where its package has several
     :param clusters: masks of its CPUs by cluster, where a cluster is more than a core and less than a die
     :param caches: banks of level 3 and above that its CPUs share
-    :param accesses: the ways to its memory, where the firmware tells them
+    :param accesses: how fast CPUs reach its memory, where the firmware reports it
+    :param memory_kind: kind of its memory, one of ``numaplace.memory_kinds``; None where no source
+        reports it, as in Nova's rows: then its CPUs decide
+    :param counts_as_general: the operator counts its memory of another kind as general (``general_memory``)
     """
 
     id: int
@@ -69,8 +76,23 @@ class CellShape:
     clusters: tuple[int, ...] = ()
     caches: tuple[Cache, ...] = ()
     accesses: tuple[MemoryAccess, ...] = ()
+    memory_kind: str | None = None
+    counts_as_general: bool = False
     _cores: tuple[int, ...] | None = field(default=None, init=False, repr=False, compare=False)
     _width: int | None = field(default=None, init=False, repr=False, compare=False)
+
+    @property
+    def kind(self) -> str:
+        """Kind of its memory: general where the cell has CPUs, whatever sets they are in, if any."""
+        if self.memory_kind is not None:
+            return self.memory_kind
+        known = self.online_cpus | self.shared_cpus | self.dedicated_cpus
+        return GENERAL if known or any(self.siblings) else UNKNOWN
+
+    @property
+    def is_general(self) -> bool:
+        """Whether guests without cells may use its memory, and the host's total counts it."""
+        return self.counts_as_general or self.kind == GENERAL
 
     @property
     def cores(self) -> tuple[int, ...]:
@@ -108,7 +130,7 @@ class CellShape:
         return self._width  # type: ignore[return-value]
 
     def with_siblings(self, cpus: int) -> int:
-        """Return the mask of whole cores that hold any of these CPUs."""
+        """Return the mask of the whole cores that contain any of these CPUs."""
         whole = cpus
         for core in self.siblings:
             if core & cpus:
@@ -118,7 +140,7 @@ class CellShape:
 
 @lru_cache(maxsize=65536)
 def intern_shape(shape: CellShape) -> CellShape:
-    """Return the one shape equal to this one, so that its facts are derived once."""
+    """Return the shared shape equal to this one, so that derived values are computed once."""
     return shape
 
 
@@ -155,8 +177,13 @@ class HostCell:
     :param pinned_cpus: mask of the dedicated CPUs that guests hold
     :param cpu_usage: number of shared vCPUs placed here
     :param memory_usage_mib: memory of all guest cells placed here
-    :param pages: by page size as the source lists them; empty where the host names none
-    :param memo: what others derived from this value, by their keys; it lives and goes with the value
+    :param pages: by page size as the source lists them; empty where the host lists none
+    :param held_cpus: mask of the dedicated CPUs that domains hold which numaplace does not manage; see
+        ``numaplace.model.held.hold``
+    :param held_mib: memory that they may have here
+    :param withheld_cpus: mask of free dedicated CPUs that one fit may not use: the guest requests that their cores
+        stay free, or needs cores that are wholly free
+    :param memo: cache of what other modules derive from this value, by their keys; it lives as long as the value
     """
 
     shape: CellShape
@@ -164,6 +191,9 @@ class HostCell:
     cpu_usage: int = 0
     memory_usage_mib: int = 0
     pages: tuple[Pages, ...] = ()
+    held_cpus: int = 0
+    held_mib: int = 0
+    withheld_cpus: int = 0
     memo: dict[Any, Any] = field(default_factory=dict, init=False, repr=False, compare=False)
     _free_cores: FreeCores | None = field(default=None, init=False, repr=False, compare=False)
 
@@ -173,18 +203,23 @@ class HostCell:
         return self.shape.id
 
     @property
+    def taken_cpus(self) -> int:
+        """Mask of the dedicated CPUs that guests or domains hold."""
+        return self.pinned_cpus | self.held_cpus
+
+    @property
     def free_cpus(self) -> int:
-        """Mask of the dedicated CPUs that no guest holds."""
-        return self.shape.dedicated_cpus & ~self.pinned_cpus
+        """Mask of the dedicated CPUs that nobody holds, less those that are withheld."""
+        return self.shape.dedicated_cpus & ~(self.pinned_cpus | self.held_cpus | self.withheld_cpus)
 
     @property
     def free_memory_mib(self) -> int:
-        """Memory that no guest cell was counted against; below zero where overcommitted."""
-        return self.shape.memory_mib - self.memory_usage_mib
+        """Memory less that of the guest cells and domains here; below zero where overcommitted."""
+        return self.shape.memory_mib - self.memory_usage_mib - self.held_mib
 
     @property
     def smallest_pages(self) -> Pages | None:
-        """The pages of the smallest size, or None where the host names no pages."""
+        """The pages of the smallest size, or None where the host lists no pages."""
         smallest = None
         for pages in self.pages:
             if smallest is None or pages.size_kib < smallest.size_kib:
@@ -193,7 +228,7 @@ class HostCell:
 
     @property
     def whole_cores(self) -> list[int]:
-        """Masks of the cores of which all threads are dedicated and free, by lowest CPU."""
+        """Masks of the cores whose threads are all dedicated and free, by lowest CPU."""
         free = self.free_cpus
         return [core for core in self.shape.cores if core & free == core]
 
@@ -207,7 +242,7 @@ class HostCell:
         return self._free_cores  # type: ignore[return-value]
 
     def consume(self, placed: CellPlacement) -> HostCell:
-        """Return this cell with a guest cell counted in.
+        """Return this cell with the usage of a guest cell added.
 
         :raises: :class:`~numaplace.exception.CPUPinningUnknown` if a CPU is not dedicated here,
             :class:`~numaplace.exception.CPUPinningInvalid` if a guest holds it already
@@ -225,10 +260,10 @@ class HostCell:
         return self._count(placed, 1, self.pinned_cpus | placed.taken)
 
     def release(self, placed: CellPlacement) -> HostCell:
-        """Return this cell with a guest cell counted out: the inverse of :meth:`consume`.
+        """Return this cell with the usage of a guest cell removed: the inverse of :meth:`consume`.
 
         :raises: :class:`~numaplace.exception.CPUUnpinningUnknown`, :class:`~numaplace.exception.CPUUnpinningInvalid`
-            or :class:`~numaplace.exception.UsageInvalid` if it was never counted in
+            or :class:`~numaplace.exception.UsageInvalid` if it was not counted here
         """
         if unknown := placed.taken & ~self.shape.dedicated_cpus:
             raise exception.CPUUnpinningUnknown(
@@ -250,7 +285,8 @@ class HostCell:
                 f'host cell {self.id}: releasing {memory_mib} MiB and '
                 f'{placed.guest_cell.shared_vcpus.bit_count()} shared vCPUs takes its usage below zero'
             )
-        return HostCell(self.shape, pinned, cpu_usage, usage_mib, self._count_pages(placed, sign))
+        pages = self._count_pages(placed, sign)
+        return HostCell(self.shape, pinned, cpu_usage, usage_mib, pages, self.held_cpus, self.held_mib)
 
     def _count_pages(self, placed: CellPlacement, sign: int) -> tuple[Pages, ...]:
         smallest = self.smallest_pages
@@ -265,7 +301,7 @@ class HostCell:
                     raise exception.UsageInvalid(
                         f'host cell {self.id}: releasing {number} pages of {size_kib} KiB takes their usage below zero'
                     )
-                pages = Pages(size_kib, pages.total, pages.used + sign * number, pages.reserved)
+                pages = Pages(size_kib, pages.total, pages.used + sign * number, pages.reserved, pages.held)
             counted.append(pages)
         return tuple(counted)
 
@@ -276,19 +312,34 @@ class Host:
 
     :param cells: in the order of the source; ids may have gaps
     :param vcpus_used: vCPUs of all guests, with and without a NUMA topology
-    :param memory_used_mib: memory of all guests
+    :param memory_used_mib: memory of all guests, of any kind
     :param floating_vcpus: vCPUs of the guests without a NUMA topology, which no cell counts
+    :param held_vcpus: vCPUs that float, of domains that numaplace does not manage; see
+        ``numaplace.model.held.hold``
+    :param held_mib: general memory of these domains
     """
 
     cells: tuple[HostCell, ...] = ()
     vcpus_used: int = 0
     memory_used_mib: int = 0
     floating_vcpus: int = 0
+    held_vcpus: int = 0
+    held_mib: int = 0
 
     @property
     def memory_mib(self) -> int:
-        """Memory of all cells."""
-        return sum(cell.shape.memory_mib for cell in self.cells)
+        """General memory of all cells: what any guest may use without requesting a kind of memory."""
+        return sum([cell.shape.memory_mib for cell in self.cells if cell.shape.is_general])
+
+    @property
+    def general_memory_used_mib(self) -> int:
+        """General memory that guests use; memory of other kinds is counted only in cells."""
+        return self.memory_used_mib - sum([cell.memory_usage_mib for cell in self.cells if not cell.shape.is_general])
+
+    @property
+    def free_memory_mib(self) -> int:
+        """General memory less that of all guests and domains; below zero where overcommitted."""
+        return self.memory_mib - self.general_memory_used_mib - self.held_mib
 
     @property
     def shared_cpus(self) -> int:
@@ -301,16 +352,42 @@ class Host:
         return self._union('dedicated_cpus')
 
     @property
+    def cpu_count(self) -> int:
+        """Number of the CPUs for vCPUs of any kind."""
+        return (self.shared_cpus | self.dedicated_cpus).bit_count()
+
+    @property
     def online_cpus(self) -> int:
-        """Mask of all CPUs of all cells, or 0 where they are not known."""
+        """Mask of all online CPUs of all cells, or 0 where they are not known."""
         return self._union('online_cpus')
 
     @property
+    def offline_cpus(self) -> int:
+        """Mask of the CPUs for pinned vCPUs that power management has switched off, or 0 where that is not known."""
+        online = self.online_cpus
+        return self.dedicated_cpus & ~online if online else 0
+
+    @property
+    def free_cpus(self) -> int:
+        """Mask of the dedicated CPUs that no guest holds, of all cells."""
+        return cpuset.union([cell.free_cpus for cell in self.cells])
+
+    @property
+    def free_huge_pages(self) -> dict[int, int]:
+        """Number of the free pages of each size but the smallest, of all cells, by size in KiB."""
+        free: dict[int, int] = {}
+        for cell in self.cells:
+            for pages in cell.pages:
+                if pages.total and pages is not cell.smallest_pages:
+                    free[pages.size_kib] = free.get(pages.size_kib, 0) + pages.free
+        return free
+
+    @property
     def shared_vcpus_used(self) -> int:
-        """Number of vCPUs on the shared CPUs: those that float, and those of pinned guests where both sets are one."""
+        """Number of vCPUs on the shared CPUs: those that float, and pinned ones where both sets are the same."""
         shared = self.shared_cpus
-        in_cells = sum([cell.cpu_usage + (cell.pinned_cpus & shared).bit_count() for cell in self.cells])
-        return self.floating_vcpus + in_cells
+        in_cells = sum([cell.cpu_usage + (cell.taken_cpus & shared).bit_count() for cell in self.cells])
+        return self.floating_vcpus + self.held_vcpus + in_cells
 
     def _union(self, name: str) -> int:
         cpus = 0
@@ -318,13 +395,8 @@ class Host:
             cpus |= getattr(cell.shape, name)
         return cpus
 
-    @property
-    def has_threads(self) -> bool:
-        """Whether any core has more than one thread."""
-        return any(cell.shape.threads_per_core > 1 for cell in self.cells)
-
     def cell(self, cell_id: int) -> HostCell:
-        """Return the cell of that id.
+        """Return the cell with that id.
 
         :raises: :class:`~numaplace.exception.UsageInvalid` if there is none
         """
@@ -334,11 +406,11 @@ class Host:
         raise exception.UsageInvalid(f'there is no host cell {cell_id}')
 
     def consume(self, placement: Placement) -> Host:
-        """Return this host with a placed guest counted in; the errors are those of :meth:`HostCell.consume`."""
+        """Return this host with the usage of a placed guest added; it raises as :meth:`HostCell.consume` does."""
         return self._count(placement, 1)
 
     def release(self, placement: Placement) -> Host:
-        """Return this host with a placed guest counted out; never clamps: below zero is a fault."""
+        """Return this host with the usage of a placed guest removed; below zero is an error, never clamped."""
         return self._count(placement, -1)
 
     def _count(self, placement: Placement, sign: int) -> Host:
@@ -355,4 +427,4 @@ class Host:
                 "takes the host's usage below zero"
             )
         cells = tuple(changed.get(cell.id, cell) for cell in self.cells)
-        return Host(cells, vcpus_used, memory_used_mib, floating_vcpus)
+        return Host(cells, vcpus_used, memory_used_mib, floating_vcpus, self.held_vcpus, self.held_mib)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Where a guest goes: the answer of the fit when there is one."""
+"""Where a guest goes: the answer of the fit when the guest can be placed."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class CellPlacement:
     """Where one guest cell goes.
 
     :param host_cell: id of the host cell
-    :param pagesize_kib: size of the pages that back it, or None where the guest asked for none
+    :param pagesize_kib: size of the pages that back it, or None where the guest requests none
     :param pins: ``(vCPU, CPU)`` for each dedicated vCPU, by vCPU
     :param emulator_cpus: mask of the CPUs kept for the emulator's threads
     :param taken: mask of all dedicated CPUs that the guest cell holds; with thread policy isolate, whole cores

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Nova's objects to the model and back: read by their attributes, written into Nova's own classes."""
+"""Convert Nova's objects to the model and back: read their attributes, write Nova's own classes."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def read_host(topology: Any) -> Host:
 
 
 def read_guest(topology: Any) -> Guest:
-    """Read a ``nova.objects.InstanceNUMATopology`` as a request; pins of an earlier placement are passed over.
+    """Read a ``nova.objects.InstanceNUMATopology`` as a request; pins of an earlier placement are skipped.
 
     :raises: as :func:`read_host`
     """
@@ -74,5 +74,5 @@ def write_host(host: Host) -> Any:
 
 
 def write_placement(placement: Placement) -> Any:
-    """Write a placed guest as a new ``nova.objects.InstanceNUMATopology``; as in Nova, it names no instance."""
+    """Write a placed guest as a new ``nova.objects.InstanceNUMATopology``; as in Nova, without an instance UUID."""
     return wire.write_placement(replace(placement, guest=replace(placement.guest, instance_uuid=None)), NOVA)

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Put numaplace's fit and usage in the place of Nova's, in the process that asks for it.
+"""Replace Nova's fit and usage with numaplace's, in the calling process.
 
-Importing this imports nothing of Nova: a launcher has to import its service first, and installs then.
+Importing this module imports nothing of Nova: a launcher must import its service first, and then call install.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ from numaplace import conf, exception
 
 __all__ = ['KNOWN_SERIES', 'install', 'install_compute']
 
-#: The first and the last major version of Nova of which the replaced functions are known.
+#: The first and the last major version of Nova whose functions can be replaced.
 KNOWN_SERIES = (31, 34)
 
 _EMPTY = inspect.Parameter.empty
 
-#: The parameters of what is replaced, with their defaults.
+#: The parameters of the replaced functions, with their defaults.
 _PARAMETERS: dict[str, dict[str, Any]] = {
     'numa_fit_instance_to_host': {
         'host_topology': _EMPTY,
@@ -35,16 +35,17 @@ _PARAMETERS: dict[str, dict[str, Any]] = {
     'obj_from_db_obj': {'db_obj': _EMPTY},
     '_test_numa_topology': dict.fromkeys(('self', 'compute_node', 'limit'), _EMPTY),
     '_get_usage_dict': dict.fromkeys(('self', 'object_or_dict', 'instance', 'updates'), _EMPTY),
+    '_update_available_resource': dict.fromkeys(('self', 'context', 'resources'), _EMPTY) | {'startup': False},
     '_get_traits': dict.fromkeys(('self', 'context', 'nodename', 'provider_tree'), _EMPTY),
 }
 
 
 def install() -> str:
-    """Let this process decide by numaplace: filter, claims and resource tracker alike; the second time nothing happens.
+    """Make filter, claims and resource tracker of this process use numaplace; a second call does nothing.
 
-    The configuration of the service has to be read by then.
+    The configuration of the service must be read before.
 
-    :returns: how numaplace takes part, ``enforce`` or ``shadow``
+    :returns: the mode, ``enforce`` or ``shadow``
     :raises: :class:`~numaplace.exception.UnsupportedNova` if this Nova is not known, and
         :class:`~numaplace.exception.InvalidConfiguration` if its configuration is wrong; then nothing is replaced
     """
@@ -71,25 +72,46 @@ def install() -> str:
 
 
 def install_compute(mode: str) -> None:
-    """Let nova-compute report the trait or, in shadow mode, take it back and name the instances that it is at.
+    """Make nova-compute report the trait and log its claims or, in shadow mode, remove the trait and compare claims.
+
+    With ``[numaplace] audit = continue`` a guest that cannot be counted no longer ends the audit; in shadow mode the
+    audit is Nova's.
 
     :param mode: as :func:`install` returns it
-    :raises: :class:`~numaplace.exception.UnsupportedNova`; then nothing is replaced
+    :raises: :class:`~numaplace.exception.UnsupportedNova` or :class:`~numaplace.exception.InvalidConfiguration`; then
+        nothing is replaced
     """
+    from nova import conf as nova_conf  # noqa: PLC0415
     from nova.compute import claims, resource_tracker  # noqa: PLC0415
+    from nova.virt import hardware  # noqa: PLC0415
 
-    from numaplace.nova import shadow, trait  # noqa: PLC0415
+    from numaplace.nova import audit, claim_log, shadow, trait  # noqa: PLC0415
 
+    goes_on = conf.audit(nova_conf.CONF) == conf.CONTINUE
     tracker = resource_tracker.ResourceTracker
-    owners = {'_get_traits': tracker, '_get_usage_dict': tracker, '_test_numa_topology': claims.Claim}
+    owners = {
+        '_get_traits': tracker,
+        '_get_usage_dict': tracker,
+        '_update_available_resource': tracker,
+        '_test_numa_topology': claims.Claim,
+        'numa_usage_from_instance_numa': hardware,
+    }
     ours: dict[str, Callable[[Any], Any]] = {'_get_traits': functools.partial(trait.reporting, mode)}
     if mode == conf.SHADOW:
         ours |= {'_get_usage_dict': shadow.naming_usage, '_test_numa_topology': shadow.naming_claims}
+    else:
+        ours['_test_numa_topology'] = claim_log.naming
+        if goes_on:
+            ours |= {
+                '_get_usage_dict': audit.naming,
+                '_update_available_resource': audit.auditing,
+                'numa_usage_from_instance_numa': audit.counting,
+            }
     _replace(owners, ours)
 
 
 def _replace(owners: Mapping[str, Any], ours: Mapping[str, Callable[[Any], Any]]) -> None:
-    """Put what is made of Nova's functions in their place, if all of them are known."""
+    """Replace Nova's functions with what is made of them, if all of them are known."""
     theirs = {name: getattr(owner, name, None) for name, owner in owners.items()}
     for name, function in theirs.items():
         _check_parameters(name, function)
@@ -98,20 +120,20 @@ def _replace(owners: Mapping[str, Any], ours: Mapping[str, Callable[[Any], Any]]
 
 
 def _ours(mode: str) -> dict[str, Callable[[Any], Any]]:
-    """Return what makes the replacement out of Nova's own, by name."""
-    from numaplace.nova import hooks, shadow, topologies  # noqa: PLC0415
+    """Return, by name, what makes each replacement from Nova's own function."""
+    from numaplace.nova import replacements, shadow, topologies  # noqa: PLC0415
 
     if mode == conf.SHADOW:
         return {
             'numa_fit_instance_to_host': shadow.fitting,
             'numa_usage_from_instance_numa': shadow.counting,
             '_locked_consume_from_request': shadow.naming,
-            # Nova reads its own objects then, as it does without numaplace.
+            # Nova then reads its own objects, as without numaplace.
         }
     return {
-        'numa_fit_instance_to_host': lambda _theirs: hooks.numa_fit_instance_to_host,
-        'numa_usage_from_instance_numa': lambda _theirs: hooks.numa_usage_from_instance_numa,
-        '_locked_consume_from_request': hooks.restoring,
+        'numa_fit_instance_to_host': lambda _theirs: replacements.numa_fit_instance_to_host,
+        'numa_usage_from_instance_numa': replacements.counting,
+        '_locked_consume_from_request': replacements.restoring,
         'obj_from_db_obj': topologies.deferring,
     }
 

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The program ``numaplace-nova-compute``: Nova's own nova-compute, whose claims and tracker decide by numaplace.
+"""The program ``numaplace-nova-compute``: Nova's own nova-compute, whose claims and tracker use numaplace.
 
-Nothing of Nova, nor of what Nova has to import first, is imported before Nova's command.
+Neither Nova nor anything that Nova has to import first is imported before Nova's command.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from numaplace import exception
 
 __all__ = ['main']
 
-#: As Nova's own program is called: the name decides which files of configuration are read where none is given.
+#: The name of Nova's own program: it selects the configuration files that are read by default.
 _PROGRAM = 'nova-compute'
 
 
@@ -22,7 +22,7 @@ def main() -> None:
     :raises: SystemExit with one line if Nova is not there or not known, or if the configuration is wrong
     """
     try:
-        from nova.cmd import compute  # noqa: PLC0415 - its import decides how this process does threads
+        from nova.cmd import compute  # noqa: PLC0415 - its import selects the threading of this process
     except ModuleNotFoundError as error:
         if error.name != 'nova':
             raise
@@ -40,7 +40,7 @@ def _install() -> None:
 
     from numaplace.nova import engine  # noqa: PLC0415
 
-    # Nova reads its files in its main, too late for the mode; there it reads them as for the first time.
+    # Nova reads its files in its main, which is too late for the mode. Its main can still read them again.
     config.parse_args(sys.argv, configure_db=False, init_rpc=False)
     engine.install_compute(engine.install())
     config.CONF.clear()

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Shadow mode: Nova decides, with its own functions and its own filter, and numaplace says where it would not have.
+"""Shadow mode: Nova decides, with its own functions and its own filter, and numaplace reports where it differs.
 
-numaplace works out its answer first, from values, since Nova's functions write into what they are given. A fault of
-numaplace ends at :meth:`~numaplace.nova.tally.Tally.guard`. Importing this imports Nova's services;
-:func:`numaplace.nova.engine.install` does it when it is time.
+numaplace computes its answer first, from values, because Nova's functions change their arguments. A fault of numaplace
+ends at :meth:`~numaplace.nova.shadow_report.Tally.guard`. Importing this module imports Nova's services;
+:func:`numaplace.nova.engine.install` does it at the right time.
 """
 
 from __future__ import annotations
@@ -21,10 +21,11 @@ from nova.scheduler.filters import numa_topology_filter
 
 from numaplace import cpuset, explain, units
 from numaplace.model import Guest, Host, HostCell, Placement, Refusal
-from numaplace.nova import convert, hooks, soundness
-from numaplace.nova.tally import Case, Tally
+from numaplace.nova import convert, placement_audit, replacements
+from numaplace.nova.shadow_report import Case, Tally
 
 __all__ = [
+    'LIMIT_S',
     'TALLY',
     'Answer',
     'counting',
@@ -35,24 +36,27 @@ __all__ = [
     'naming_usage',
 ]
 
+#: How long devices are searched on a host, at most: Nova waits for the answer that it does not use.
+LIMIT_S = 1.0
+
 #: The counts of this process.
 TALLY = Tally()
 
-#: Nova's own, also where another class has taken its name.
+#: Nova's own filter, even if another class has replaced it under its name.
 _FILTER = numa_topology_filter.NUMATopologyFilter
 
 
 class Answer(NamedTuple):
-    """What numaplace says of a host and a guest as they were before Nova was asked.
+    """The answer of numaplace for a host and a guest as they were before the call to Nova.
 
-    :param verdict: None where the guest fits, but is placed by its devices
-    :param kept: the allocation candidates that a filter keeps
+    :param verdict: None if the guest fits, but its devices decide the placement
+    :param candidates: the allocation candidates that a filter keeps
     """
 
     host: Host
     guest: Guest
     verdict: Placement | Refusal | None
-    kept: list[Any] | None = None
+    candidates: list[Any] | None = None
 
 
 class _Found(NamedTuple):
@@ -64,10 +68,10 @@ class _Found(NamedTuple):
 
 @dataclass(slots=True)
 class _Watch:
-    """A call of Nova's that fits and counts inside.
+    """A call to Nova that fits and counts inside.
 
-    :param answer: of Nova's filter, which is compared as a whole: what numaplace says
-    :param found: the placement that the filter goes by: the first unsound one, or the first
+    :param answer: numaplace's answer, for Nova's filter, which is compared as a whole
+    :param found: the placement that the filter uses: the first invalid one, or else the first one
     """
 
     case: Case
@@ -75,7 +79,7 @@ class _Watch:
     found: _Found | None = None
 
 
-# Threads, and Nova's green threads, have a context each.
+# Each thread and each green thread has its own context.
 _WATCH: ContextVar[_Watch | None] = ContextVar('numaplace_watch', default=None)
 
 #: The topology that a compute node is about to count, and its instance.
@@ -97,7 +101,7 @@ def _watch(place: str, host_state: Any, spec_obj: Any) -> _Watch:
 
 
 def _case(place: str, instance_topology: Any) -> Case:
-    """Return the case of a function that is told neither the host nor, always, the instance."""
+    """Return the case of a function that does not get the host, and does not always get the instance."""
     watch = _WATCH.get()
     if watch is not None:
         return Case(place if place == 'usage' else watch.case.place, watch.case.host, watch.case.instance)
@@ -110,7 +114,7 @@ def _case(place: str, instance_topology: Any) -> Case:
 
 
 def fitting(theirs: Callable[..., Any]) -> Callable[..., Any]:
-    """Return what stands in the place of ``numa_fit_instance_to_host``, and answers as it does.
+    """Return the replacement of ``numa_fit_instance_to_host``, which gives the same answers.
 
     :param theirs: Nova's own
     """
@@ -138,7 +142,7 @@ def fitting(theirs: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _beside(place: str, theirs: Callable[..., Any], asked: tuple[Any, ...]) -> Any:
-    """Return Nova's answer for a fit that stands alone, and compare."""
+    """Return Nova's answer for a fit outside the watched calls, and compare it."""
     ours: Answer | None = None
     with TALLY.guard(place):
         case = _case(place, asked[1])
@@ -160,17 +164,17 @@ def _place(  # noqa: PLR0917 - as Nova's callers give them
     host_topology: Any, instance_topology: Any, provider_mapping: Any, limits: Any, pci_requests: Any, pci_stats: Any
 ) -> Answer:
     host, guest = convert.read_host(host_topology), convert.read_guest(instance_topology)
-    devices = hooks.devices(instance_topology, provider_mapping, pci_requests, pci_stats)
-    return Answer(host, guest, hooks.place(host, guest, limits, devices))
+    devices = replacements.devices(host, provider_mapping, pci_requests, pci_stats, LIMIT_S)
+    return Answer(host, guest, replacements.place(host, guest, limits, devices))
 
 
 def _audit(ours: Answer, found: Any) -> _Found:
     placement = convert.read_placement(found, ours.host)
-    return _Found(placement, soundness.faults(ours.host, ours.guest, placement))
+    return _Found(placement, placement_audit.faults(ours.host, ours.guest, placement))
 
 
 def _note(watch: _Watch, found: Any) -> None:
-    """Audit the placement of one of the filter's candidates, at once: the fit of the next one writes into it."""
+    """Audit the placement of one of the filter's candidates immediately: the fit of the next one changes it."""
     if watch.answer is None or found is None or (watch.found is not None and watch.found.faults):
         return
     audited = _audit(watch.answer, found)
@@ -182,7 +186,7 @@ def _compare(case: Case, ours: Answer, *, fits: bool, found: _Found | None, othe
     """Count a decision.
 
     :param found: Nova's placement, if it made one
-    :param other: in what else the two differ
+    :param other: another difference between the two
     """
     refuses = isinstance(ours.verdict, Refusal)
     unsound = '; '.join(found.faults) if found is not None else ''
@@ -221,7 +225,7 @@ def _named(error: Exception) -> str:
 
 
 def host_passes(judge: Callable[[Any, Any], Answer], host_state: Any, spec_obj: Any) -> bool:
-    """Return what Nova's own filter says of a host, which does to the host what it does.
+    """Return the answer of Nova's own filter for a host, with its effects on the host.
 
     :param judge: numaplace's answer for a HostState and a RequestSpec, neither of which it may change
     """
@@ -242,8 +246,8 @@ def host_passes(judge: Callable[[Any, Any], Answer], host_state: Any, spec_obj: 
         raise
     with TALLY.guard('filter'):
         if watch is not None and watch.answer is not None:
-            kept = _candidates(watch.answer.kept, host_state.allocation_candidates) if passes else ''
-            _compare(watch.case, watch.answer, fits=passes, found=watch.found, other=kept)
+            other = _candidates(watch.answer.candidates, host_state.allocation_candidates) if passes else ''
+            _compare(watch.case, watch.answer, fits=passes, found=watch.found, other=other)
     return passes
 
 
@@ -254,7 +258,7 @@ def _candidates(ours: list[Any] | None, theirs: list[Any]) -> str:
 
 
 def naming(consume: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
-    """Wrap ``HostState._locked_consume_from_request``, which does what it does: what it asks is known by host."""
+    """Wrap ``HostState._locked_consume_from_request``, unchanged, so that its fits are reported by host."""
 
     @functools.wraps(consume)
     def consume_by_name(self: Any, spec_obj: Any) -> Any:
@@ -268,7 +272,7 @@ def naming(consume: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
 
 
 def naming_claims(test: Callable[[Any, Any, Any], Any]) -> Callable[[Any, Any, Any], Any]:
-    """Wrap ``Claim._test_numa_topology``, which does what it does: what it asks is known by instance."""
+    """Wrap ``Claim._test_numa_topology``, unchanged, so that its fits are reported by instance."""
 
     @functools.wraps(test)
     def test_by_name(self: Any, compute_node: Any, limit: Any) -> Any:
@@ -285,7 +289,7 @@ def naming_claims(test: Callable[[Any, Any, Any], Any]) -> Callable[[Any, Any, A
 
 
 def counting(theirs: Callable[..., Any]) -> Callable[..., Any]:
-    """Return what stands in the place of ``numa_usage_from_instance_numa``, and counts as it does.
+    """Return the replacement of ``numa_usage_from_instance_numa``, which gives the same counts.
 
     :param theirs: Nova's own
     """
@@ -313,7 +317,7 @@ def counting(theirs: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def naming_usage(describe: Callable[..., Any]) -> Callable[..., Any]:
-    """Wrap ``ResourceTracker._get_usage_dict``, which says what an instance uses: whose it is is known afterwards."""
+    """Wrap ``ResourceTracker._get_usage_dict``, which returns the usage of an instance, to record the instance."""
 
     @functools.wraps(describe)
     def describe_by_name(self: Any, object_or_dict: Any, instance: Any, **updates: Any) -> Any:
@@ -328,7 +332,7 @@ def naming_usage(describe: Callable[..., Any]) -> Callable[..., Any]:
 def _count(host_topology: Any, instance_topology: Any, free: bool) -> Host | Exception:
     """Return the host with a guest counted, or the exception of Nova's that numaplace would raise."""
     try:
-        return hooks.count(convert.read_host(host_topology), instance_topology, free=free)
+        return replacements.count(convert.read_host(host_topology), instance_topology, free=free)
     except nova_exception.NovaException as error:
         found: Exception = error
         return found

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Topologies of hosts that become Nova's objects when they are read, and values of ours without that way.
+"""Topologies of hosts: parsed into Nova's objects only when those are read, and read as our values directly.
 
-nova-scheduler parses the topology of each host for each request, which costs more than all else that it does with the
-host, and hardly anything reads the result but the filter. Here the parse waits for a reader.
+nova-scheduler parses the topology of each host for each request. That costs more than everything else that it does with
+the host, and hardly anything but the filter reads the result. Here the parse waits for a reader.
 """
 
 from __future__ import annotations
@@ -28,10 +28,10 @@ _SOURCE, _PARSE = '_deferred_source', '_deferred_parse'
 
 
 class _Deferred(numa.NUMATopology):  # type: ignore[misc]  # Nova's are untyped
-    """A topology that nobody has read yet.
+    """A topology that was not read yet.
 
-    The first read of whatever attribute, and the first write, makes it what Nova would have made of it at once: the
-    class is Nova's from then on, and the objects inside belong to it alone.
+    The first read or write of any attribute parses it, as Nova would have done immediately: from then on its class is
+    Nova's, and the objects inside belong to it alone.
     """
 
     def __init__(self, source: str | Host, parse: Callable[[], Any]) -> None:
@@ -43,10 +43,10 @@ class _Deferred(numa.NUMATopology):  # type: ignore[misc]  # Nova's are untyped
         return getattr(self, name)
 
     def __len__(self) -> int:
-        """Return the number of cells, by which Nova tells whether a host has a topology at all."""
+        """Return the number of cells, by which Nova decides whether a host has a topology at all."""
         try:
             return len(read(self).cells)
-        except exception.InvalidObject:  # for Nova to refuse, or to read
+        except Exception:  # noqa: BLE001 - for Nova to refuse, or to read
             _open(self)
             return len(self)
 
@@ -56,9 +56,9 @@ class _Deferred(numa.NUMATopology):  # type: ignore[misc]  # Nova's are untyped
 
 
 def _open(topology: Any) -> None:
-    """Make a deferred topology one of Nova's; of several threads one does it, and the others wait.
+    """Turn a deferred topology into one of Nova's; one thread does it, and other threads wait.
 
-    :raises: what Nova's parse raises; the topology stays as it is then
+    :raises: what Nova's parse raises; then the topology stays deferred
     """
     with _LOCK:
         if type(topology) is _Deferred:
@@ -71,9 +71,9 @@ def _open(topology: Any) -> None:
 
 
 def deferring(parse: Callable[[str], Any]) -> Any:
-    """Return what stands in the place of ``NUMATopology.obj_from_db_obj``: the parse waits for the first reader.
+    """Return the replacement of ``NUMATopology.obj_from_db_obj``: the parse waits for the first reader.
 
-    :param parse: Nova's own; what it raises is raised to the reader
+    :param parse: Nova's own; the reader gets its exceptions
     """
 
     @functools.wraps(parse)
@@ -91,10 +91,10 @@ def write(host: Host) -> Any:
 def read(topology: Any, *, lasting: bool = False) -> Host:
     """Return a ``nova.objects.NUMATopology`` as a value.
 
-    A topology that somebody has read is read from its attributes, as they may have been changed.
+    A topology that was read before is read from its attributes, which may have been changed.
 
-    :param lasting: remember the values of many texts and not of the last ones alone, so that each host that has not
-        changed is read once for many requests
+    :param lasting: remember the values of many texts, not only of the last ones, so that an unchanged host is read
+        once for many requests
     :raises: :class:`~numaplace.exception.InvalidObject`, :class:`~numaplace.exception.IncompatibleObjectVersion`
     """
     source = object.__getattribute__(topology, '__dict__').get(_SOURCE) if type(topology) is _Deferred else None
@@ -116,5 +116,5 @@ def _value(text: str) -> Host | exception.NumaplaceException:
 
 _remembered = functools.lru_cache(maxsize=MEMO_SIZE)(_value)
 
-# A claim asks several times for the same; a compute node has no use for more.
+# A claim reads the same text several times; a compute node needs no more.
 _recent = functools.lru_cache(maxsize=8)(_value)

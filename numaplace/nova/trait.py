@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The trait by which placement can tell the compute nodes apart that decide by numaplace.
+"""The trait that marks in placement the compute nodes that use numaplace.
 
-It follows the process: a compute node that enforces has it, and one in shadow mode gives it back. A file for Nova's
-``provider_config_location`` would say that the file is there, whatever runs, and would collide with a file of the
-operator's for the same provider.
+It follows the process: a compute node that enforces has it, and one in shadow mode removes it. A file for Nova's
+``provider_config_location`` would only show that the file exists, whatever runs, and would collide with an operator's
+file for the same provider.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ TRAIT = 'CUSTOM_NUMAPLACE'
 
 
 def reporting(mode: str, get_traits: Callable[..., list[str]]) -> Callable[..., list[str]]:
-    """Wrap ``ResourceTracker._get_traits``, which returns all traits that the compute node shall have.
+    """Wrap ``ResourceTracker._get_traits``, which returns all traits that the compute node should have.
 
     :param mode: as :func:`numaplace.nova.engine.install` returns it
     """
@@ -41,5 +41,5 @@ def reporting(mode: str, get_traits: Callable[..., list[str]]) -> Callable[..., 
 
 @functools.cache
 def _announce(mode: str) -> None:
-    """Say once how this process decides: its log is not set up any earlier."""
+    """Log once how this process decides: its log is not set up earlier."""
     LOG.info('numaplace %s is in nova-compute, mode %s', __version__, mode)

@@ -1,80 +1,91 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The bases of the objects: a registry of our own, JSON, and what happens to other versions."""
+"""The base of the objects: built from the table, in a registry of its own, with JSON and conversion of versions."""
 
 from __future__ import annotations
 
 import warnings
-from typing import Any, ClassVar, Self, TypeVar
+from collections.abc import Mapping
+from typing import Any, Self, cast
 
 with warnings.catch_warnings():
-    # It imports oslo.messaging and with that eventlet, and each announces its end; nothing here uses them.
+    # It imports oslo.messaging and with it eventlet, which both warn of their end; nothing here uses them.
     warnings.simplefilter('ignore')
-    from oslo_versionedobjects import base, fields
+    from oslo_versionedobjects import base
     from oslo_versionedobjects import exception as oslo_errors
 
 from numaplace import exception, wire
+from numaplace.objects import fields
 
-__all__ = ['REGISTRY', 'NovaObject', 'NumaplaceObject', 'Object', 'fields', 'register', 'version_tuple']
+__all__ = ['REGISTRY', 'TARGET', 'Object']
 
-#: Our classes by namespace and name.
-REGISTRY: dict[tuple[str, str], type[Object]] = {}
-
-ObjectType = TypeVar('ObjectType', bound='type[Object]')
-
-
-def register(cls: ObjectType) -> ObjectType:
-    """Make the fields of a class its properties, and let JSON of its name become it."""
-    base.VersionedObjectRegistry.objectify(cls)
-    REGISTRY[cls.OBJ_PROJECT_NAMESPACE, cls.__name__] = cls
-    return cls
+#: The classes by name.
+REGISTRY: dict[str, type[Object]] = {}
 
 
-def version_tuple(version: str) -> tuple[int, int]:
-    """Return major and minor of a version.
+def _make(name: str, data: dict[str, Any]) -> Object:
+    return REGISTRY[name](**data)
 
-    :raises: ValueError if it is not of the form ``1.2``
-    """
-    major, minor = version.split('.')
-    return int(major), int(minor)
+
+#: Lets :mod:`numaplace.wire` write objects.
+TARGET = wire.Target(_make, set)
+
+_NAMESPACES = sorted({spec.namespace for spec in wire.SPECS.values()})
+#: The keys of an object's name: it may hold objects of the other namespace.
+_NAMES = [f'{namespace}_object.name' for namespace in _NAMESPACES]
+#: The keys of its list of changed fields.
+_CHANGES = {f'{namespace}_object.changes' for namespace in _NAMESPACES}
+
+
+def _without_changes(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _without_changes(item) for key, item in value.items() if key not in _CHANGES}
+    if isinstance(value, list | tuple):
+        return [_without_changes(item) for item in value]
+    return value
 
 
 class Object(base.VersionedObject):
-    """Base of all objects.
+    """Base of all objects: a class takes its version and fields from the table, by its name."""
 
-    :cvar OLDEST: oldest minor version that is read; older ones have another form
-    """
-
-    OLDEST: ClassVar[int] = 0
+    def __init_subclass__(cls) -> None:
+        spec = wire.SPECS[cls.__name__]
+        cls.VERSION = spec.version
+        cls.OBJ_PROJECT_NAMESPACE = spec.namespace
+        cls.OBJ_SERIAL_NAMESPACE = f'{spec.namespace}_object'
+        cls.fields = {name: fields.field(described) for name, described in spec.fields.items()}
+        base.VersionedObjectRegistry.objectify(cls)
+        REGISTRY[cls.__name__] = cls
 
     @classmethod
     def from_json(cls, text: str) -> Self:
-        """Read an object, of this version or an older one, which is brought up to it.
+        """Read an object of this version, or of an older one, which is upgraded.
 
         :raises: :class:`~numaplace.exception.IncompatibleObjectVersion` if it, or an object in it, is newer or too old,
-            :class:`~numaplace.exception.InvalidObject` if it is no such object
+            :class:`~numaplace.exception.InvalidObject` if it is not such an object
         """
-        data = wire.loads(text)
-        found = data.get(f'{cls.OBJ_SERIAL_NAMESPACE}.name')
-        if found != cls.__name__:
-            raise exception.InvalidObject(
-                f"expected a {cls.__name__} as '{cls.OBJ_SERIAL_NAMESPACE}.name', found {found!r}"
-            )
+        data = wire.data_of(wire.load_row(text), cls.__name__)
         try:
-            return cls.obj_from_primitive(data)
+            return cls.obj_from_primitive(wire.primitive(cls.__name__, dict(data)))
         except (KeyError, TypeError, ValueError, AttributeError, oslo_errors.VersionedObjectsException) as error:
             raise exception.InvalidObject(f'{cls.__name__}: {type(error).__name__}: {error}') from error
 
-    def to_json(self) -> str:
-        """Write the object. What was changed since it was read is left out: equal objects have equal JSON."""
-        return wire.dumps(self._without_changes(self.obj_to_primitive()))
+    def to_json(self, versions: Mapping[str, str] | None = None) -> str:
+        """Write the object without its list of changed fields, so that equal objects have equal JSON.
 
-    def _without_changes(self, value: Any) -> Any:
-        if isinstance(value, dict):
-            changes = f'{self.OBJ_SERIAL_NAMESPACE}.changes'
-            return {key: self._without_changes(item) for key, item in value.items() if key != changes}
-        if isinstance(value, list | tuple):
-            return [self._without_changes(item) for item in value]
-        return value
+        :param versions: the versions that a peer knows, by the names of objects; newer objects are downgraded
+        :raises: :class:`~numaplace.exception.IncompatibleObjectVersion` if a version cannot express it or is unknown
+        """
+        known = {name: _older(name, version) for name, version in (versions or {}).items() if name in wire.SPECS}
+        manifest = {name: spec.version for name, spec in wire.SPECS.items()} | known
+        return wire.dumps(_without_changes(self.obj_to_primitive(manifest[self.obj_name()], manifest)))
+
+    def obj_make_compatible(self, primitive: dict[str, Any], target_version: str) -> None:
+        """Downgrade the data to an older version.
+
+        :raises: :class:`~numaplace.exception.IncompatibleObjectVersion` if that version cannot express it
+        """
+        super().obj_make_compatible(primitive, target_version)
+        wire.take_back(self.obj_name(), primitive, target_version)
 
     def __eq__(self, other: object) -> bool:
         if type(other) is not type(self):
@@ -84,47 +95,37 @@ class Object(base.VersionedObject):
     __hash__ = None  # type: ignore[assignment]
 
     @classmethod
-    def obj_class_from_name(cls, objname: str, objver: str) -> type[Object]:
-        """Return our class of that name, if it reads that version.
+    def obj_class_from_name(cls, objname: str, objver: str) -> type[Object]:  # noqa: ARG003 - checked with the data
+        """Return the class with that name.
 
-        :raises: :class:`~numaplace.exception.InvalidObject` for an unknown name,
-            :class:`~numaplace.exception.IncompatibleObjectVersion` for a version that the class does not read
+        :raises: :class:`~numaplace.exception.InvalidObject` for an unknown name
         """
-        known = REGISTRY.get((cls.OBJ_PROJECT_NAMESPACE, objname))
-        if known is None:
+        if objname not in REGISTRY:
             raise exception.InvalidObject(f'there is no object {objname!r}')
-        try:
-            major, minor = version_tuple(objver)
-        except (AttributeError, ValueError):
-            raise exception.IncompatibleObjectVersion(f'{objname} version {objver!r} is no version') from None
-        newest = version_tuple(known.VERSION)
-        if major != newest[0] or not known.OLDEST <= minor <= newest[1]:
-            raise exception.IncompatibleObjectVersion(
-                f'{objname} version {objver} cannot be read: expected {major}.{known.OLDEST} to {known.VERSION}'
-            )
-        return known
+        return REGISTRY[objname]
 
     @classmethod
-    def _obj_from_primitive(cls, context: Any, objver: str, primitive: dict[str, Any]) -> Self:
-        self: Self = super()._obj_from_primitive(context, objver, primitive)
-        del self.VERSION  # the base keeps the stored version on the object; it is ours from here on
-        if objver != cls.VERSION:
-            self._bring_up(version_tuple(objver))
-        return self
+    def obj_from_primitive(cls, primitive: dict[str, Any], context: Any = None) -> Self:
+        """Read a primitive of this version, or of an older one, which is upgraded.
 
-    def _bring_up(self, version: tuple[int, int]) -> None:
-        """Give fields that came after a version the value that stands for their absence."""
-
-
-class NovaObject(Object):
-    """Base of the objects that are Nova's."""
-
-    OBJ_SERIAL_NAMESPACE = 'nova_object'
-    OBJ_PROJECT_NAMESPACE = 'nova'
+        :raises: as :meth:`from_json`
+        """
+        found = cls.obj_class_from_name(next((primitive[key] for key in _NAMES if key in primitive), ''), '')
+        whole = primitive | wire.primitive(found.__name__, dict(wire.data_of(primitive, found.__name__)))
+        # oslo.versionedobjects looks for the keys of the class that it is called on.
+        return cast(Self, super(Object, found).obj_from_primitive(whole, context))
 
 
-class NumaplaceObject(Object):
-    """Base of the objects that are our own."""
+def _older(name: str, version: str) -> str:
+    """Return a version, or the table's where the given one is newer.
 
-    OBJ_SERIAL_NAMESPACE = 'numaplace_object'
-    OBJ_PROJECT_NAMESPACE = 'numaplace'
+    :raises: :class:`~numaplace.exception.IncompatibleObjectVersion` if it is not a version of the object
+    """
+    ours = wire.SPECS[name].version
+    known, _, newest = ours.partition('.')
+    major, _, minor = version.partition('.')
+    if major != known or not minor.isdecimal():
+        raise exception.IncompatibleObjectVersion(
+            f'{name} cannot be written in version {version!r}: expected {known}.0 to {ours}'
+        )
+    return version if int(minor) < int(newest) else ours

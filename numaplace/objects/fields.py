@@ -1,43 +1,18 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Types of fields: those of oslo.versionedobjects, sets in order, and Nova's enumerations.
+"""The fields of versioned objects, made from those of the table.
 
-The names of the types are part of the fingerprint of an object.
+The names of their types are part of the fingerprint of an object.
 """
 
 from __future__ import annotations
 
 from typing import Any
 
-from numaplace.model import DEDICATED, ISOLATE, MIXED, PREFER, REQUIRE, SHARE, SHARED
-from numaplace.objects.base import fields
+from oslo_versionedobjects import fields
 
-__all__ = [
-    'BooleanField',
-    'CPUAllocationPolicyField',
-    'CPUEmulatorThreadsPolicyField',
-    'CPUThreadAllocationPolicyField',
-    'DateTimeField',
-    'DictOfIntegersField',
-    'FloatField',
-    'IntegerField',
-    'ListOfObjectsField',
-    'ListOfSetsOfIntegersField',
-    'ObjectField',
-    'SetOfIntegersField',
-    'SetOfStringsField',
-    'StringField',
-    'UUIDField',
-]
+from numaplace import wire
 
-BooleanField = fields.BooleanField
-DateTimeField = fields.DateTimeField
-DictOfIntegersField = fields.DictOfIntegersField
-FloatField = fields.FloatField
-IntegerField = fields.IntegerField
-ListOfObjectsField = fields.ListOfObjectsField
-ObjectField = fields.ObjectField
-StringField = fields.StringField
-UUIDField = fields.UUIDField
+__all__ = ['field']
 
 
 class Set(fields.Set):  # type: ignore[type-arg]
@@ -48,58 +23,27 @@ class Set(fields.Set):  # type: ignore[type-arg]
         return super().to_primitive(obj, attr, dict.fromkeys(sorted(value)))  # type: ignore[arg-type]
 
 
-class SetOfIntegersField(fields.AutoTypedField):  # type: ignore[type-arg]
-    """CPU numbers."""
-
-    AUTO_TYPE = Set(fields.Integer())
-
-
-class SetOfStringsField(fields.AutoTypedField):  # type: ignore[type-arg]
-    """Names."""
-
-    AUTO_TYPE = Set(fields.String())
+#: Types of fields that hold sets, which oslo.versionedobjects writes in the order of their hashes.
+_SETS: dict[str, Any] = {
+    'SetOfIntegers': Set(fields.Integer()),
+    'SetOfStrings': Set(fields.String()),
+    'ListOfSetsOfIntegers': fields.List(Set(fields.Integer())),
+    'DictOfSetOfIntegers': fields.Dict(Set(fields.Integer())),
+}
 
 
-class ListOfSetsOfIntegersField(fields.AutoTypedField):  # type: ignore[type-arg]
-    """CPU numbers by core."""
-
-    AUTO_TYPE = fields.List(Set(fields.Integer()))
-
-
-class CPUAllocationPolicy(fields.Enum):
-    """CPU policies."""
-
-    def __init__(self) -> None:
-        super().__init__((DEDICATED, SHARED, MIXED))
-
-
-class CPUThreadAllocationPolicy(fields.Enum):
-    """CPU thread policies."""
-
-    def __init__(self) -> None:
-        super().__init__((PREFER, ISOLATE, REQUIRE))
-
-
-class CPUEmulatorThreadsPolicy(fields.Enum):
-    """Emulator threads policies."""
-
-    def __init__(self) -> None:
-        super().__init__((SHARE, ISOLATE))
-
-
-class CPUAllocationPolicyField(fields.BaseEnumField):
-    """A CPU policy."""
-
-    AUTO_TYPE = CPUAllocationPolicy()
-
-
-class CPUThreadAllocationPolicyField(fields.BaseEnumField):
-    """A CPU thread policy."""
-
-    AUTO_TYPE = CPUThreadAllocationPolicy()
-
-
-class CPUEmulatorThreadsPolicyField(fields.BaseEnumField):
-    """An emulator threads policy."""
-
-    AUTO_TYPE = CPUEmulatorThreadsPolicy()
+def field(described: wire.Field) -> fields.Field[Any]:
+    """Return a field as the table describes it."""
+    kind, options = described.kind, {'nullable': described.nullable, 'read_only': described.read_only}
+    if described.default is not wire.MISSING:
+        options['default'] = described.default
+    base: type[fields.Field[Any]]
+    if kind.choices:
+        base, held = fields.BaseEnumField, type(kind.field, (fields.Enum,), {})(kind.choices)
+    elif kind.field in _SETS:
+        base, held = fields.AutoTypedField, _SETS[kind.field]
+    else:
+        named: fields.Field[Any] = getattr(fields, f'{kind.field}Field')(*filter(None, [kind.of]), **options)
+        return named
+    made: fields.Field[Any] = type(f'{kind.field}Field', (base,), {'AUTO_TYPE': held})(**options)
+    return made

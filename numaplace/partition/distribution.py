@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Which vCPUs go to which guest cell.
 
-QEMU numbers the threads of a core next to each other, so with t threads a core vCPU i belongs to core i // t.
+QEMU numbers the threads of a core next to each other, so with t threads per core, vCPU i belongs to core i // t.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from numaplace import exception
-from numaplace.model.wish import CONTIGUOUS, INTERLEAVE, ROUND_ROBIN, SIBLINGS
+from numaplace.model.vnuma import CONTIGUOUS, INTERLEAVE, ROUND_ROBIN, SIBLINGS
 
 __all__ = ['deal']
 
@@ -19,7 +19,7 @@ def deal(distribution: str, sizes: Sequence[int], threads: int) -> list[int]:
 
     :param sizes: number of vCPUs of each guest cell, whole cores
     :param threads: threads of a core of the guest
-    :raises: :class:`~numaplace.exception.InvalidPartition` if a core's threads would come into two cells
+    :raises: :class:`~numaplace.exception.InvalidPartition` if a core would be split over two cells
     """
     return _DEALERS[distribution](sizes, threads)
 
@@ -33,7 +33,7 @@ def _contiguous(sizes: Sequence[int], _threads: int) -> list[int]:
 
 
 def _siblings(sizes: Sequence[int], threads: int) -> list[int]:
-    """Deal as hosts number their nodes, 0-14,60-74: each cell has a block in each t-th of the ids."""
+    """Deal as hosts number the CPUs of a node, such as 0-14,60-74: each cell has a block in each t-th of the ids."""
     if any(size % (threads * threads) for size in sizes):
         raise exception.InvalidPartition(
             f'distribution {SIBLINGS!r}: {threads} equal blocks of whole cores of {threads} threads make multiples of '
@@ -47,7 +47,7 @@ def _siblings(sizes: Sequence[int], threads: int) -> list[int]:
 
 
 def _round_robin(sizes: Sequence[int], threads: int) -> list[int]:
-    """Deal whole cores in turn; a cell that is full is passed over."""
+    """Deal whole cores in turn; a cell that is full is skipped."""
     masks = [0] * len(sizes)
     core = 0
     while core * threads < sum(sizes):

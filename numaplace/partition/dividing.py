@@ -3,16 +3,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 from numaplace import cpuset, exception
-from numaplace.model import DEDICATED, CpuTopology, Guest, GuestCell, Host, HostCell, Wish
-from numaplace.model.wish import AUTO_MODE, INTERLEAVE, PIN_TO_CORE
+from numaplace.model import DEDICATED, Guest, GuestCell, Host, HostCell, Wish
+from numaplace.model.vnuma import INTERLEAVE, PIN_TO_CORE
 from numaplace.partition import shares
 from numaplace.partition.distribution import deal
+from numaplace.partition.sockets import arrange
 
-__all__ = ['Partition', 'cpus', 'divide', 'divide_over', 'usable']
+__all__ = ['Partition', 'Share', 'bind', 'divide', 'divide_over', 'usable']
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,11 +22,19 @@ class Partition:
     """A guest with cells of its own, and the id of the host cell that each of them is bound to."""
 
     guest: Guest
-    bindings: tuple[int, ...]
+    host_cell_ids: tuple[int, ...]
+
+
+class Share(NamedTuple):
+    """What a host cell, by its id, gets of a guest: whole cores, and memory."""
+
+    host_cell: int
+    vcpus: int
+    memory_mib: int
 
 
 def divide(host: Host, guest: Guest, wish: Wish) -> Partition:
-    """Divide a guest over all the host cells that host mode or node mode names.
+    """Divide a guest over all the host cells that host mode or node mode selects.
 
     :param host: with host cells that have CPUs; usage does not matter
     :param guest: its vCPUs and memory are divided; cells that it has are replaced
@@ -78,41 +88,53 @@ def _cells_per_node(nodes: int, wish: Wish) -> list[int]:
 
 
 def divide_over(nodes: Sequence[HostCell], guest: Guest, wish: Wish) -> Partition:
-    """Divide a guest over host cells: a guest cell for each of them, in their order.
-
-    Evenly in host mode and node mode; in auto mode in proportion to the CPUs of the host cells.
+    """Divide a guest evenly over host cells: a guest cell for each of them, in their order.
 
     :raises: :class:`~numaplace.exception.InvalidPartition`
     """
     threads = _threads(nodes, guest, wish)
-    sizes = [cores * threads for cores in _cores(nodes, guest, wish, threads)]
-    memory = _memory(sizes, guest, wish)
-    masks = deal(wish.distribution, sizes, threads)
+    cores = shares.even(_cores(len(nodes), guest, wish, threads), len(nodes))
+    memory_mib = shares.even(_memory_mib(len(nodes), guest, wish), len(nodes))
+    parts = [
+        Share(node.id, number * threads, size) for node, number, size in zip(nodes, cores, memory_mib, strict=True)
+    ]
+    return bind(parts, threads, guest, wish)
+
+
+def bind(parts: Sequence[Share], threads: int, guest: Guest, wish: Wish) -> Partition:
+    """Divide a guest: a guest cell for each share, in their order.
+
+    :param threads: threads of a core of the guest
+    :raises: as :func:`numaplace.partition.distribution.deal`
+    """
+    sizes = [part.vcpus for part in parts]
     dedicated = wish.pinning == PIN_TO_CORE
+    masks = deal(wish.distribution, sizes, threads)
     cells = tuple(
         GuestCell(
             number,
             shared_vcpus=0 if dedicated else mask,
             dedicated_vcpus=mask if dedicated else 0,
-            memory_mib=memory_mib,
+            memory_mib=part.memory_mib,
             pagesize_kib=wish.pagesize_kib,
             cpu_policy=DEDICATED if dedicated else None,
         )
-        for number, (mask, memory_mib) in enumerate(zip(masks, memory, strict=True))
+        for number, (mask, part) in enumerate(zip(masks, parts, strict=True))
     )
-    topology = _topology(sizes, threads)
-    return Partition(replace(guest, cells=cells, cpu_topology=topology, wish=None), tuple(node.id for node in nodes))
+    topology = arrange(masks, threads, wish.max_topology)
+    return Partition(
+        replace(guest, cells=cells, cpu_topology=topology, wish=None), tuple(part.host_cell for part in parts)
+    )
 
 
-def cpus(node: HostCell, wish: Wish) -> int:
-    """Return the mask of the CPUs of a host cell that the vCPUs of such a guest may run on."""
-    return node.shape.dedicated_cpus if wish.pinning == PIN_TO_CORE else node.shape.shared_cpus
+def _threads(nodes: Iterable[HostCell], guest: Guest, wish: Wish) -> int:
+    """Return the threads of a core of the guest: as many as a core of its host cells has, 1 where these differ.
 
-
-def _threads(nodes: Sequence[HostCell], guest: Guest, wish: Wish) -> int:
-    """Return the threads of a core of the guest: as many as a core of its host cells has."""
-    threads = min(node.shape.threads_per_core for node in nodes)
-    if wish.distribution == INTERLEAVE:
+    :raises: :class:`~numaplace.exception.InvalidPartition` if its vCPUs are no whole cores then
+    """
+    widths = {node.shape.threads_per_core for node in nodes}
+    threads = widths.pop()
+    if widths or wish.distribution == INTERLEAVE or threads > wish.max_topology.threads:
         return 1
     if guest.vcpus % threads and wish.remainder_first:
         return 1
@@ -125,52 +147,35 @@ def _threads(nodes: Sequence[HostCell], guest: Guest, wish: Wish) -> int:
     return threads
 
 
-def _cores(nodes: Sequence[HostCell], guest: Guest, wish: Wish, threads: int) -> list[int]:
-    """Return the number of guest cores in each guest cell."""
+def _cores(cells: int, guest: Guest, wish: Wish, threads: int) -> int:
+    """Return the number of guest cores, which divide over the guest cells."""
     cores = guest.vcpus // threads
-    if cores < len(nodes):
+    if cores < cells:
         what = f'{cores} cores of {threads} threads' if threads > 1 else f'{cores} vCPUs'
         raise exception.InvalidPartition(
-            f'{len(nodes)} guest cells are more than {what}: expected at least one for each cell', 'cells'
+            f'{cells} guest cells are more than {what}: expected at least one for each cell', 'cells'
         )
-    weights = [cpus(node, wish).bit_count() for node in nodes]
-    if wish.mode == AUTO_MODE and len(set(weights)) > 1 and all(weights):
-        found = shares.proportional(cores, weights)
-        if not all(found):
-            raise exception.InvalidPartition(
-                f'{guest.vcpus} vCPUs leave a guest cell without vCPUs in proportion to {weights} CPUs', 'vcpus'
-            )
-        return found
-    if cores % len(nodes) and not wish.remainder_first:
+    if cores % cells and not wish.remainder_first:
         what = f'are {cores} cores of {threads} threads, which ' if threads > 1 else ''
         raise exception.InvalidPartition(
-            f'{guest.vcpus} vCPUs {what}do not divide evenly over {len(nodes)} guest cells: expected a multiple of '
-            f"{len(nodes) * threads} vCPUs, or remainder 'first'",
+            f'{guest.vcpus} vCPUs {what}do not divide evenly over {cells} guest cells: expected a multiple of '
+            f"{cells * threads} vCPUs, or remainder 'first'",
             'vcpus',
         )
-    return shares.even(cores, len(nodes))
+    return cores
 
 
-def _memory(sizes: Sequence[int], guest: Guest, wish: Wish) -> list[int]:
-    """Return the memory of each guest cell in MiB: in proportion to its vCPUs where those are unequal on purpose."""
-    total = guest.memory_mib - wish.tier_mib
-    if total < len(sizes):
+def _memory_mib(cells: int, guest: Guest, wish: Wish) -> int:
+    """Return the memory of the guest, which divides over the guest cells."""
+    total = guest.memory_mib
+    if total < cells:
         raise exception.InvalidPartition(
-            f'memory of {total} MiB for {len(sizes)} guest cells: expected at least 1 MiB for each', 'memory_mib'
+            f'memory of {total} MiB for {cells} guest cells: expected at least 1 MiB for each', 'memory_mib'
         )
-    if wish.mode == AUTO_MODE and len(set(sizes)) > 1:
-        return shares.proportional(total, sizes)
-    if total % len(sizes) and not wish.remainder_first:
+    if total % cells and not wish.remainder_first:
         raise exception.InvalidPartition(
-            f'memory of {total} MiB does not divide evenly over {len(sizes)} guest cells: expected a multiple of '
-            f"{len(sizes)} MiB, or remainder 'first'",
+            f'memory of {total} MiB does not divide evenly over {cells} guest cells: expected a multiple of '
+            f"{cells} MiB, or remainder 'first'",
             'memory_mib',
         )
-    return shares.even(total, len(sizes))
-
-
-def _topology(sizes: Sequence[int], threads: int) -> CpuTopology:
-    """Return a socket for each guest cell, or one for each core where the cells are unequal."""
-    if len(set(sizes)) > 1:
-        return CpuTopology(sockets=sum(sizes) // threads, cores=1, threads=threads)
-    return CpuTopology(sockets=len(sizes), cores=sizes[0] // threads, threads=threads)
+    return total

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A flavor and an image to the guest that they ask for.
+"""Convert a flavor and an image to the guest that they request.
 
 Nova 34, `numa_get_constraints`: the same precedence, conflicts and error classes. All faults are found before the
 first is raised; its class is the one that Nova would raise.
@@ -11,11 +11,13 @@ from collections.abc import Callable, Mapping
 from typing import TypeVar
 
 from numaplace import exception
-from numaplace.model import DEDICATED, MIXED, Guest, GuestCell
-from numaplace.request import cpu_policies, cpu_topology, memory, topology, vnuma
+from numaplace.model import DEDICATED, MIXED, Flavor, Guest, GuestCell
+from numaplace.request import cpu_policies, cpu_topology, keys, memory, topology, vnuma
 from numaplace.request.cpu_policies import CpuPolicies
 from numaplace.request.hotplug import hotplug
-from numaplace.request.properties import Flavor, Properties
+from numaplace.request.pci import affinity_policy
+from numaplace.request.properties import Properties
+from numaplace.request.viommu import viommu
 
 __all__ = ['read']
 
@@ -37,7 +39,7 @@ class _Faults:
             return None
 
     def raise_any(self) -> None:
-        """Raise the first fault, in whose text stand the others too.
+        """Raise the first fault, with the text of all faults.
 
         :raises: the class of the first fault, one of the subclasses of :class:`~numaplace.exception.Invalid`
         """
@@ -47,11 +49,11 @@ class _Faults:
 
 
 def read(flavor: Flavor, image: Mapping[str, object] | None = None) -> Guest:
-    """Read what a flavor and an image ask for.
+    """Read what a flavor and an image request.
 
-    :param image: properties of the image, keys such as ``hw_numa_nodes``, values as text or as JSON has them
-    :returns: the guest; without cells if nothing asks for a NUMA topology
-    :raises: the subclasses of :class:`~numaplace.exception.Invalid` that name requests; the text lists every fault
+    :param image: properties of the image, keys such as ``hw_numa_nodes``, values as text or as in JSON
+    :returns: the guest; without cells if nothing requests a NUMA topology
+    :raises: the subclass of :class:`~numaplace.exception.Invalid` for the first fault; the text lists every fault
     """
     properties = Properties(flavor, image or {})
     faults = _Faults()
@@ -62,7 +64,10 @@ def read(flavor: Flavor, image: Mapping[str, object] | None = None) -> Guest:
     cpu_shape = faults.check(cpu_topology.choose, properties)
     pinned = policies.cpu_policy in (DEDICATED, MIXED)
     wish = faults.check(vnuma.wish, properties, policies, pagesize_kib)
+    faults.check(keys.check, flavor.name, flavor.extra_specs)
     faults.check(hotplug, flavor)
+    faults.check(viommu, flavor, image)
+    faults.check(affinity_policy, properties)
     shares = None
     if wish is None and (nodes or pagesize_kib or pinned or memory.wants_pmem(properties)):
         shares = faults.check(topology.shares, properties, nodes or 1)
@@ -85,7 +90,7 @@ def _read_policies(properties: Properties, faults: _Faults) -> CpuPolicies:
     realtime = faults.check(cpu_policies.realtime_mask, properties)
     dedicated = faults.check(cpu_policies.dedicated_mask, properties)
     emulator = faults.check(cpu_policies.emulator_policy, properties)
-    faults.raise_any()  # what follows would report the consequences
+    faults.raise_any()  # later checks would only report consequences
     policy = faults.check(cpu_policies.explicit_policy, properties, policy, emulator)
     threads = faults.check(cpu_policies.smt_trait, properties, threads)
     faults.raise_any()

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How the vCPUs of a guest want to be placed: CPU policy, thread policy, emulator policy and masks.
+"""Read how to place the vCPUs of a guest: CPU policy, thread policy, emulator policy and masks.
 
-Nova 34, `nova.virt.hardware`: `get_cpu_policy_constraint` and its neighbours.
+Nova 34, `nova.virt.hardware`: `get_cpu_policy_constraint` and related functions.
 """
 
 from __future__ import annotations
@@ -29,12 +29,14 @@ _CPU_POLICIES = (SHARED, DEDICATED, MIXED)
 _THREAD_POLICIES = (PREFER, ISOLATE, REQUIRE)
 _EMULATOR_POLICIES = (SHARE, ISOLATE)
 _RESOURCE = re.compile(r'resources(?:[1-9]\d*)?:(VCPU|PCPU)')
+#: Python is slow to parse numbers with very many digits, and refuses more than 4300.
+_MOST_DIGITS = 15
 _SMT_TRAIT = re.compile(r'trait(?:[1-9]\d*)?:HW_CPU_HYPERTHREADING')
 
 
 @dataclass(frozen=True, slots=True)
 class CpuPolicies:
-    """What flavor and image say of the vCPUs; masks are None where they say nothing."""
+    """What flavor and image request for the vCPUs; masks are None if they are not requested."""
 
     cpu_policy: str | None
     thread_policy: str | None
@@ -57,7 +59,7 @@ def _known(
 def cpu_policy(properties: Properties) -> str | None:
     """Return the CPU policy: the flavor's, unless it leaves the choice to the image.
 
-    :raises: InvalidCPUAllocationPolicy; ImageCPUPinningForbidden if the image wants more than the flavor allows
+    :raises: InvalidCPUAllocationPolicy; ImageCPUPinningForbidden if the image requests more than the flavor allows
     """
     of_flavor, of_image = _known(properties, 'cpu_policy', _CPU_POLICIES, exception.InvalidCPUAllocationPolicy)
     forbidden = {SHARED: (DEDICATED, MIXED), MIXED: (DEDICATED,)}.get(of_flavor or '', ())
@@ -70,7 +72,7 @@ def cpu_policy(properties: Properties) -> str | None:
 
 
 def thread_policy(properties: Properties) -> str | None:
-    """Return the CPU thread policy; an image may not change isolate or require, and does not change prefer.
+    """Return the CPU thread policy; an image must not change isolate or require, and cannot change prefer.
 
     :raises: InvalidCPUThreadAllocationPolicy; ImageCPUThreadPolicyForbidden
     """
@@ -109,7 +111,7 @@ def _mask(text: str, place: str, vcpus: int) -> int:
 def dedicated_mask(properties: Properties) -> int | None:
     """Return the mask of the vCPUs to pin under CPU policy mixed.
 
-    :raises: InvalidMixedInstanceDedicatedMask; Invalid if it is no list of vCPUs
+    :raises: InvalidMixedInstanceDedicatedMask; Invalid if it is not a list of vCPUs
     """
     text = properties.of_flavor('cpu_dedicated_mask')
     if not text:
@@ -127,9 +129,9 @@ def dedicated_mask(properties: Properties) -> int | None:
 
 
 def realtime_mask(properties: Properties) -> int | None:
-    """Return the mask of the realtime vCPUs, None if there are none; the image's mask goes before the flavor's.
+    """Return the mask of the realtime vCPUs, None if there are none; the image overrides the flavor.
 
-    :raises: RealtimeMaskNotFoundOrInvalid; InvalidEmulatorThreadsPolicy; Invalid if it is no list of vCPUs
+    :raises: RealtimeMaskNotFoundOrInvalid; InvalidEmulatorThreadsPolicy; Invalid if it is not a list of vCPUs
     """
     if not is_true(properties.of_flavor('cpu_realtime') or ''):
         return None
@@ -154,29 +156,37 @@ def realtime_mask(properties: Properties) -> int | None:
 
 
 def _resources(properties: Properties) -> tuple[int, int]:
-    """Return how many VCPU and PCPU the flavor asks for by resource class."""
+    """Return how many VCPU and PCPU the flavor requests by resource class.
+
+    :raises: InvalidRequest for a number with too many digits
+    """
     amounts = {'VCPU': 0, 'PCPU': 0}
     for key, value in properties.flavor.extra_specs.items():
         match = _RESOURCE.fullmatch(key)
-        if match and value.strip().isdecimal():
-            amounts[match[1]] += int(value)
+        text = value.strip()
+        if match and text.isascii() and text.isdigit():
+            if len(text) > _MOST_DIGITS:
+                raise exception.InvalidRequest(
+                    f'{properties.flavor_place(key, value)}: expected a number of up to {_MOST_DIGITS} digits'
+                )
+            amounts[match[1]] += int(text)
     return amounts['VCPU'], amounts['PCPU']
 
 
 def explicit_policy(properties: Properties, policy: str | None, emulator: str | None) -> str | None:
     """Return the CPU policy that ``resources:VCPU`` and ``resources:PCPU`` stand for, or `policy` without them.
 
-    :raises: InvalidRequest if they are beside a CPU policy or each other, or PCPU is not the number of vCPUs
+    :raises: InvalidRequest if they are combined with a CPU policy or each other, or PCPU is not the number of vCPUs
     """
     vcpu, pcpu = _resources(properties)
     flavor = properties.flavor
     if policy and (vcpu or pcpu):
         raise exception.InvalidRequest(
-            f'flavor {flavor.name!r}: resources:VCPU or resources:PCPU stand beside the CPU policy {policy!r}: use one'
+            f'flavor {flavor.name!r}: resources:VCPU or resources:PCPU is combined with CPU policy {policy!r}: use one'
         )
     if vcpu and pcpu:
         raise exception.InvalidRequest(
-            f'flavor {flavor.name!r}: resources:VCPU={vcpu} stands beside resources:PCPU={pcpu}: use one'
+            f'flavor {flavor.name!r}: resources:VCPU={vcpu} is combined with resources:PCPU={pcpu}: use one'
         )
     needed = flavor.vcpus + (emulator == ISOLATE)
     if pcpu and pcpu != needed:
@@ -190,7 +200,7 @@ def explicit_policy(properties: Properties, policy: str | None, emulator: str | 
 def smt_trait(properties: Properties, policy: str | None) -> str | None:
     """Return the thread policy that the trait HW_CPU_HYPERTHREADING stands for, or `policy` without it.
 
-    :raises: InvalidRequest if both are there
+    :raises: InvalidRequest if both are set
     """
     specs = properties.flavor.extra_specs
     trait = next((value for key, value in specs.items() if _SMT_TRAIT.fullmatch(key)), None)
@@ -200,14 +210,14 @@ def smt_trait(properties: Properties, policy: str | None) -> str | None:
         return policy
     if policy:
         raise exception.InvalidRequest(
-            f'flavor {properties.flavor.name!r}: trait:HW_CPU_HYPERTHREADING={trait!r} stands beside the CPU thread '
+            f'flavor {properties.flavor.name!r}: trait:HW_CPU_HYPERTHREADING={trait!r} is combined with the CPU thread '
             f'policy {policy!r}: use one'
         )
     return {'forbidden': ISOLATE, 'required': REQUIRE}.get(trait)
 
 
 def validate(policies: CpuPolicies, name: str) -> None:
-    """Check that the policies of a flavor go together.
+    """Check that the policies of a flavor are consistent.
 
     :param name: the flavor's, for the errors
     :raises: CPUThreadPolicyConfigurationInvalid, BadRequirementEmulatorThreadsPolicy, RequiredMixedInstancePolicy,

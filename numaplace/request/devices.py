@@ -1,28 +1,26 @@
 # SPDX-License-Identifier: Apache-2.0
-"""NICs and disks of a guest: ``numaplace:nic.N`` and ``numaplace:disk.N`` of a flavor, and the same text elsewhere."""
+"""NICs and disks of a guest: ``numaplace:nic.N`` and ``numaplace:disk.N`` of a flavor, or the same text in options."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
 
 from numaplace import exception
-from numaplace.request.properties import Flavor
+from numaplace.model import Devices, Disk, Flavor, Nic
 
-__all__ = ['Devices', 'Disk', 'Nic', 'devices', 'own_devices']
+__all__ = ['KINDS', 'devices', 'is_key', 'own_devices']
 
-_KEY = re.compile(r'numaplace:(nic|disk)(\..*)?')
+KINDS = 'nic', 'disk'
+_KEY = re.compile(rf'numaplace:({"|".join(KINDS)})(\..*)?')
 
 _NAME = re.compile(r'[^\s,/][^,/]*')
-#: A name of the kernel, which has 15 characters for it.
+#: The kernel limits the name of an interface to 15 characters.
 _BRIDGE = re.compile(r'[A-Za-z0-9_.:-]{1,15}')
-#: QEMU would take a colon for the end of a protocol's name.
+#: Absolute, so that QEMU does not read the text before a colon as a protocol.
 _PATH = re.compile(r'/[^,\x00-\x1f]*[^,/\x00-\x1f]')
-#: What stands for the guest's own UUID in a path.
-_UUID = '{uuid}'
 _NODE = re.compile(r'[0-9]{1,4}')
-#: Those that a PCI Express port takes, which a device with a node is behind.
+#: Models that work behind a PCI Express port, as a device with a node does.
 _MODELS = ('virtio', 'e1000e')
 _FORMATS = ('raw', 'qcow2')
 
@@ -34,69 +32,6 @@ _DISK_FORM = (
     f'expected path=/FILE, and where needed format={" or ".join(_FORMATS)} and node=CELL, '
     "as in 'path=/srv/a.qcow2,format=qcow2,node=0'"
 )
-
-
-@dataclass(frozen=True, slots=True)
-class Nic:
-    """A network interface.
-
-    :param network: the network of libvirt that it is in, or None
-    :param bridge: the bridge of the host that it is in, where it is in no network
-    :param node: the guest cell that it is near to, or None
-    :param place: where it was asked for, for the errors
-    """
-
-    network: str | None = None
-    bridge: str | None = None
-    model: str = _MODELS[0]
-    node: int | None = None
-    place: str = field(default='', compare=False)
-
-    def __str__(self) -> str:
-        return _write(network=self.network, bridge=self.bridge, model=self.model, node=self.node)
-
-
-@dataclass(frozen=True, slots=True)
-class Disk:
-    """A disk.
-
-    :param path: a file of the host, or a block device; ``{uuid}`` in it stands for the UUID of the guest
-    :param node: as of :class:`Nic`
-    :param place: as of :class:`Nic`
-    """
-
-    path: str
-    format: str = _FORMATS[0]
-    node: int | None = None
-    place: str = field(default='', compare=False)
-
-    def __str__(self) -> str:
-        return _write(path=self.path, format=self.format, node=self.node)
-
-    @property
-    def is_shared(self) -> bool:
-        """Whether all guests that have it have the same file."""
-        return _UUID not in self.path
-
-    def path_of(self, uuid: str) -> str:
-        """Return the path of it that a guest has."""
-        return self.path.replace(_UUID, uuid)
-
-
-@dataclass(frozen=True, slots=True)
-class Devices:
-    """The devices of a guest, in its order."""
-
-    nics: tuple[Nic, ...] = ()
-    disks: tuple[Disk, ...] = ()
-
-    def __add__(self, others: Devices) -> Devices:
-        return Devices(self.nics + others.nics, self.disks + others.disks)
-
-    @property
-    def near(self) -> tuple[Nic | Disk, ...]:
-        """Those that name a guest cell."""
-        return tuple(device for device in self.disks + self.nics if device.node is not None)
 
 
 def devices(flavor: Flavor) -> Devices:
@@ -120,8 +55,13 @@ def devices(flavor: Flavor) -> Devices:
     )
 
 
+def is_key(key: str) -> bool:
+    """Return whether :func:`devices` reads a key, even if it refuses the number in it."""
+    return _KEY.fullmatch(key) is not None
+
+
 def own_devices(nics: Iterable[str], disks: Iterable[str]) -> Devices:
-    """Read the devices that a server was given by the options ``--nic`` and ``--disk``.
+    """Read the devices that a server got from the options ``--nic`` and ``--disk``.
 
     :raises: :class:`~numaplace.exception.InvalidRequest`
     """
@@ -134,13 +74,13 @@ def own_devices(nics: Iterable[str], disks: Iterable[str]) -> Devices:
 def _counted(flavor: Flavor, kind: str, found: Mapping[int, str]) -> Iterable[tuple[str, str]]:
     """Yield each text and its place.
 
-    :raises: :class:`~numaplace.exception.InvalidRequest` for a number that comes after a gap
+    :raises: :class:`~numaplace.exception.InvalidRequest` for a number after a gap
     """
     for expected, (number, text) in enumerate(sorted(found.items())):
         place = f'flavor {flavor.name!r}: numaplace:{kind}.{number}={text!r}'
         if number != expected:
             raise exception.InvalidRequest(
-                f'{place}: expected numaplace:{kind}.{expected} beside it: the numbers count from 0'
+                f'{place}: expected numaplace:{kind}.{expected} with it: the numbers count from 0'
             )
         yield text, place
 
@@ -196,7 +136,3 @@ def _node(given: Mapping[str, str], place: str) -> int | None:
     if not _NODE.fullmatch(text):
         raise exception.InvalidRequest(f'{place}: node {text!r}: expected the number of a guest cell')
     return int(text)
-
-
-def _write(**values: object) -> str:
-    return ','.join(f'{key}={value}' for key, value in values.items() if value is not None)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What of a guest may change while it runs: ``numaplace:vcpu_hotplug``, ``memory_slots`` and ``max_memory``."""
+"""What may change while a guest runs: ``numaplace:vcpu_hotplug``, ``memory_slots`` and ``max_memory``."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from numaplace import exception
-from numaplace.request.properties import Flavor
+from numaplace.model import Flavor
 
 __all__ = ['MAX_MEMORY', 'MEMORY_SLOTS', 'VCPU_HOTPLUG', 'Hotplug', 'hotplug']
 
@@ -15,12 +15,12 @@ VCPU_HOTPLUG = 'numaplace:vcpu_hotplug'
 MEMORY_SLOTS = 'numaplace:memory_slots'
 MAX_MEMORY = 'numaplace:max_memory'
 
-#: As many modules as QEMU takes on x86.
+#: The most modules that QEMU supports on x86.
 _MOST_SLOTS = 256
-#: What a guest can address at most, in MiB: 52 bits.
+#: The most that a guest can address, in MiB: 52 bits.
 _MOST_MIB = 1 << 32
 
-#: Python takes long for numbers of very many.
+#: Python is slow to parse numbers with very many digits.
 _MOST_DIGITS = 12
 
 _SWITCH: Mapping[str, bool] = {'true': True, 'false': False}
@@ -28,11 +28,11 @@ _SWITCH: Mapping[str, bool] = {'true': True, 'false': False}
 
 @dataclass(frozen=True, slots=True)
 class Hotplug:
-    """What may be plugged into a guest, and pulled out again.
+    """What may be plugged into a guest and unplugged again.
 
-    :param vcpus: vCPUs may be switched off and on, all but the first
-    :param slots: number of memory modules that there may be
-    :param max_memory_mib: memory that there may be with all modules; 0 without slots
+    :param vcpus: whether vCPUs may be switched off and on, all but the first
+    :param slots: maximum number of memory modules
+    :param max_memory_mib: maximum memory with all modules; 0 without slots
     """
 
     vcpus: bool = False
@@ -41,7 +41,7 @@ class Hotplug:
 
 
 def hotplug(flavor: Flavor) -> Hotplug:
-    """Read what of the guests of a flavor may change while they run.
+    """Read what may change while guests of a flavor run.
 
     :raises: :class:`~numaplace.exception.InvalidRequest`
     """
@@ -51,7 +51,7 @@ def hotplug(flavor: Flavor) -> Hotplug:
         raise _fault(flavor, VCPU_HOTPLUG, f'expected {" or ".join(_SWITCH)}')
     for key, other in ((MEMORY_SLOTS, MAX_MEMORY), (MAX_MEMORY, MEMORY_SLOTS)):
         if key in given and other not in given:
-            raise _fault(flavor, key, f'expected {other} beside it')
+            raise _fault(flavor, key, f'expected {other} with it')
     if MEMORY_SLOTS not in given:
         return Hotplug(_SWITCH[switch])
     least, unit = flavor.memory_mib + 1, ' MiB, more than the memory of the flavor'

@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How the memory of a guest wants to be backed: page size, locking, persistent memory."""
+"""Read how to back the memory of a guest: page size, locking, persistent memory."""
 
 from __future__ import annotations
+
+from contextlib import suppress
 
 from numaplace import exception, units
 from numaplace.model import PAGES_ANY, PAGES_LARGE, PAGES_SMALL
@@ -15,14 +17,18 @@ _CLASSES = {'small': PAGES_SMALL, 'large': PAGES_LARGE, 'any': PAGES_ANY}
 def _size(text: str, place: str) -> int:
     if text in _CLASSES:
         return _CLASSES[text]
-    if text.isascii() and text.isdigit() and 0 < len(text) < 16 and int(text):
-        return int(text)
-    try:
-        return units.parse_kib(text)
-    except exception.Invalid:
+    size_kib = 0
+    if not text.isascii() or not text.isdigit():
+        with suppress(exception.Invalid):
+            size_kib = units.parse_kib(text)
+    elif len(text) < 16:
+        size_kib = int(text)
+    if not units.is_page_size(size_kib):
         raise exception.MemoryPageSizeInvalid(
-            f"{place}: expected small, large, any, a size in KiB or a size with a unit such as '2MB'"
-        ) from None
+            f"{place}: expected small, large, any, a size in KiB or a size with a unit such as '2MB', which is "
+            f'{units.PAGE_SIZE}'
+        )
+    return size_kib
 
 
 def page_size(properties: Properties) -> int | None:
@@ -70,5 +76,5 @@ def locked_memory(properties: Properties) -> bool:
 
 
 def wants_pmem(properties: Properties) -> bool:
-    """Return whether the flavor asks for persistent memory (``hw:pmem=LABEL,LABEL``)."""
+    """Return whether the flavor requests persistent memory (``hw:pmem=LABEL,LABEL``)."""
     return any(label.strip() for label in (properties.of_flavor('pmem') or '').split(','))

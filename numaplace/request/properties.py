@@ -1,33 +1,21 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Extra specs of a flavor and properties of an image: where a value stands, and how it is named in an error."""
+"""Extra specs of a flavor and properties of an image: how to look up a value and name it in an error."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
-__all__ = ['Flavor', 'Properties', 'is_true']
+from numaplace.model import Flavor
+
+__all__ = ['Properties', 'is_true']
 
 _TRUE = frozenset({'1', 't', 'true', 'on', 'y', 'yes'})
 
 
 @dataclass(frozen=True, slots=True)
-class Flavor:
-    """The size of a guest and its extra specs.
-
-    :param extra_specs: keys such as ``hw:numa_nodes``, values as text
-    """
-
-    name: str
-    vcpus: int
-    memory_mib: int
-    disk_gib: int = 0
-    extra_specs: Mapping[str, str] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True)
 class Properties:
-    """A flavor and an image, asked by a key that both know: ``hw:KEY`` and ``hw_KEY``."""
+    """A flavor and an image, queried by a common key: ``hw:KEY`` and ``hw_KEY``."""
 
     flavor: Flavor
     image: Mapping[str, object]
@@ -66,5 +54,5 @@ def _listed(source: Mapping[str, object], key: str) -> list[str]:
 
 
 def is_true(text: str) -> bool:
-    """Return whether a value stands for true; everything that does not is false."""
+    """Return whether a value means true; any other value is false."""
     return text.strip().lower() in _TRUE

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The guest cells that a request asks for: how many, and which vCPUs and how much memory each has.
+"""The guest cells of a request: how many there are, and the vCPUs and the memory of each.
 
 Nova 34, `numa_get_constraints`: `_get_numa_topology_auto` and `_get_numa_topology_manual`.
 """
@@ -15,13 +15,15 @@ __all__ = ['MAX_NODES', 'Share', 'node_count', 'shares']
 
 #: More guest cells than this are never read from ``hw:numa_cpus.N``.
 MAX_NODES = 128
+#: Python is slow to parse numbers with very many digits.
+_MOST_DIGITS = 15
 
 #: What one guest cell has: the mask of its vCPUs and its memory in MiB.
 Share = tuple[int, int]
 
 
 def node_count(properties: Properties) -> int | None:
-    """Return the number of guest cells that flavor or image ask for, or None.
+    """Return the number of guest cells that flavor or image request, or None.
 
     :raises: ImageNUMATopologyForbidden if both do; InvalidNUMANodesNumber
     """
@@ -65,10 +67,13 @@ def _memory_lists(properties: Properties) -> list[int] | None:
     _forbid_both(properties, 'numa_mem', of_flavor, of_image)
     sizes = []
     for number, text in enumerate((of_flavor or of_image)[:MAX_NODES]):
-        if not (text.strip().isascii() and text.strip().isdigit() and len(text) < 16 and int(text)):
+        digits = text.strip()
+        if not (digits.isascii() and digits.isdigit() and len(digits) <= _MOST_DIGITS and int(digits)):
             place = _place(properties, 'numa_mem', number, text, of_flavor)
-            raise exception.Invalid(f'{place}: expected a number of MiB of at least 1')
-        sizes.append(int(text))
+            raise exception.Invalid(
+                f'{place}: expected a number of MiB of at least 1, with up to {_MOST_DIGITS} digits'
+            )
+        sizes.append(int(digits))
     return sizes or None
 
 
@@ -87,7 +92,7 @@ def _place(properties: Properties, key: str, number: int, text: str, of_flavor: 
 
 
 def _source(properties: Properties, key: str) -> str:
-    """Name the keys ``KEY.N`` for an error, as those of the image only if it has them."""
+    """Name the keys ``KEY.N`` for an error: those of the image if it has them, otherwise those of the flavor."""
     if properties.listed(key)[1]:
         return f'image: hw_{key}.N'
     return f'flavor {properties.flavor.name!r}: hw:{key}.N'
@@ -102,12 +107,12 @@ def _nodes_place(properties: Properties) -> str:
 
 
 def shares(properties: Properties, nodes: int) -> list[Share]:
-    """Return what each guest cell has, as listed or in even parts.
+    """Return what each guest cell has, as listed or divided evenly.
 
     :param nodes: number of guest cells
     :raises: ImageNUMATopologyAsymmetric, ImageNUMATopologyIncomplete, ImageNUMATopologyForbidden,
         ImageNUMATopologyCPUOutOfRange, ImageNUMATopologyCPUDuplicates, ImageNUMATopologyCPUsUnassigned,
-        ImageNUMATopologyMemoryOutOfRange; Invalid for what is no list of vCPUs or no size
+        ImageNUMATopologyMemoryOutOfRange; Invalid for what is not a list of vCPUs or not a size
     """
     masks, sizes = _cpu_lists(properties), _memory_lists(properties)
     flavor = properties.flavor

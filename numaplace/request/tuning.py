@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How much CPU time a guest gets beside others, ``quota:cpu_shares`` and the like, and whether it may count events."""
+"""CPU weight and limits of a guest, ``quota:cpu_shares`` and the like, and its performance counters."""
 
 from __future__ import annotations
 
@@ -7,12 +7,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from numaplace import exception
-from numaplace.request.properties import Flavor, Properties, is_true
+from numaplace.model import Flavor
+from numaplace.request.properties import Properties, is_true
 
-__all__ = ['Tuning', 'tuning']
+__all__ = ['RANGES', 'Tuning', 'tuning']
 
-#: What libvirt accepts, in the order of its elements; times are microseconds. A quota of -1 is none.
-_RANGES = {
+#: What libvirt accepts, in the order of its elements; times are microseconds. A quota of -1 is no limit.
+RANGES = {
     'shares': (2, 262144),
     'period': (1000, 1000000),
     'quota': (1000, 17592186044415),
@@ -24,8 +25,8 @@ _NO_QUOTA = -1
 class Tuning:
     """Weights and limits of the kernel's scheduler, and performance counters; None leaves one to libvirt.
 
-    :param shares: weight beside other guests
-    :param period: microseconds in which `quota` holds
+    :param shares: weight relative to other guests
+    :param period: microseconds to which `quota` applies
     :param quota: microseconds of CPU time of each vCPU in a period; -1 for no limit
     :param pmu: whether the guest has a performance monitoring unit, which can delay realtime vCPUs
     """
@@ -42,11 +43,11 @@ def tuning(flavor: Flavor, image: Mapping[str, object] | None = None) -> Tuning:
     :raises: :class:`~numaplace.exception.InvalidRequest`, :class:`~numaplace.exception.FlavorImageConflict`
     """
     pmu = _pmu(Properties(flavor, image or {}))
-    return Tuning(**{name: _number(flavor, name) for name in _RANGES}, pmu=pmu)
+    return Tuning(**{name: _number(flavor, name) for name in RANGES}, pmu=pmu)
 
 
 def _pmu(properties: Properties) -> bool | None:
-    """Nova 34, `get_pmu_constraint`."""
+    """Return whether counters are switched on or off (Nova 34, `get_pmu_constraint`)."""
     of_flavor, of_image = properties.of_flavor('pmu'), properties.of_image('pmu')
     if of_flavor and of_image and is_true(of_flavor) != is_true(of_image):
         flavor_place = properties.flavor_place('hw:pmu', of_flavor)
@@ -62,7 +63,7 @@ def _number(flavor: Flavor, name: str) -> int | None:
     text = flavor.extra_specs.get(key)
     if not text:
         return None
-    low, high = _RANGES[name]
+    low, high = RANGES[name]
     digits = text.strip()
     if digits.isascii() and digits.isdigit() and len(digits) < 15 and low <= int(digits) <= high:
         return int(digits)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Automatic vNUMA by a flavor: ``numaplace:vnuma`` and the keys beside it, which Nova does not know."""
+"""Automatic vNUMA requested by a flavor: ``numaplace:vnuma`` and its related keys, which Nova does not have."""
 
 from __future__ import annotations
 
@@ -8,14 +8,15 @@ from typing import Any
 
 from numaplace import cpuset, exception
 from numaplace.model import DEDICATED, ISOLATE, MIXED, Wish
-from numaplace.model.wish import DISTRIBUTIONS, MODES, PIN_TO_CORE, PIN_TO_NODE
+from numaplace.model.vnuma import DISTRIBUTIONS, MODES, PIN_TO_CORE, PIN_TO_NODE
+from numaplace.request import cpu_topology
 from numaplace.request.cpu_policies import CpuPolicies
 from numaplace.request.properties import Properties
 
-__all__ = ['wish']
+__all__ = ['KEYS', 'wish']
 
 _KEY = 'numaplace:vnuma'
-#: What the wish decides, so that nothing else may.
+#: Keys that conflict with the wish, because it decides their values.
 _DECIDED = ('numa_nodes', 'numa_cpus.0', 'numa_mem.0', 'cpu_sockets', 'cpu_cores', 'cpu_threads')
 _LARGEST = 999_999_999
 
@@ -23,16 +24,14 @@ _LARGEST = 999_999_999
 def wish(properties: Properties, policies: CpuPolicies, pagesize_kib: int | None) -> Wish | None:
     """Return how the guest is to be divided over its host, or None if it is not.
 
-    :raises: :class:`~numaplace.exception.InvalidRequest`
+    :raises: :class:`~numaplace.exception.InvalidRequest`, and as :func:`numaplace.request.cpu_topology.limits`
     """
     specs = properties.flavor.extra_specs
     keys = sorted(key for key in specs if key == _KEY or key.startswith(f'{_KEY}_'))
     if not keys:
         return None
-    if unknown := [key for key in keys if key not in _KEYS]:
-        raise _fault(properties, unknown[0], f'expected one of {", ".join(_KEYS)}')
     if _KEY not in specs:
-        raise _fault(properties, keys[0], f'expected {_KEY} beside it, which is one of {", ".join(MODES)}')
+        raise _fault(properties, keys[0], f'expected {_KEY} with it, which is one of {", ".join(MODES)}')
     _check_alone(properties)
     if policies.cpu_policy == MIXED or policies.thread_policy == ISOLATE:
         raise _fault(
@@ -41,13 +40,13 @@ def wish(properties: Properties, policies: CpuPolicies, pagesize_kib: int | None
             'expected hw:cpu_policy shared or dedicated, and no hw:cpu_thread_policy isolate: '
             'vCPUs that are divided are all alike, and a core of the guest is a core of the host',
         )
-    given = {field: read(properties, key) for key, (field, read) in _KEYS.items() if key in specs}
+    given = {field: read(properties, key) for key, (field, read) in KEYS.items() if key in specs}
     pinning = PIN_TO_CORE if policies.cpu_policy == DEDICATED else PIN_TO_NODE
-    found = Wish(**given, pinning=pinning, pagesize_kib=pagesize_kib)
+    found = Wish(**given, pinning=pinning, pagesize_kib=pagesize_kib, max_topology=cpu_topology.limits(properties))
     try:
         found.check(properties.flavor.memory_mib)
     except exception.InvalidPartition as error:
-        key = next((key for key, (field, _) in _KEYS.items() if field == error.part), _KEY)
+        key = next((key for key, (field, _) in KEYS.items() if field == error.part), _KEY)
         raise _fault(properties, key, str(error)) from None
     return found
 
@@ -82,7 +81,7 @@ def _word(words: Sequence[str]) -> Any:
 def _number(least: int) -> Any:
     def read(properties: Properties, key: str) -> int:
         value = properties.flavor.extra_specs[key]
-        if not (value.isascii() and value.isdigit() and least <= int(value[:12]) <= _LARGEST):
+        if not (value.isascii() and value.isdigit() and len(value) < 10 and least <= int(value) <= _LARGEST):
             raise _fault(properties, key, f'expected an integer from {least} to {_LARGEST}')
         return int(value)
 
@@ -101,7 +100,7 @@ def _remainder(properties: Properties, key: str) -> bool:
 
 
 #: For each key the field of the wish, and its reader.
-_KEYS = {
+KEYS = {
     _KEY: ('mode', _word(MODES)),
     f'{_KEY}_distribution': ('distribution', _word(DISTRIBUTIONS)),
     f'{_KEY}_nodes': ('nodes', _nodes),

@@ -1,32 +1,38 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Find a host for a server and claim it: filter, weigh, claim, and on a lost claim the next host.
+"""Find a host for a server and claim it: filter, weigh, claim; after a lost claim, try the next host.
 
-Any number of schedulers may do so at once on one database. What one of them saw may be taken by another before it
-claims; then it goes on with the next host, and looks at all hosts anew. It says that no host takes the guest only of
-hosts as they were when nobody came between.
+Any number of schedulers may do so at once on one database. Another scheduler may take what one of them saw before it
+claims; then it continues with the next host, and checks all hosts again. It only reports that no host takes the guest
+if no other claim came in between.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import logging
+import random
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
+from itertools import islice
 from typing import TYPE_CHECKING, Literal, Protocol, Unpack
 
 from numaplace import conf as configuration
 from numaplace import exception, fit, partition, plugins
 from numaplace.compute import claims
-from numaplace.conf import filter_scheduler
 from numaplace.db.api import Database
-from numaplace.db.records import HostRecord
 from numaplace.model import Reason, Refusal
+from numaplace.model.held import NAME_TAKEN
+from numaplace.model.records import HostRecord
+from numaplace.scheduler import names
 from numaplace.scheduler.filters import Answer, Filter, Request
 from numaplace.scheduler.limits import limits
-from numaplace.scheduler.weights import Weigher, order
+from numaplace.scheduler.weights import Weigher, weigh
 
 if TYPE_CHECKING:
     from oslo_config import cfg
+
+    from numaplace.scheduler.index import HostIndex
 
 __all__ = [
     'CLAIM',
@@ -43,20 +49,25 @@ __all__ = [
     'strategy',
 ]
 
-#: Stands for the filter where it was the claim that failed.
+LOG = logging.getLogger(__name__)
+
+#: Always checked: Nova asks placement for the zone, whatever filters are enabled.
+_ZONE = 'AvailabilityZoneFilter'
+
+#: Used as the filter's name if the claim failed.
 CLAIM = 'claim'
-#: Stands for the filter where the server is to leave the host.
+#: Used as the filter's name if the server has to leave the host.
 MOVE = 'move'
-#: Stands for the filter where the host could not be read.
+#: Used as the filter's name if the host could not be read.
 ROW = 'row'
-#: How often all hosts are looked at.
+#: How often all hosts are checked at most.
 LOOKS = 10
 
 
 class Claiming(Protocol):
     """Claims a host that was found; see :mod:`numaplace.compute.claims`."""
 
-    def __call__(self, host_name: str, **terms: Unpack[claims.Terms]) -> claims.Claim | Refusal:
+    def __call__(self, host_name: str, **options: Unpack[claims.FitOptions]) -> claims.Claim | Refusal:
         """Return the claim, or why the host does not take the guest."""
 
 
@@ -95,8 +106,8 @@ class Selection:
 class Selections:
     """Hosts for several servers, and the claims on them.
 
-    :param found: one for each server that fits, in the order in which they were asked for
-    :param missing: why the next one did not; None where all did
+    :param found: one for each server that fits, in the order of the requests
+    :param missing: why the next one does not; None if all do
     """
 
     found: tuple[Selection, ...]
@@ -109,12 +120,16 @@ class Policy:
 
     :param filters: names and filters, in their order
     :param weighers: weighers and their multipliers
-    :param max_attempts: number of hosts on which a claim is tried before all are looked at anew
+    :param max_attempts: number of hosts on which a claim is tried before all are checked again
+    :param subset_size: of how many hosts, the best ones, a random one comes first
+    :param shuffles: whether hosts that are as good as the best one come in a random order
     """
 
     filters: tuple[tuple[str, Filter], ...]
     weighers: tuple[tuple[Weigher, float], ...]
     max_attempts: int
+    subset_size: int = 1
+    shuffles: bool = False
 
     @classmethod
     def of(cls, conf: cfg.ConfigOpts) -> Policy:
@@ -123,20 +138,56 @@ class Policy:
         :raises: :class:`~numaplace.exception.UnknownPlugin` for a name that is not installed
         """
         group = conf.filter_scheduler
-        names = group.enabled_filters
-        kinds = plugins.load(plugins.FILTERS, names, '[filter_scheduler] enabled_filters')
-        weighers = plugins.load(plugins.WEIGHTS, _weigher_names(group), '[filter_scheduler] weight_classes')
+        checks = _filter_names(group)
+        kinds = plugins.load(plugins.FILTERS, checks, '[filter_scheduler] enabled_filters')
+        measures = [name for name in names.weighers(group) if name not in names.IDLE_WEIGHERS]
+        weighers = plugins.load(plugins.WEIGHTS, measures, '[filter_scheduler] weight_classes')
         return cls(
-            filters=tuple((name, kind()) for name, kind in zip(names, kinds, strict=True)),
+            filters=tuple((name, kind.of(group)) for name, kind in zip(checks, kinds, strict=True)),
             weighers=tuple((kind(), group[kind.multiplier_option]) for kind in weighers),
             max_attempts=conf.scheduler.max_attempts,
+            subset_size=group.host_subset_size,
+            shuffles=group.shuffle_best_same_weighed_hosts,
         )
 
+    def order(self, weighed: Iterable[tuple[HostRecord, float]]) -> Iterator[HostRecord]:
+        """Yield the hosts in the order in which they are tried (Nova 34, `_get_sorted_hosts`).
 
-def _weigher_names(group: cfg.ConfigOpts.GroupAttr) -> list[str]:
-    if filter_scheduler.ALL_WEIGHERS in group.weight_classes:
-        return plugins.known(plugins.WEIGHTS)
-    return [name.rpartition('.')[2] for name in group.weight_classes]
+        :param weighed: hosts and their weights, the heaviest first; no more are taken than are needed
+        """
+        hosts = self._shuffled(iter(weighed)) if self.shuffles else (host for host, _weight in weighed)
+        if self.subset_size > 1:
+            best = list(islice(hosts, self.subset_size))
+            if best:
+                yield best.pop(random.randrange(len(best)))  # noqa: S311 - no secret
+            yield from best
+        yield from hosts
+
+    @staticmethod
+    def _shuffled(weighed: Iterator[tuple[HostRecord, float]]) -> Iterator[HostRecord]:
+        """Yield those that weigh as much as the first in a random order, then the others."""
+        best: list[tuple[HostRecord, float]] = []
+        for host, weight in weighed:
+            if best and weight != best[0][1]:
+                yield from (host for host, _weight in random.sample(best, len(best)))
+                best = []
+                yield host
+                break
+            best.append((host, weight))
+        yield from (host for host, _weight in random.sample(best, len(best)))
+        yield from (host for host, _weight in weighed)
+
+
+def _filter_names(group: cfg.ConfigOpts.GroupAttr) -> list[str]:
+    """Return the names of the filters to run, and log those that have nothing to check."""
+    enabled = names.filters(group)
+    for name in enabled:
+        if name in names.REMOVED_FILTERS:
+            LOG.warning('%s is no longer a filter of Nova, and checks nothing: %s', name, names.REMOVED_FILTERS[name])
+        elif name in names.IDLE_FILTERS:
+            LOG.debug('%s checks nothing: %s', name, names.IDLE_FILTERS[name])
+    running = [name for name in enabled if name not in names.REMOVED_FILTERS and name not in names.IDLE_FILTERS]
+    return running if _ZONE in running else [_ZONE, *running]
 
 
 def strategy(conf: cfg.ConfigOpts) -> fit.Strategy:
@@ -153,27 +204,36 @@ def select(
     host: str | None = None,
     leaves: str | None = None,
     claim: Claiming | None = None,
+    index: HostIndex | None = None,
 ) -> Selection | NoHost:
     """Find the best host for a server and claim it there.
 
-    Time is linear in the number of hosts, times one fit each, and once more each time that others took what was seen.
+    Time is linear in the number of hosts, with one fit each, and again each time that others took what was seen. With
+    an index it is a small part of that where the index knows a host; it is told what has changed of the hosts that were
+    tried. What it does not know, or not any more, costs a claim, or the search of all hosts.
 
     :param host: the only host to consider, or None for all
     :param leaves: the host that the server may not stay on, or None
-    :param claim: claims the host that it is given by name, on terms; None creates the server there
+    :param claim: claims the host of a given name with given options; None creates the server there
+    :param index: hosts as they were a while ago, or None; a server of a group is searched for without it
     :raises: :class:`~numaplace.exception.NotFound` if that host is unknown,
         :class:`~numaplace.exception.ConcurrentUpdate` if others took what was seen LOOKS times,
-        and what `claim` raises but ConcurrentUpdate and, for the host, NotFound
+        and what `claim` raises, except ConcurrentUpdate and, for the host, NotFound
     """
     claiming = claim or partial(claims.instance_claim, database, request.instance)
     filters = policy.filters if leaves is None else ((MOVE, _Elsewhere(leaves)), *policy.filters)
+    if index is not None and request.instance.group is None:
+        selection = _by_index(database, request, replace(policy, filters=filters), claiming, index)
+        if selection is not None:
+            return selection
     for _ in range(LOOKS):
         unread: dict[str, exception.NumaplaceException] = {}
-        hosts = [database.host(host)] if host is not None else database.hosts(unread)
+        hosts, group = database.candidates(request.instance.group, host, unread)
+        request = replace(request, group=group)
         admitted, rejections = _filter(hosts, request, filters)
         rejections += [_unread(name, fault) for name, fault in unread.items()]
         lost: list[str] = []
-        for candidate in order(admitted, policy.weighers):
+        for candidate in policy.order(weigh(admitted, policy.weighers, request)):
             if len(lost) == policy.max_attempts:
                 break
             answer = _claim(claiming, request, candidate)
@@ -192,23 +252,33 @@ def select(
 
 
 def select_many(
-    database: Database, requests: Sequence[Request], policy: Policy, *, at_least: int, host: str | None = None
+    database: Database,
+    requests: Sequence[Request],
+    policy: Policy,
+    *,
+    at_least: int,
+    host: str | None = None,
+    claimed: Callable[[], object] = lambda: None,
 ) -> Selections | NoHost:
     """Find hosts for several servers, one after the other, until one fits nowhere.
 
-    Each server is a claim of its own. Whatever ends the call gives back all claims that it made; a process that is
-    killed leaves those that it made, each of them whole.
+    Each server is a claim of its own. If the call fails for any reason, all its claims are released; a killed process
+    leaves its claims, each of them complete.
 
     :param at_least: how many have to fit; if fewer do, none keeps its place
+    :param claimed: called after each claim
     :raises: as :func:`select`
     """
     found: list[Selection] = []
+    is_long = len(requests) > 1 and host is None and requests[0].instance.group is None
+    index = _index(database) if is_long else None
     with ExitStack() as undo:
         for request in requests:
-            answer = select(database, request, policy, host=host)
+            answer = select(database, request, policy, host=host, index=index)
             if not isinstance(answer, NoHost):
                 undo.callback(answer.claim.abort)
                 found.append(answer)
+                claimed()
             elif len(found) < at_least:
                 return answer
             else:
@@ -216,6 +286,39 @@ def select_many(
                 return Selections(tuple(found), answer)
         undo.pop_all()
     return Selections(tuple(found))
+
+
+def _index(database: Database) -> HostIndex:
+    from numaplace.scheduler.index import HostIndex  # noqa: PLC0415 - one server needs no NumPy
+
+    return HostIndex(database.candidates(None, None, {})[0])
+
+
+def _by_index(
+    database: Database, request: Request, policy: Policy, claiming: Claiming, index: HostIndex
+) -> Selection | None:
+    """Claim one of the best hosts that an index knows; None if all of them are lost, or there is none."""
+    from numaplace.scheduler.search import Search  # noqa: PLC0415
+
+    while index.outdated:
+        _look_again(database, index, index.outdated.pop())
+    search = Search(index, request, policy.filters, policy.weighers)
+    for candidate in islice(policy.order(search.heaviest_first()), policy.max_attempts):
+        # Read before the next search, and not here: nothing may come between a claim and its owner.
+        index.outdated.add(candidate.name)
+        answer = _claim(claiming, request, candidate)
+        if isinstance(answer, claims.Claim):
+            return Selection(candidate.name, answer)
+    return None
+
+
+def _look_again(database: Database, index: HostIndex, name: str) -> None:
+    try:
+        hosts, _group = database.candidates(None, name, {})
+    except (exception.NotFound, exception.InvalidObject):
+        index.remove(name)  # the search of all hosts names what it cannot read
+    else:
+        index.update(hosts[0])
 
 
 def _filter(
@@ -238,7 +341,7 @@ def _unread(host: str, fault: exception.NumaplaceException) -> Rejection:
 
 
 class _Elsewhere(Filter):
-    """Lets pass all hosts but one."""
+    """Pass all hosts but one."""
 
     def __init__(self, leaves: str) -> None:
         self._leaves = leaves
@@ -251,19 +354,27 @@ class _Elsewhere(Filter):
 def _claim(
     claiming: Claiming, request: Request, host: HostRecord
 ) -> claims.Claim | Refusal | exception.ConcurrentUpdate | exception.NotFound:
-    """Return the claim, why the host does not take the guest, or by which fault it was lost to others."""
-    terms: claims.Terms = {
+    """Return the claim, why the host does not take the guest, or the fault by which it was lost to others."""
+    options: claims.FitOptions = {
         'limits': limits(host),
         'networks': request.networks,
         'strategy': request.strategy,
     }
     try:
-        claim = claiming(host.name, **terms)
+        claim = claiming(host.name, **options)
     except exception.InstanceNotFound:
         raise
     except (exception.ConcurrentUpdate, exception.NotFound) as error:
         return error
-    guest, bindings = request.instance.guest, request.bindings
-    if isinstance(claim, Refusal) and partition.place(host.host, guest, bindings=bindings, **terms):
+    if not isinstance(claim, Refusal) or any(reason.code == NAME_TAKEN for reason in claim.reasons):
+        return claim
+    if _had_room(request, host, options):
         return exception.ConcurrentUpdate(f'host {host.name!r} had room, which another server took')
     return claim
+
+
+def _had_room(request: Request, host: HostRecord, options: claims.FitOptions) -> bool:
+    """Return whether a host took the guest as it was read."""
+    if request.group is not None and request.group.refuse(host.name, request.instance.uuid) is not None:
+        return False
+    return bool(partition.place(host.host, request.instance.guest, host_cell_ids=request.host_cell_ids, **options))

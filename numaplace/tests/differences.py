@@ -12,6 +12,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from numaplace import cpuset, exception, fit, model, request, wire
+from numaplace.model import Flavor
+from numaplace.tests import nova_requests
 
 __all__ = ['PAGE', 'Example', 'Fit', 'answer', 'asked', 'examples', 'fit_asked', 'is_fit', 'placed_words', 'words']
 
@@ -66,7 +68,7 @@ def examples() -> list[Example]:
 
 
 def is_fit(example: Example) -> bool:
-    """Tell whether an example is about a fit, and not about a request alone."""
+    """Return whether an example is about a fit, and not about a request alone."""
     return len(example.parts) == 2
 
 
@@ -84,7 +86,7 @@ def asked(example: Example) -> tuple[dict[str, Any], dict[str, Any]]:
 def words(cells: dict[str, Any] | None, topology: tuple[int, ...], wanted: str) -> str:
     """Return an answer in the words of the page.
 
-    :param wanted: what the page says; numbers with colons ask for the vCPU topology
+    :param wanted: what the page says; numbers with colons request the vCPU topology
     """
     if re.fullmatch(r'\d+:\d+:\d+', wanted):
         return ':'.join(map(str, topology))
@@ -107,13 +109,13 @@ def _cell_words(cell: model.GuestCell) -> str:
 
 def _request_answer(example: Example) -> str:
     flavor, image = asked(example)
-    asked_flavor = request.Flavor('flavor', flavor['vcpus'], flavor['memory_mb'], extra_specs=flavor['extra_specs'])
+    asked_flavor = Flavor('flavor', flavor['vcpus'], flavor['memory_mb'], extra_specs=flavor['extra_specs'])
     try:
         guest = request.read(asked_flavor, image)
     except exception.Invalid as error:
         return type(error).__name__
     shape = guest.cpu_topology
-    cells = wire.write_guest(guest) if guest.cells else None
+    cells = nova_requests.write_guest(guest) if guest.cells else None
     return words(cells, (shape.sockets, shape.cores, shape.threads), example.ours)
 
 

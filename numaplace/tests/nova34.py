@@ -9,6 +9,8 @@ from typing import Any
 
 from numaplace import exception, request, wire
 from numaplace import fit as engine
+from numaplace.model import Flavor
+from numaplace.tests import nova_requests
 
 __all__ = ['constraints', 'fit', 'usage']
 
@@ -23,12 +25,12 @@ def _answer(compute: Callable[[], _Answer | None]) -> _Answer:
 
 
 def constraints(flavor: Mapping[str, Any], image_properties: Mapping[str, Any], _conf: object = None) -> _Answer:
-    """Return the InstanceNUMATopology that a flavor and an image ask for, None without one."""
+    """Return the InstanceNUMATopology that a flavor and an image request, None without one."""
 
     def compute() -> _Answer | None:
-        asked = request.Flavor('flavor', flavor['vcpus'], flavor['memory_mb'], extra_specs=flavor['extra_specs'])
+        asked = Flavor('flavor', flavor['vcpus'], flavor['memory_mb'], extra_specs=flavor['extra_specs'])
         guest = request.read(asked, image_properties)
-        return wire.write_guest(guest) if guest.cells else None
+        return nova_requests.write_guest(guest) if guest.cells else None
 
     return _answer(compute)
 

@@ -12,7 +12,8 @@ __all__ = ['HOSTS', 'Numactl', 'capabilities', 'kernel_files', 'lay_out', 'live'
 
 #: Names of the recorded hosts. ``tiers`` is no real machine: libvirt, lstopo, numactl and lscpu read it from files that
 #: were made up, of a kernel with two dies in a package, memory without CPUs, CPUs without memory, HMAT, gaps and an
-#: offline CPU.
+#: offline CPU. Beside them ``modules`` is one processor of AMD's family 15h, by an older kernel, and ``bare-node`` what
+#: lstopo printed of a node without memory.
 HOSTS = ('fake-oracle-host', 'one2', 'oracle4', 'oracle4split', 'seed3', 'tiers')
 
 _FIXTURES = resources.files('numaplace.tests.data').joinpath('fixtures')

@@ -1,10 +1,27 @@
 # SPDX-License-Identifier: Apache-2.0
 """Hosts and guests that tests place."""
 
-from numaplace.db.records import FlavorRecord, HostRecord, InstanceRequest
-from numaplace.model import DEDICATED, CellShape, CpuTopology, Guest, GuestCell, Host, HostCell, Pages
+import uuid
+from collections.abc import Iterable
+from dataclasses import replace
 
-__all__ = ['guest', 'host', 'host_record', 'instance_request']
+from numaplace.compute import resource_tracker
+from numaplace.db.records import InstanceRequest
+from numaplace.model import (
+    DEDICATED,
+    CellShape,
+    CpuTopology,
+    Flavor,
+    Guest,
+    GuestCell,
+    Host,
+    HostCell,
+    Pages,
+    allocations,
+)
+from numaplace.model.records import HostRecord, InstanceRecord
+
+__all__ = ['guest', 'host', 'host_record', 'idle', 'instance_request', 'used']
 
 
 def host(cells: int = 2, cpus: int = 8, memory_mib: int = 4096) -> Host:
@@ -29,6 +46,19 @@ def _host_cell(number: int, cells: int, cpus: int, memory_mib: int) -> HostCell:
     return HostCell(shape, pages=pages)
 
 
+def idle(cell: HostCell) -> HostCell:
+    """Return a host cell without usage."""
+    return HostCell(cell.shape, pages=tuple([replace(pages, used=0) for pages in cell.pages]))
+
+
+def used(record: HostRecord, instances: Iterable[InstanceRecord]) -> Host:
+    """Return a host with the usage of its servers alone; two of them that hold a CPU are an error."""
+    counted = resource_tracker.empty(record.host)
+    for placement in allocations.held_on(record.name, instances):
+        counted = counted.consume(placement)
+    return counted
+
+
 def guest(
     cells: int = 1, vcpus: int = 2, memory_mib: int = 512, policy: str | None = DEDICATED, **keys: object
 ) -> Guest:
@@ -44,10 +74,10 @@ def guest(
 
 def host_record(name: str = 'host1', **keys: int) -> HostRecord:
     """Return an idle host as it is stored."""
-    return HostRecord(name, host(**keys), facts={'architecture': 'x86_64'})
+    return HostRecord(name, host(**keys), str(uuid.uuid4()), facts={'architecture': 'x86_64'})
 
 
 def instance_request(asked: Guest, name: str = 'guest1') -> InstanceRequest:
-    """Return a server that asks for that."""
-    flavor = FlavorRecord('m1.sample', asked.vcpus, asked.memory_mib, 1, {'hw:cpu_policy': 'dedicated'}, 'sample')
+    """Return a server that requests that."""
+    flavor = Flavor('m1.sample', asked.vcpus, asked.memory_mib, 1, {'hw:cpu_policy': 'dedicated'}, 'sample')
     return InstanceRequest(name, flavor, asked, {'hw_cpu_threads': '1'})

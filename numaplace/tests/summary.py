@@ -6,10 +6,11 @@ A test counts by ``record_property(title, {what: number})``.
 
 import collections
 
-__all__ = ['COMPARED_WITH_NOVA', 'TEST_BED', 'pytest_terminal_summary']
+__all__ = ['COMPARED_WITH_NOVA', 'RACES', 'TEST_BED', 'pytest_terminal_summary']
 
 COMPARED_WITH_NOVA = 'compared with Nova'
 TEST_BED = 'the test bed'
+RACES = 'races on databases'
 
 
 def pytest_terminal_summary(terminalreporter):

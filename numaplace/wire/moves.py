@@ -8,15 +8,14 @@ from typing import Any
 
 from numaplace import cpuset
 from numaplace.model import Host, Placement
+from numaplace.wire.primitives import open_object
 from numaplace.wire.reading import placement_of
-from numaplace.wire.table import open_object
 from numaplace.wire.writing import JSON, Target, write_placement
 
 __all__ = [
     'Context',
     'LiveMigrateNumaInfo',
     'read_context',
-    'read_live_migrate_numa_info',
     'write_context',
     'write_live_migrate_numa_info',
 ]
@@ -35,10 +34,10 @@ class Context:
     new: Placement | None
 
 
-def read_context(source: Any, old_host: Host, new_host: Host) -> Context:
+def read_context(source: Any, old_host: Host | None, new_host: Host | None) -> Context:
     """Read a MigrationContext.
 
-    :param old_host: the host that the guest leaves, which knows the siblings of its CPUs
+    :param old_host: the host that the guest leaves, for the siblings of its CPUs
     :param new_host: the host that it goes to
     :raises: :class:`~numaplace.exception.InvalidObject`, :class:`~numaplace.exception.IncompatibleObjectVersion`
     """
@@ -53,7 +52,7 @@ def read_context(source: Any, old_host: Host, new_host: Host) -> Context:
 
 
 def write_context(context: Context, target: Target = JSON) -> Any:
-    """Write a MigrationContext 1.2: no PCI devices, their requests or resources are known."""
+    """Write a MigrationContext 1.2; PCI devices, PCI requests and resources are null."""
     data: dict[str, Any] = {'instance_uuid': context.instance_uuid, 'migration_id': context.migration_id}
     for side, placement in (('old', context.old), ('new', context.new)):
         data[f'{side}_numa_topology'] = write_placement(placement, target) if placement else None
@@ -79,7 +78,7 @@ class LiveMigrateNumaInfo:
 
 
 def write_live_migrate_numa_info(info: LiveMigrateNumaInfo | None, target: Target = JSON) -> Any:
-    """Write a LibvirtLiveMigrateNUMAInfo 1.0: fields that do not apply are left out, as Nova does it.
+    """Write a LibvirtLiveMigrateNUMAInfo 1.0: fields that do not apply are left out, as Nova does.
 
     :param info: None for a guest that floats
     """
@@ -96,12 +95,3 @@ def write_live_migrate_numa_info(info: LiveMigrateNumaInfo | None, target: Targe
 
 def _write_sets(pairs: tuple[tuple[int, int], ...], target: Target) -> dict[str, Any]:
     return {str(key): target.collect(cpuset.ids(cpus)) for key, cpus in pairs}
-
-
-def read_live_migrate_numa_info(source: Any) -> LiveMigrateNumaInfo | None:
-    """Read a LibvirtLiveMigrateNUMAInfo; None is that of a guest that floats.
-
-    :raises: :class:`~numaplace.exception.InvalidObject`, :class:`~numaplace.exception.IncompatibleObjectVersion`
-    """
-    data = open_object(source, 'LibvirtLiveMigrateNUMAInfo')
-    return LiveMigrateNumaInfo(**data) if data['cpu_pins'] is not None else None

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Nova's objects into the model."""
+"""Read Nova's objects into the model."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from functools import lru_cache
 from typing import Any
 
 from numaplace.model import (
+    DEDICATED,
     ISOLATE,
     CellPlacement,
     CellShape,
@@ -21,17 +22,22 @@ from numaplace.model import (
     Placement,
     intern_shape,
 )
-from numaplace.wire.table import open_object
+from numaplace.wire.primitives import open_object
 
-__all__ = ['placement_of', 'read_guest', 'read_host', 'read_limits', 'read_placement']
+__all__ = ['host_of', 'placement_of', 'read_guest', 'read_host', 'read_limits', 'read_placement']
 
 
 def read_host(source: Any) -> Host:
-    """Read a NUMATopology into a host; the counters of the whole host are what its cells tell.
+    """Read a NUMATopology into a host; the counters of the whole host are the sums of its cells.
 
     :raises: :class:`~numaplace.exception.InvalidObject`, :class:`~numaplace.exception.IncompatibleObjectVersion`
     """
-    cells = tuple([_host_cell(data) for data in open_object(source, 'NUMATopology')['cells']])
+    return host_of(open_object(source, 'NUMATopology'))
+
+
+def host_of(data: dict[str, Any]) -> Host:
+    """Return the host of a NUMATopology that is opened already."""
+    cells = tuple([_host_cell(cell) for cell in data['cells']])
     vcpus_used = sum([cell.cpu_usage + cell.pinned_cpus.bit_count() for cell in cells])
     return Host(cells, vcpus_used, sum([cell.memory_usage_mib for cell in cells]))
 
@@ -54,7 +60,7 @@ def _host_cell(data: dict[str, Any]) -> HostCell:
 
 _NO_NETWORKS = {'physnets': frozenset[str](), 'tunneled': False}
 
-# Hosts are read again and again, and little of them changes: equal parts are made once.
+# Hosts are read often and change little: equal parts are created once.
 _pages = lru_cache(maxsize=65536)(Pages)
 
 
@@ -64,7 +70,7 @@ def _shape(*fields: Any) -> CellShape:
 
 
 def read_guest(source: Any) -> Guest:
-    """Read an InstanceNUMATopology that is a request: its cells count from 0 and hold no pins.
+    """Read an InstanceNUMATopology that is a request: its cells are numbered from 0 and hold no pins.
 
     :raises: as :func:`read_host`
     """
@@ -89,9 +95,7 @@ def _guest(data: dict[str, Any]) -> Guest:
 
 def _guest_cell(data: dict[str, Any]) -> GuestCell:
     shared, dedicated = data['cpuset'], data['pcpuset']
-    if dedicated is None:  # before version 1.5, cpuset held the pinned vCPUs too
-        dedicated = 0
-    if data['cpu_policy'] == 'dedicated' and not dedicated:
+    if data['cpu_policy'] == DEDICATED and not dedicated:  # rows of any version may have the old form
         shared, dedicated = 0, shared
     return GuestCell(
         id=data['id'],

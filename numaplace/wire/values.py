@@ -9,14 +9,29 @@ from typing import Any
 
 from numaplace import cpuset
 
-__all__ = ['boolean', 'cores', 'cpus', 'integer', 'items', 'names', 'number', 'one_of', 'pins', 'sets', 'string']
+__all__ = [
+    'boolean',
+    'cores',
+    'cpus',
+    'integer',
+    'integers_by_name',
+    'integers_by_number',
+    'items',
+    'names',
+    'number',
+    'one_of',
+    'pins',
+    'string',
+    'strings',
+    'strings_by_name',
+]
 
 
 def integer(value: Any) -> int:
     """Read a whole number."""
     if type(value) is int:
         return value
-    if isinstance(value, float) and value.is_integer():  # page sizes that passed through a division
+    if isinstance(value, float) and value.is_integer():  # page sizes that result from a division
         return int(value)
     raise ValueError('an integer')
 
@@ -29,27 +44,39 @@ def number(value: Any) -> float:
 
 
 def boolean(value: Any) -> bool:
-    """Read a truth value."""
+    """Read a boolean."""
     if isinstance(value, bool):
         return value
     raise ValueError('true or false')
 
 
 def string(value: Any) -> str:
-    """Read a text."""
+    """Read a string."""
     if isinstance(value, str):
         return value
     raise ValueError('a string')
 
 
+def strings(value: Any) -> tuple[str, ...]:
+    """Read a list of strings."""
+    return tuple(map(string, items(value)))
+
+
+def strings_by_name(value: Any) -> dict[str, str]:
+    """Read an object of name to string."""
+    if isinstance(value, Mapping) and all(isinstance(word, str) for pair in value.items() for word in pair):
+        return dict(value)
+    raise ValueError('an object of name to string')
+
+
 def items(value: Any) -> Iterable[Any]:
-    """Read a list, whose items are not looked at."""
-    if type(value) is list or isinstance(value, list | set | frozenset | tuple):  # the second takes five times as long
+    """Read a list without checking its items."""
+    if type(value) is list or isinstance(value, list | set | frozenset | tuple):  # isinstance takes five times as long
         return value
     raise ValueError('a list')
 
 
-@lru_cache(maxsize=65536)  # the same lists come again and again: of a host's cores, and of equal hosts
+@lru_cache(maxsize=65536)  # the same lists recur: those of a host's cores, and of equal hosts
 def _mask(cpus: tuple[int, ...]) -> int:
     result = 0
     for cpu in cpus:
@@ -65,6 +92,8 @@ def _masks(lists: tuple[tuple[int, ...], ...]) -> tuple[int, ...]:
 
 
 _CPUS = f'a list of CPU numbers up to {cpuset.MAX_CPU}'
+_PINS = f'an object of vCPU to CPU, numbers up to {cpuset.MAX_CPU}'
+_INTEGERS = 'an object of name to integer'
 
 
 def cpus(value: Any) -> int:
@@ -79,6 +108,8 @@ def cpus(value: Any) -> int:
 
 def cores(value: Any) -> tuple[int, ...]:
     """Read lists of CPU numbers into masks."""
+    if not value and type(value) is list:
+        return ()
     lists = items(value)
     try:
         if dict in map(type, lists):
@@ -89,32 +120,49 @@ def cores(value: Any) -> tuple[int, ...]:
 
 
 def names(value: Any) -> frozenset[str]:
-    """Read a set of texts."""
+    """Read a set of strings."""
     return frozenset(map(string, items(value)))
 
 
 def pins(value: Any) -> tuple[tuple[int, int], ...]:
     """Read an object of vCPU to CPU into pairs by vCPU."""
     if not isinstance(value, Mapping):
-        raise ValueError('an object of vCPU to CPU')
+        raise ValueError(_PINS)
     try:
-        return tuple(sorted((int(vcpu), integer(cpu)) for vcpu, cpu in value.items()))
-    except ValueError:
-        raise ValueError('an object of vCPU to CPU') from None
+        return tuple(sorted((_cpu(int(vcpu)), _cpu(integer(cpu))) for vcpu, cpu in value.items()))
+    except (TypeError, ValueError):
+        raise ValueError(_PINS) from None
 
 
-def sets(value: Any) -> tuple[tuple[int, int], ...]:
-    """Read an object of number to CPU numbers into pairs of number and mask, by number."""
-    if not isinstance(value, Mapping):
-        raise ValueError('an object of number to CPU numbers')
+def _cpu(number: int) -> int:
+    """Return a number that is valid in a mask."""
+    if not 0 <= number <= cpuset.MAX_CPU:
+        raise ValueError
+    return number
+
+
+def integers_by_name(value: Any) -> dict[str, int]:
+    """Read an object of name to whole number."""
+    if type(value) is not dict and not isinstance(value, Mapping):  # isinstance takes five times as long
+        raise ValueError(_INTEGERS)
     try:
-        return tuple(sorted((int(key), cpus(found)) for key, found in value.items()))
+        return {string(key): integer(number) for key, number in value.items()}
     except ValueError:
-        raise ValueError('an object of number to CPU numbers') from None
+        raise ValueError(_INTEGERS) from None
+
+
+def integers_by_number(value: Any) -> tuple[tuple[int, int], ...]:
+    """Read an object of number to whole number into pairs, in its order."""
+    if not value and type(value) is dict:
+        return ()
+    try:
+        return tuple([(int(key), number) for key, number in integers_by_name(value).items()])
+    except ValueError:
+        raise ValueError('an object of number to integer') from None
 
 
 def one_of(*known: str) -> Callable[[Any], str]:
-    """Return a reader of one of these words."""
+    """Return a reader that accepts one of these words."""
 
     def read(value: Any) -> str:
         if value in known:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The model into Nova's objects."""
+"""Write the model as Nova's objects."""
 
 from __future__ import annotations
 
@@ -9,31 +9,31 @@ from functools import lru_cache
 from typing import Any
 
 from numaplace import cpuset
-from numaplace.model import CellPlacement, Guest, GuestCell, Host, HostCell, Limits, Networks, Pages, Placement
-from numaplace.wire.table import primitive
+from numaplace.model import CellPlacement, Host, HostCell, Networks, Pages, Placement
+from numaplace.wire.primitives import primitive
 
-__all__ = ['JSON', 'Target', 'write_guest', 'write_host', 'write_limits', 'write_pages', 'write_placement']
+__all__ = ['JSON', 'Target', 'write_host', 'write_pages', 'write_placement']
 
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """What is written: how an object is made of its name and fields, and what holds a set.
+    """The form that is written: how objects and sets are created.
 
-    :param make: takes the name of an object and its fields
-    :param collect: takes the items of a set in ascending order
+    :param make: creates an object from its name and fields
+    :param collect: creates a set from its items in ascending order
     """
 
     make: Callable[[str, dict[str, Any]], Any]
     collect: Callable[[Iterable[Any]], Any]
 
 
-#: Writes dicts that :func:`dumps` takes.
+#: Writes dicts that :func:`dumps` accepts.
 JSON = Target(primitive, list)
 
 
 @lru_cache(maxsize=65536)
 def _ids(cpus: int) -> tuple[int, ...]:
-    """Return the numbers of a mask; those of cores and cells come again with each host that is written."""
+    """Return the numbers of a mask; cached, as cores and cells recur in each host that is written."""
     return tuple(cpuset.ids(cpus))
 
 
@@ -73,59 +73,31 @@ def _write_networks(networks: Networks, target: Target) -> Any:
     return target.make('NetworkMetadata', data)
 
 
-def write_guest(guest: Guest, target: Target = JSON) -> Any:
-    """Write a request as an InstanceNUMATopology 1.3 with cells 1.6."""
-    return _write_topology(guest, [_write_guest_cell(cell, cell.id, target) for cell in guest.cells], target)
-
-
 def write_placement(placement: Placement, target: Target = JSON) -> Any:
     """Write a placed guest as an InstanceNUMATopology 1.3: ids of host cells, page sizes and pins."""
-    cells = [
-        _write_guest_cell(
-            placed.guest_cell,
-            placed.host_cell,
-            target,
-            pagesize=placed.pagesize_kib,
-            cpu_pinning_raw=_write_pins(placed),
-            cpuset_reserved=target.collect(cpuset.ids(placed.emulator_cpus)) if placed.emulator_cpus else None,
-        )
-        for placed in placement.cells
-    ]
-    return _write_topology(placement.guest, cells, target)
-
-
-def _write_pins(placed: CellPlacement) -> dict[str, int] | None:
-    return {str(vcpu): cpu for vcpu, cpu in placed.pins} or None
-
-
-def _write_guest_cell(cell: GuestCell, cell_id: int, target: Target, **placed: Any) -> Any:
-    data = {
-        'id': cell_id,
-        'cpuset': target.collect(cpuset.ids(cell.shared_vcpus)),
-        'pcpuset': target.collect(cpuset.ids(cell.dedicated_vcpus)),
-        'cpuset_reserved': None,
-        'memory': cell.memory_mib,
-        'pagesize': cell.pagesize_kib,
-        'cpu_pinning_raw': None,
-        'cpu_policy': cell.cpu_policy,
-        'cpu_thread_policy': cell.thread_policy,
+    guest = placement.guest
+    data: dict[str, Any] = {
+        'cells': [_write_guest_cell(placed, target) for placed in placement.cells],
+        'emulator_threads_policy': guest.emulator_policy,
     }
-    return target.make('InstanceNUMACell', data | placed)
-
-
-def _write_topology(guest: Guest, cells: list[Any], target: Target) -> Any:
-    data: dict[str, Any] = {'cells': cells, 'emulator_threads_policy': guest.emulator_policy}
     if guest.instance_uuid is not None:
         data['instance_uuid'] = guest.instance_uuid
     return target.make('InstanceNUMATopology', data)
 
 
-def write_limits(limits: Limits, networks: Networks | None = None, target: Target = JSON) -> Any:
-    """Write limits as a NUMATopologyLimits 1.1."""
-    data: dict[str, Any] = {
-        'cpu_allocation_ratio': limits.cpu_allocation_ratio,
-        'ram_allocation_ratio': limits.ram_allocation_ratio,
-    }
-    if networks is not None:
-        data['network_metadata'] = _write_networks(networks, target)
-    return target.make('NUMATopologyLimits', data)
+def _write_guest_cell(placed: CellPlacement, target: Target) -> Any:
+    cell, cpus = placed.guest_cell, target.collect
+    return target.make(
+        'InstanceNUMACell',
+        {
+            'id': placed.host_cell,
+            'cpuset': cpus(cpuset.ids(cell.shared_vcpus)),
+            'pcpuset': cpus(cpuset.ids(cell.dedicated_vcpus)),
+            'cpuset_reserved': cpus(cpuset.ids(placed.emulator_cpus)) if placed.emulator_cpus else None,
+            'memory': cell.memory_mib,
+            'pagesize': placed.pagesize_kib,
+            'cpu_pinning_raw': {str(vcpu): cpu for vcpu, cpu in placed.pins} or None,
+            'cpu_policy': cell.cpu_policy,
+            'cpu_thread_policy': cell.thread_policy,
+        },
+    )

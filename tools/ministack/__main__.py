@@ -17,10 +17,10 @@ from ministack.stack import CLOUD, Stack
 def main() -> int:
     """Run a command.
 
-    :returns: 0 if it did what it was asked to; 1 otherwise, with the reason on stderr; 130 if it was interrupted
+    :returns: 0 if it succeeded; 1 otherwise, with the reason on stderr; 130 if it was interrupted
     """
     arguments = _parser().parse_args()
-    # Both ways to be stopped clean up what is half done.
+    # Both signals clean up what is half done.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         arguments.command(arguments)

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Run nova-compute, or numaplace's launcher of it, with the drivers of the stack: ``python -m ministack.compute NAME``.
+"""Run nova-compute, or numaplace's launcher for it, with the stack's drivers: ``python -m ministack.compute NAME``.
 
-Nova looks for a driver inside its package ``nova.virt`` alone, so the directory of ours is added to its path.
+Nova looks for a driver only inside its package ``nova.virt``, so the directory with our drivers is added to its path.
 """
 
 import importlib
@@ -11,11 +11,11 @@ from pathlib import Path
 
 
 def main() -> None:
-    """Run the program of that name with the arguments that follow it."""
+    """Run the named program with the remaining arguments."""
     name = sys.argv.pop(1)
     (program,) = metadata.entry_points(group='console_scripts', name=name)
     run = program.load()
-    # Neither this package nor the one around it imports anything: the program is still the first to decide on threads.
+    # Neither nova.virt nor nova imports anything itself: the program still decides first on threads.
     virt = importlib.import_module('nova.virt')
     virt.__path__.append(str(Path(__file__).with_name('drivers')))
     run()

@@ -18,7 +18,7 @@ _TEMPLATES = Path(__file__).with_name('templates')
 def write(etc: Path, values: Mapping[str, str], hosts: Iterable[ComputeHost]) -> None:
     """Write all files into a directory.
 
-    :param values: what the templates have a name for: the state directory, URLs and ports
+    :param values: the values of the names in the templates: the state directory, URLs and ports
     """
     for name in ('nova.conf', 'control.conf', 'numaplace.conf', 'placement.conf', 'clouds.yaml'):
         (etc / name).write_text(_fill(name, values), 'utf-8')
@@ -34,7 +34,7 @@ def _fill(name: str, values: Mapping[str, str]) -> str:
 
 
 def _paste() -> str:
-    """Return Nova's own pipeline with our filter in the place of Keystone's."""
+    """Return Nova's own pipeline with our filter instead of Keystone's."""
     file = next(path for path in metadata.files('nova') or () if path.name == 'api-paste.ini')
     keystone, ours = 'keystonemiddleware.auth_token:filter_factory', 'ministack.identity:factory'
     return file.read_text('utf-8').replace(keystone, ours)

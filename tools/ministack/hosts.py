@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The hosts of the stack: a file each, whose name is the host's and whose content says which driver it has."""
+"""The hosts of the stack: one file each; its name is the host's, and its content determines the driver."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from ministack.processes import StackError
 
 __all__ = ['HERE', 'ComputeHost', 'read']
 
-#: The files of the hosts that are there if none is asked for.
+#: The files of the default hosts.
 HERE = Path(__file__).with_name('hosts')
 
 
@@ -34,7 +34,7 @@ class ComputeHost:
 
 
 def read(file: Path) -> ComputeHost:
-    """Read the file of a host: a NUMATopology in Nova's JSON, or CPU sets and the machine of the pretended libvirt.
+    """Read the file of a host: a NUMATopology in Nova's JSON, or CPU sets and the machine of the fake libvirt.
 
     :raises: :class:`StackError` if it is neither
     """

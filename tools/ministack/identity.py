@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Who asks, in the place of Keystone: everybody is the same administrator of the same project."""
+"""A replacement of Keystone: every user is the same administrator of the same project."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ __all__ = ['factory']
 
 _Application = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
 
-#: What the middleware of Keystone would tell Nova after it has checked a token.
+#: What Keystone's middleware would pass to Nova after it has checked a token.
 _WHO = {
     'HTTP_X_USER_ID': 'ministack-admin',
     'HTTP_X_PROJECT_ID': 'ministack',

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Processes that outlive the command that starts them, and are found again by their id."""
+"""Processes that outlive the command that starts them, and are found again by their ids."""
 
 from __future__ import annotations
 
@@ -12,23 +12,23 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-__all__ = ['Process', 'StackError', 'alive', 'running', 'start', 'stop', 'tail', 'wait_for']
+__all__ = ['Process', 'StackError', 'alive', 'running', 'signals_held', 'start', 'stop', 'tail', 'wait_for']
 
-#: Seconds that a service has to come up: far more than it takes, for machines that do much else.
+#: Seconds that a service has to start: far more than it takes, for busy machines.
 _PATIENCE = 120
-#: Seconds that all services have together to end by themselves.
+#: Seconds that all services together have to end by themselves.
 _GRACE = 15
 
 
 class StackError(Exception):
-    """The stack did not do what it was asked to; the message says what and shows the log."""
+    """A command of the stack failed; the message says which and shows the log."""
 
 
 @dataclass(frozen=True, slots=True)
 class Process:
     """A process that leads a process group of its own.
 
-    :param started: its start in clock ticks since boot: an id that was given to another process is told apart by it
+    :param started: its start in clock ticks since boot: it shows whether the id now belongs to another process
     :param log: what it and its children write
     """
 
@@ -41,7 +41,7 @@ class Process:
 def start(
     name: str, command: Sequence[str], log: Path, *, env: Mapping[str, str], pass_fds: Sequence[int] = ()
 ) -> Process:
-    """Start a process whose output is appended to a log."""
+    """Start a process whose output is appended to a log; the caller holds signals until it has noted the process."""
     with log.open('ab') as output:
         child = subprocess.Popen(
             command,
@@ -60,9 +60,11 @@ def start(
 
 @contextmanager
 def running(command: Sequence[str], log: Path, env: Mapping[str, str]) -> Iterator[subprocess.Popen[bytes]]:
-    """Run a command beside the block and wait for its end; when the block fails, it is killed."""
-    with log.open('ab') as output, subprocess.Popen(command, stdout=output, stderr=output, env=env) as child:
+    """Run a command during the block and wait for its end; if the block fails, it is killed."""
+    with log.open('ab') as output, signals_held() as release:
+        child = subprocess.Popen(command, stdout=output, stderr=output, env=env)
         try:
+            release()
             yield child
             child.wait()
         except BaseException:
@@ -71,8 +73,33 @@ def running(command: Sequence[str], log: Path, env: Mapping[str, str]) -> Iterat
             raise
 
 
+@contextmanager
+def signals_held() -> Iterator[Callable[[], None]]:
+    """Hold SIGINT and SIGTERM back during the block, or until the function that it gets is called.
+
+    An exception of a signal handler between the fork and the assignment of its result would leave a child that nobody
+    knows. The main thread only.
+    """
+    received: list[int] = []
+    before = {
+        number: signal.signal(number, lambda number, _: received.append(number))
+        for number in (signal.SIGINT, signal.SIGTERM)
+    }
+
+    def release() -> None:
+        while before:
+            signal.signal(*before.popitem())
+        while received:
+            signal.raise_signal(received.pop())
+
+    try:
+        yield release
+    finally:
+        release()
+
+
 def alive(process: Process) -> bool:
-    """Return whether a process runs: a dead one that nobody has waited for does not."""
+    """Return whether a process runs: a zombie does not."""
     with suppress(ChildProcessError):
         os.waitpid(process.pid, os.WNOHANG)
     stat = _stat(process.pid)
@@ -80,7 +107,7 @@ def alive(process: Process) -> bool:
 
 
 def stop(processes: Iterable[Process]) -> None:
-    """End processes with their children: they are asked first, and killed when they do not follow."""
+    """End processes and their children: send a request first, and kill those that do not end."""
     running = [process for process in processes if alive(process)]
     for process in running:
         os.kill(process.pid, signal.SIGTERM)
@@ -88,7 +115,7 @@ def stop(processes: Iterable[Process]) -> None:
     while any(alive(process) for process in running) and time.monotonic() < deadline:
         time.sleep(0.05)
     for process in running:
-        # What is left of its group: children that it has not taken along.
+        # What is left of its group: children that did not end with it.
         with suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
     while any(alive(process) for process in running):
@@ -96,9 +123,9 @@ def stop(processes: Iterable[Process]) -> None:
 
 
 def wait_for(condition: Callable[[], bool], what: str, process: Process) -> None:
-    """Wait until a condition holds that a process brings about.
+    """Wait until a condition holds that a process has to fulfil.
 
-    :raises: :class:`StackError` if the process ends before, or takes too long
+    :raises: :class:`StackError` if the process ends first, or takes too long
     """
     deadline = time.monotonic() + _PATIENCE
     while not condition():
@@ -121,5 +148,5 @@ def _stat(pid: int) -> list[str] | None:
         text = Path(f'/proc/{pid}/stat').read_text('utf-8', 'replace')
     except (FileNotFoundError, ProcessLookupError):
         return None
-    # The name of the program stands in brackets and may hold anything.
+    # The name of the program is in brackets and may contain anything.
     return text.rpartition(')')[2].split()

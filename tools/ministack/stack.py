@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Bring the stack up, restart a service of it, and take it down with all that it has made."""
+"""Start the stack, restart one of its services, and remove it with everything that it has made."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ CLOUD = 'ministack'
 _WEB = {'neighbours': 'ministack.neighbours', 'placement': 'placement.wsgi.api', 'api': 'nova.wsgi.osapi_compute'}
 _QUEUED = ('nova-conductor', 'nova-scheduler')
 _STATE = 'stack.json'
-#: Nova's services say so in their log when their queues are there.
+#: Nova's services log this when their queues exist.
 _READY = b'Join ServiceGroup membership for this service'
 
 
@@ -36,7 +36,7 @@ _READY = b'Join ServiceGroup membership for this service'
 class Stack:
     """All that is needed to find a stack again; kept as JSON in the state directory.
 
-    :param token: part of all names on servers that others use too
+    :param token: part of all names on shared servers
     :param server: URL of the MariaDB server
     """
 
@@ -49,9 +49,9 @@ class Stack:
 
     @classmethod
     def up(cls, state: Path, server: str, host_files: Sequence[Path]) -> Stack:
-        """Start a whole stack and wait until it takes requests; after a failure nothing is left but the logs.
+        """Start a whole stack and wait until it accepts requests; after a failure only the logs are left.
 
-        :param state: an empty directory, or one that is not there yet
+        :param state: an empty directory, or one that does not exist yet
         :raises: :class:`StackError`
         """
         computes = [hosts.read(file) for file in host_files]
@@ -91,18 +91,26 @@ class Stack:
         """Stop services of Nova, start them again and wait for them.
 
         :param names: ``nova-scheduler``, ``nova-conductor`` and hosts
-        :param config: further configuration files, which override what the others say
-        :param plain: start them as Nova is without numaplace
+        :param config: additional configuration files, which override the others
+        :param plain: start them without numaplace
+        :raises: :class:`StackError`
+        """
+        self.stop(*names)
+        self._start_queued(*names, config=config, plain=plain)
+
+    def stop(self, *names: str) -> None:
+        """Stop services of Nova, which :meth:`restart` starts again.
+
+        :param names: ``nova-scheduler``, ``nova-conductor`` and hosts
         :raises: :class:`StackError`
         """
         for name in names:
             if name not in (*self.hosts, *_QUEUED):
                 raise StackError(f'{name!r} cannot be restarted: it is no host and no service of Nova with a queue')
         processes.stop([self.services[name] for name in names])
-        self._start_queued(*names, config=config, plain=plain)
 
     def log(self, name: str) -> Path:
-        """Return the log of a service, which goes on over restarts."""
+        """Return the log of a service, which continues after restarts."""
         return self.state / 'log' / f'{name}.log'
 
     def database(self, name: str) -> str:
@@ -121,7 +129,7 @@ class Stack:
     def _make_directories(self) -> None:
         if self.state.exists() and any(self.state.iterdir()):
             raise StackError(f'{self.state} is not empty')
-        for name in ('etc', 'log', 'nova', *(f'{host}/instances' for host in self.hosts)):
+        for name in ('etc', 'log', 'nova', 'instances', *self.hosts):
             (self.state / name).mkdir(parents=True)
 
     def _save(self) -> None:
@@ -136,7 +144,7 @@ class Stack:
             self._make_schemas()
             for name, listener in listeners.items():
                 self._start_web(name, listener.fileno())
-        # A nova-compute that misses the conductor at first waits for ten seconds.
+        # A nova-compute that does not reach the conductor at first waits for ten seconds.
         self._start_queued(*_QUEUED)
         self._start_queued(*self.hosts)
         for name in _WEB:
@@ -144,7 +152,7 @@ class Stack:
         self._manage('cell_v2', 'discover_hosts')
 
     def _values(self) -> dict[str, str]:
-        """Return what the templates of the configuration files have a name for."""
+        """Return the values of the names in the templates of the configuration files."""
         return {
             'state': str(self.state),
             'transport': stores.transport_url(self.token),
@@ -174,7 +182,7 @@ class Stack:
             raise StackError(f'nova-manage {" ".join(words)} failed:\n{processes.tail(self.log("nova-manage"))}')
 
     def _start_queued(self, *names: str, config: Sequence[Path] = (), plain: bool = False) -> None:
-        """Start services and wait until their queues are there."""
+        """Start services and wait until their queues exist."""
         more = [word for file in config for word in ('--config-file', str(file))]
         sizes = {name: self.log(name).stat().st_size if self.log(name).exists() else 0 for name in names}
         for name in names:
@@ -197,8 +205,9 @@ class Stack:
 
     def _start(self, name: str, command: Sequence[str], pass_fds: Sequence[int] = ()) -> None:
         log, env = self.log(name), self._environment()
-        self.services[name] = processes.start(name, command, log, env=env, pass_fds=pass_fds)
-        self._save()
+        with processes.signals_held():
+            self.services[name] = processes.start(name, command, log, env=env, pass_fds=pass_fds)
+            self._save()
 
     def _wait_for_queue(self, name: str, position: int) -> None:
         def ready() -> bool:
@@ -224,17 +233,17 @@ class Stack:
             'PYTHONPATH': os.pathsep.join(path for path in paths if path),
             'PYTHONWARNINGS': 'ignore',
             'OS_NOVA_CONFIG_DIR': str(self._etc),
-            # Nova takes the first one for the pipelines of Paste.
+            # Nova reads the Paste pipelines from the first one.
             'OS_NOVA_CONFIG_FILES': 'api-paste.ini;nova.conf;control.conf',
             'OS_PLACEMENT_CONFIG_DIR': str(self._etc),
         }
 
 
 def _names(computes: Sequence[ComputeHost]) -> list[str]:
-    """Return the names of the hosts, under which their directories, logs and processes are kept."""
+    """Return the names of the hosts, which are those of their directories, logs and processes."""
     names: list[str] = []
     for host in computes:
-        if host.name in (*_WEB, *_QUEUED, 'etc', 'log', 'nova', *names):
+        if host.name in (*_WEB, *_QUEUED, 'etc', 'log', 'nova', 'instances', *names):
             raise StackError(f'host file {host.file}: there is something else by the name {host.name!r}')
         names.append(host.name)
     return names
@@ -258,5 +267,5 @@ def _answers(port: int) -> bool:
 
 
 def _program(name: str, *words: str) -> list[str]:
-    """Return the command line of a program of the environment that this runs in."""
+    """Return the command line of a program in the environment that this runs in."""
     return [str(Path(sys.executable).with_name(name)), *words]

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the stack has to itself on servers that others use too: databases in MariaDB, a virtual host in RabbitMQ."""
+"""The stack's own parts of shared servers: databases in MariaDB, a virtual host in RabbitMQ."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import subprocess
 
 import sqlalchemy
 
-from ministack.processes import StackError
+from ministack.processes import StackError, signals_held
 
 __all__ = ['DATABASES', 'create', 'database_url', 'drop', 'transport_url']
 
@@ -29,9 +29,9 @@ def transport_url(token: str) -> str:
 
 
 def create(server: str, token: str) -> None:
-    """Make the databases and the virtual host.
+    """Create the databases and the virtual host.
 
-    :raises: :class:`StackError` if a server does not do it
+    :raises: :class:`StackError` if a server refuses
     """
     _execute(server, [f'CREATE DATABASE {_database(token, name)} CHARACTER SET utf8mb3' for name in DATABASES])
     _rabbitmqctl('add_vhost', _vhost(token))
@@ -39,9 +39,9 @@ def create(server: str, token: str) -> None:
 
 
 def drop(server: str, token: str) -> None:
-    """Take all of it away, also what is there in part only.
+    """Remove all of it, even if it exists only in part.
 
-    :raises: :class:`StackError` if a server does not do it
+    :raises: :class:`StackError` if a server refuses
     """
     _execute(server, [f'DROP DATABASE IF EXISTS {_database(token, name)}' for name in DATABASES])
     if _vhost(token) in _rabbitmqctl('list_vhosts').split():
@@ -70,7 +70,8 @@ def _execute(server: str, statements: list[str]) -> None:
 
 def _rabbitmqctl(*words: str) -> str:
     try:
-        done = subprocess.run(['rabbitmqctl', '--quiet', *words], capture_output=True, text=True, check=False)
+        with signals_held():
+            done = subprocess.run(['rabbitmqctl', '--quiet', *words], capture_output=True, text=True, check=False)
     except FileNotFoundError:
         raise StackError('there is no rabbitmqctl: RabbitMQ is not installed') from None
     if done.returncode:

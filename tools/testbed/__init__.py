@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Real libvirt and real kernels on machines that this one is not: no KVM, no second NUMA node."""
+"""Real libvirt and real kernels on other machines than this one, without KVM or a second NUMA node here."""

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A virtual host by hand: ``PYTHONPATH=tools python -m testbed three-nodes script``."""
+"""Start a virtual host: ``PYTHONPATH=tools python -m testbed three-nodes script``."""
 
 import argparse
 import shutil
@@ -14,7 +14,7 @@ __all__ = ['main']
 
 
 def main() -> int:
-    """Boot a machine that runs a script, and print what it printed."""
+    """Boot a machine that runs a script, and print the script's output."""
     parser = argparse.ArgumentParser(prog='python -m testbed', description=__doc__)
     parser.add_argument('machine', choices=sorted(MACHINES))
     parser.add_argument('script', type=Path, help='Runs there, with numaplace as it is installed here.')

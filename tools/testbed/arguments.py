@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterator
 
 __all__ = ['Argument', 'bootable', 'parse']
 
-#: An option and its properties; the one without a name is the kind of thing, such as a device's driver.
+#: An option and its properties; the one without a name is the kind of object, such as a device's driver.
 Argument = tuple[str, dict[str, str]]
 
 _KINDS = ('qom-type', 'driver')
@@ -22,14 +22,14 @@ _BINDING = ('host-nodes', 'policy', 'prealloc', 'prealloc-context')
 
 
 def parse(line: str) -> list[Argument]:
-    """Read the options of a command line; variables and the program before them are passed over."""
+    """Read the options of a command line; variables and the program before them are skipped."""
     return [(option, _properties(text)) for option, text in _options(line)]
 
 
 def bootable(line: str, enabled: Collection[int]) -> list[str]:
     """Return the options of a command line that make the guest's hardware, for a machine of one node.
 
-    :param enabled: the vCPUs that are on; those that libvirt would add after the start are added before it
+    :param enabled: the vCPUs that are on; those that libvirt would add after the start are part of the options
     """
     words = []
     for option, text in _options(line):
@@ -54,14 +54,14 @@ def _unbound(text: str) -> str:
 
 
 def _added_cpus(arguments: list[Argument], enabled: Collection[int]) -> Iterator[str]:
-    """Yield devices for the vCPUs that are not there at first; the topology says where they are."""
+    """Yield devices for the vCPUs that are not present at first; the topology says where they are."""
     (smp,) = (properties for option, properties in arguments if option == '-smp')
     (cpu,) = (properties[''] for option, properties in arguments if option == '-cpu')
-    cores, threads = int(smp['cores']), int(smp['threads'])
+    dies, cores, threads = (int(smp.get(part, 1)) for part in ('dies', 'cores', 'threads'))
     for vcpu in sorted(set(range(int(smp['']), int(smp.get('maxcpus', smp[''])))) & set(enabled)):
         place = {
-            'socket-id': vcpu // (cores * threads),
-            'die-id': 0,
+            'socket-id': vcpu // (dies * cores * threads),
+            'die-id': vcpu // (cores * threads) % dies,
             'core-id': vcpu // threads % cores,
             'thread-id': vcpu % threads,
         }

@@ -10,9 +10,9 @@ _MIB = 1024**2
 
 
 def make(directory: Path, image: Path, *, spare_mib: int = 8) -> Path:
-    """Write a file system that holds what a directory holds, owned by root.
+    """Write a file system with the contents of a directory, owned by root.
 
-    :param spare_mib: room beside the files and what the file system needs for them
+    :param spare_mib: room in addition to the files and what the file system needs for them
     :raises: subprocess.CalledProcessError
     """
     entries = [path.lstat() for path in directory.rglob('*')]

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A real libvirt on a recorded host: its ``/sys`` stands in the place of this machine's, in a mount namespace.
+"""A real libvirt on a recorded host: its ``/sys`` replaces this machine's, in a mount namespace.
 
-Everything works there but starting a guest on a node that the kernel does not have.
+Everything works there except starting a guest on a node that the kernel does not have.
 """
 
 import gzip
@@ -11,11 +11,11 @@ from pathlib import Path
 
 __all__ = ['CommandFailed', 'FakeHost']
 
-#: What of /sys libvirt reads of CPUs and nodes.
+#: The parts of /sys that libvirt reads for CPUs and nodes.
 _PARTS = ('node', 'cpu')
 _SYSTEM = 'sys/devices/system'
 
-#: $1 is the tree. QEMU must not find a KVM that does not work, or libvirt asks it again at each call.
+#: $1 is the tree. QEMU must not find a KVM that does not work, or libvirt probes it again at each call.
 _ENTER = f"""set -e
 for part in {' '.join(_PARTS)}; do
     mount --bind "$1/{_SYSTEM}/$part" "/{_SYSTEM}/$part"
@@ -24,8 +24,8 @@ shift
 exec "$@"
 """
 
-#: libvirt as root, which is what may enter a mount namespace.
-_QEMU_CONF = 'user = "root"\ngroup = "root"\nsecurity_driver = "none"\n'
+#: libvirt as root, which may enter a mount namespace, and without a daemon for the output of guests.
+_QEMU_CONF = 'user = "root"\ngroup = "root"\nsecurity_driver = "none"\nstdio_handler = "file"\n'
 
 
 class CommandFailed(Exception):
@@ -40,15 +40,16 @@ class CommandFailed(Exception):
 class FakeHost:
     """A recorded host and a libvirt of its own.
 
-    :param directory: for the tree and libvirt's files; the first use takes seconds, as libvirt asks QEMU what it can do
-    :param recording: JSON of the files and links of a host's ``/sys``, compressed
+    :param directory: for the tree and libvirt's files; the first use takes seconds, because libvirt probes QEMU
+    :param recording: JSON of the files and links of a host's ``/sys``, compressed; None for this machine itself, on
+        which guests can be started
     """
 
-    def __init__(self, directory: Path, recording: bytes) -> None:
-        self._tree = directory / 'tree'
+    def __init__(self, directory: Path, recording: bytes | None) -> None:
+        self._tree = None if recording is None else directory / 'tree'
         self._libvirt = directory / 'libvirt'
-        for name, content in json.loads(gzip.decompress(recording)).items():
-            path = self._tree / name.lstrip('/')
+        for name, content in json.loads(gzip.decompress(recording) if recording else '{}').items():
+            path = directory / 'tree' / name.lstrip('/')
             path.parent.mkdir(parents=True, exist_ok=True)
             if isinstance(content, dict):
                 path.symlink_to(content['link'])
@@ -63,6 +64,8 @@ class FakeHost:
         :raises: CommandFailed
         """
         enter = ['unshare', '--mount', '--propagation', 'private', 'sh', '-c', _ENTER, 'fakehost', str(self._tree)]
+        if self._tree is None:
+            enter = []
         done = subprocess.run([*enter, *command], capture_output=True, text=True, timeout=300, check=False)
         if done.returncode:
             raise CommandFailed(f'{" ".join(command)}: {done.stderr}', done.returncode, done.stdout)
@@ -70,7 +73,7 @@ class FakeHost:
 
     @property
     def uri(self) -> str:
-        """A libvirt that lives as long as its client; the domains that are defined stay."""
+        """A libvirt that runs as long as its client; defined domains stay."""
         return f'qemu:///embed?root={self._libvirt}'
 
     def virsh(self, *words: str) -> str:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A guest that boots a real kernel, tells over its console what that sees, and powers off."""
+"""A guest that boots a real kernel, prints on its console what the kernel sees, and powers off."""
 
 import gzip
 import subprocess
@@ -7,30 +7,30 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
+from testbed import log
+
 __all__ = ['boot', 'build_initramfs']
 
 _BUSYBOX = '/bin/busybox'
 
-#: What the kernel says of its CPUs, nodes and devices: a line with the name of each file, then its content.
+#: What the kernel reports of its CPUs, nodes and devices: a line with the name of each file, then its content.
 _INIT = f"""#!{_BUSYBOX} sh
 {_BUSYBOX} mkdir -p /bin /proc /sys
 {_BUSYBOX} --install -s /bin
 mount -t proc proc /proc
 mount -t sysfs sysfs /sys
 cd /sys/devices/system
-for file in node/online node/has_cpu node/has_memory cpu/online cpu/possible node/node*/cpulist node/node*/distance \\
-    node/node*/meminfo node/node*/memory*/state \\
-    cpu/cpu*/topology/thread_siblings_list cpu/cpu*/topology/physical_package_id \\
-    /sys/bus/pci/devices/*/numa_node /sys/bus/pci/devices/*/class; do
-    [ -r "$file" ] && echo "=== $file" && cat "$file"
-done
+awk 'FNR == 1 {{ print "=== " FILENAME }} 1' cpu/online cpu/possible cpu/cpu*/topology/* \\
+    cpu/cpu*/cache/index*/[cilnst]* node/online node/possible node/has_cpu node/has_memory \\
+    node/node*/cpulist node/node*/cpumap node/node*/distance node/node*/meminfo node/node*/memory*/state \\
+    /sys/bus/pci/devices/*/numa_node /sys/bus/pci/devices/*/class
 echo "=== dmesg"
 dmesg
 echo "=== end"
 poweroff -f
 """
 
-#: No devices but those of the guest.
+#: Only the devices of the guest.
 _BARE = ('-nodefaults', '-no-user-config', '-display', 'none', '-no-reboot')
 
 
@@ -60,10 +60,10 @@ def build_initramfs(path: Path) -> Path:
 
 
 def boot(options: Sequence[str], kernel: Path, initramfs: Path, *, timeout_s: float = 300) -> dict[str, str]:
-    """Boot a guest without KVM and return what its kernel said, by the names of its files.
+    """Boot a guest without KVM and return what its kernel reported, by file name.
 
-    :param options: QEMU's, of the guest's CPUs, memory, nodes and devices
-    :raises: RuntimeError with the console if the guest does not come to its end
+    :param options: QEMU's, for the guest's CPUs, memory, nodes and devices
+    :raises: RuntimeError with the console if the guest does not end, testbed.log.KernelFault
     """
     command = [
         'qemu-system-x86_64',
@@ -88,6 +88,7 @@ def boot(options: Sequence[str], kernel: Path, initramfs: Path, *, timeout_s: fl
         raise RuntimeError(
             f'the guest did not come to its end ({done.returncode}): {done.stderr}\n{done.stdout[-4000:]}'
         )
+    log.check(told['dmesg'])
     return told
 
 

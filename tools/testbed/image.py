@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The disk of a virtual host: Debian's libvirt, QEMU and Python, with no more around them than they need."""
+"""The disk of a virtual host: Debian's libvirt, QEMU and Python, with only what they need."""
 
 import compileall
 import hashlib
@@ -21,7 +21,7 @@ _PACKAGES = (
 
 _INIT = Path(__file__).with_name('vhost-init')
 
-#: No scripts of the packages are run, so what they would have made is made here.
+#: No package scripts are run, so the files that they would have made are made here.
 _FILES = {
     'etc/passwd': 'root:x:0:0:root:/root:/bin/sh\nlibvirt-qemu:x:64055:64055::/:/bin/false\n',
     'etc/group': 'root:x:0:\nlibvirt-qemu:x:64055:\n',
@@ -37,7 +37,7 @@ max_core = 0
 """,
 }
 
-#: What no program here reads. libvirt asks each emulator that it finds what it can do, which takes seconds.
+#: What no program here reads. libvirt probes each emulator that it finds, which takes seconds.
 _TRIMMED = (
     *('usr/share/doc', 'usr/share/man', 'usr/share/locale', 'usr/share/info', 'usr/share/iso-codes'),
     *('usr/share/qemu/*edk2*', 'usr/share/qemu/*skiboot*'),
@@ -45,7 +45,7 @@ _TRIMMED = (
     'usr/lib/x86_64-linux-gnu/libvirt/connection-driver/libvirt_driver_[ins]*.so',
 )
 
-#: libvirt keeps what it has learned of its QEMU, so that later boots need not ask.
+#: libvirt caches its QEMU's capabilities, so that later boots need no probe.
 _LEARN = """#!/bin/sh
 set -e
 virsh --connect qemu:///system capabilities
@@ -57,11 +57,11 @@ _SPARE_MIB = 100
 
 
 def build(directory: Path, kernel: Path) -> Path:
-    """Return the image, which is made the first time, of packages that apt fetches from where it fetches all others.
+    """Return the image, which is made the first time, from packages that apt fetches from its usual sources.
 
-    :param directory: keeps it, by a name that changes with what goes into it
+    :param directory: where it is kept, with a name that depends on its contents
     :param kernel: boots it once
-    :raises: subprocess.CalledProcessError if Debian's packages cannot be had
+    :raises: subprocess.CalledProcessError if Debian's packages cannot be fetched
     """
     image = directory / f'vhost-{_key()}.ext4'
     if not image.exists():
@@ -89,12 +89,12 @@ def python() -> str:
 
 
 def _key() -> str:
-    """Return what changes with the text of this file and of the first program."""
+    """Return a key that changes with the text of this file and of the first program."""
     return hashlib.sha256(Path(__file__).read_bytes() + _INIT.read_bytes()).hexdigest()[:16]
 
 
 def _unpack(root: Path, archives: Path) -> None:
-    """Unpack the packages and all that they depend on, as on a machine that has none."""
+    """Unpack the packages and all their dependencies, as on a machine without any."""
     (archives / 'partial').mkdir(parents=True)
     nothing = archives / 'status'
     nothing.touch()

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""An installed package and all that it requires, copied for another machine that has this version of Python."""
+"""Copy an installed package and all its requirements for another machine with this version of Python."""
 
 import compileall
 import importlib
@@ -21,7 +21,7 @@ sys.exit({entry.attr}())
 
 
 def copy(name: str, extras: Collection[str], site: Path, programs: Path) -> None:
-    """Copy a package that bears the name of its distribution, its requirements, and its programs.
+    """Copy a package with the name of its distribution, its requirements, and its programs.
 
     :param site: for the packages
     :param programs: for the programs, which run with ``/usr/bin/python3``
@@ -29,19 +29,19 @@ def copy(name: str, extras: Collection[str], site: Path, programs: Path) -> None
     programs.mkdir(parents=True)
     for found in _required(name, extras):
         _copy_files(found, site)
-    package = Path(importlib.import_module(name).__path__[0])  # also where it is installed as editable
+    package = Path(importlib.import_module(name).__path__[0])  # also if it is installed as editable
     shutil.copytree(package, site / name, dirs_exist_ok=True, ignore=shutil.ignore_patterns('__pycache__', 'tests'))
     shutil.rmtree(site / name / 'tests', ignore_errors=True)
     for entry in distribution(name).entry_points.select(group='console_scripts'):
         program = programs / entry.name
         program.write_text(_PROGRAM.format(entry=entry))
         program.chmod(0o755)
-    # Only what was not compiled yet: times of files are kept.
+    # Only what was not compiled yet: file times are kept.
     compileall.compile_dir(site, quiet=2)
 
 
 def _required(name: str, extras: Collection[str]) -> Iterator[Distribution]:
-    """Yield a distribution and all that it needs, each once."""
+    """Yield a distribution and all its requirements, each once."""
     wanted = [(canonicalize_name(name), extra) for extra in ('', *extras)]
     seen = set()
     while wanted:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Debian's kernel for virtual machines, unpacked and not installed."""
+"""Debian's kernel for virtual machines, unpacked but not installed."""
 
 import re
 import subprocess
@@ -15,7 +15,7 @@ _META_PACKAGE = 'linux-image-cloud-amd64'
 def fetch(directory: Path) -> Path:
     """Return the kernel's image, which is downloaded the first time.
 
-    :raises: subprocess.CalledProcessError if Debian's packages cannot be had
+    :raises: subprocess.CalledProcessError if Debian's packages cannot be fetched
     """
     image = directory / 'vmlinuz'
     if not image.exists():

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Machines that QEMU is to be: their CPUs, their nodes, and how these are numbered."""
+"""Machines for QEMU to emulate: their CPUs, their nodes, and how these are numbered."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -7,7 +7,7 @@ from itertools import product
 
 __all__ = ['MACHINES', 'ONE_NODE', 'Machine']
 
-#: AMD's models hide threads where QEMU emulates them; pages of 1 GiB have to be asked for.
+#: AMD's models hide threads when QEMU emulates them; pages of 1 GiB have to be requested.
 _MODEL = 'Nehalem'
 
 
@@ -18,8 +18,8 @@ class Machine:
     :param nodes: CPUs and MiB of each, in order
     :param distance: between two nodes; None leaves it to the kernel
     :param threads_last: all first threads have the lowest numbers, as firmware numbers them on real machines; QEMU
-        numbers the threads of a core one after the other, so the others are added when the kernel runs
-    :param pages: the kernel's words about huge pages
+        numbers the threads of a core consecutively, so the others are added when the kernel runs
+    :param pages: the kernel's parameters for huge pages
     """
 
     name: str
@@ -37,7 +37,7 @@ class Machine:
         return self.sockets * self.cores * self.threads
 
     def options(self) -> list[str]:
-        """Return QEMU's options of CPUs, memory and nodes."""
+        """Return QEMU's options for CPUs, memory and nodes."""
         present = f'1,maxcpus={self.cpus}' if self.threads_last else str(self.cpus)
         return [
             *('-cpu', f'{_MODEL},+pdpe1gb', '-m', f'{sum(mib for _, mib in self.nodes)}M'),
@@ -53,7 +53,7 @@ class Machine:
         return [{'driver': _DRIVER, 'id': 'cpu-{}-{}-{}'.format(*place), **_ids(place)} for place in places]
 
     def _places(self, *threads: int) -> list[tuple[int, int, int]]:
-        """Return socket, core and thread of the CPUs that are given one by one, the threads of each kind together."""
+        """Return socket, core and thread of the CPUs in order: for each given thread, that of all cores."""
         if not self.threads_last:
             return []
         return [
@@ -86,14 +86,14 @@ def _device(place: tuple[int, int, int]) -> str:
 
 
 def _alike(near: int, far: int, group: int) -> Callable[[int, int], int]:
-    """Return distances of nodes of which so many are near to each other."""
+    """Return distances of nodes that are near to each other in groups of this size."""
     return lambda one, other: 10 if one == other else near if one // group == other // group else far
 
 
 ONE_NODE = Machine('one-node', 1, 2, 1, ((2, 2048),))
 
-#: The virtual host of the page about testing NUMA in Nova's documentation. A page of 1 GiB needs a whole one of the
-#: node's memory, which begins and ends somewhere.
+#: The virtual host of the page about testing NUMA in Nova's documentation. A page of 1 GiB needs a whole aligned GiB
+#: of the node's memory, whose ends may not be aligned.
 _THREE_NODES = Machine(
     'three-nodes',
     8,

@@ -10,17 +10,17 @@ __all__ = ['add_devices']
 
 
 def add_devices(monitor: Path, devices: Sequence[dict[str, object]]) -> None:
-    """Add devices to a machine that runs.
+    """Add devices to a running machine.
 
     :param monitor: its socket
     :param devices: arguments of ``device_add``
-    :raises: RuntimeError for what QEMU refuses
+    :raises: RuntimeError if QEMU refuses
     """
     with socket.socket(socket.AF_UNIX) as connection:
         connection.settimeout(60)
         connection.connect(str(monitor))
         with connection.makefile('rw') as stream:
-            stream.readline()  # it greets
+            stream.readline()  # the greeting
             _ask(stream, 'qmp_capabilities', {})
             for device in devices:
                 _ask(stream, 'device_add', device)

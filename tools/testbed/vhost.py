@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """A virtual host: a machine of several nodes that QEMU emulates, with a kernel, libvirtd and QEMU of its own.
 
-There is no network: what it runs comes and what it has to say goes on disks.
+There is no network: its input and its results are on disks.
 """
 
 import subprocess
@@ -11,32 +11,32 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from testbed import ext4, qmp
+from testbed import ext4, log, qmp
 from testbed.machine import Machine
 
 __all__ = ['Boot', 'run']
 
 _RESULT_MIB = 64
 
-#: A kernel that lies anywhere would at times lie where a page of 1 GiB has to be.
+#: A randomly placed kernel would at times occupy memory that a page of 1 GiB needs.
 _KERNEL = (
     'nokaslr console=ttyS0 quiet panic=-1 mitigations=off tsc=unstable numa_balancing=disable '
     'root=/dev/nvme0n1 rw init=/sbin/vhost-init'
 )
 
-#: All CPUs take turns in one thread: libvirt and a QEMU that it starts do little but wait for each other, which takes
+#: All CPUs take turns in one thread: libvirt and a QEMU that it starts mostly wait for each other, which takes
 #: twice as long across threads.
 _ACCELERATOR = ('-accel', 'tcg,thread=single')
 
-#: The line of the console by which the machine says that it runs.
+#: The console line that shows that the machine runs.
 _RUNS = '=== init '
 
 
 @dataclass(frozen=True)
 class Boot:
-    """What came of a boot.
+    """The result of a boot.
 
-    :param marks: seconds from the kernel's start, by what was done then
+    :param marks: seconds from the kernel's start, by event
     :param wall_s: from QEMU's start to its end
     """
 
@@ -55,15 +55,16 @@ def run(
     keep: bool = False,
     timeout_s: float = 600,
 ) -> Boot:
-    """Boot a machine, let it run ``run`` of a directory, and fetch what that leaves in ``/result``.
+    """Boot a machine, execute ``run`` of a directory on it, and fetch what that leaves in ``/result``.
 
-    :param image: its disk; all runs find it as it was
-    :param payload: is there as ``/payload``; its ``bin`` is on PATH, its ``site`` on Python's path
-    :param result: becomes a directory with what was left, ``log`` (what ``run`` printed), ``status`` (of its end) and
-        ``console``
+    :param image: its disk; each run starts with the original contents
+    :param payload: is mounted as ``/payload``; its ``bin`` is on PATH, its ``site`` on Python's path
+    :param result: becomes a directory with what was left, ``log`` (output of ``run``), ``status`` (its exit status),
+        ``console`` and ``dmesg``
     :param cgroups: whether libvirt finds control groups to put its guests in
-    :param keep: what is written to the disk stays there
-    :raises: RuntimeError with the console if the machine does not come to its end, or with the log if ``run`` fails
+    :param keep: whether writes to the disk are kept
+    :raises: RuntimeError with the console if the machine does not end, or with the log if ``run`` fails;
+        testbed.log.KernelFault
     """
     result.mkdir(parents=True)
     with tempfile.TemporaryDirectory() as scratch:
@@ -95,6 +96,7 @@ def run(
             raise RuntimeError(f'{machine.name} did not come to its end\n{_end_of(result / "console")}')
         with tarfile.open(told) as archive:
             archive.extractall(result, filter='data')
+    log.check((result / 'dmesg').read_text(errors='replace'))
     status = _end_of(result / 'status').strip()
     if status != '0':
         told = _end_of(result / 'log') or _end_of(result / 'console')

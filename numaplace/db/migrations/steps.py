@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Steps of migrations that are skipped where they were done already.
+"""Steps of migrations, which are skipped if they were done already.
 
-MariaDB ends the transaction with every table that it makes or changes. An upgrade that dies there leaves the steps that
-it made, but not its revision: the next one runs the same script again, and has to finish it.
+MariaDB commits the transaction with every table that it creates or changes. An upgrade that dies there leaves its steps
+done, but not its revision stored: the next one runs the same script again, and has to finish it.
 """
 
 from __future__ import annotations
@@ -12,13 +12,30 @@ from typing import Any
 import sqlalchemy as sa
 from alembic import op
 
-__all__ = ['add_column', 'create_index', 'create_table']
+__all__ = ['add_column', 'create_index', 'create_table', 'table_options']
 
 
-def create_table(name: str, *items: sa.schema.SchemaItem, **options: Any) -> None:
+def table_options(dialect: sa.Dialect) -> dict[str, Any]:
+    """Return the options of a table.
+
+    Names compare as SQLite and PostgreSQL compare them: by code point, spaces at the end included. The collation that
+    does so has one name in MariaDB and another in MySQL.
+    """
+    is_mariadb = getattr(dialect, 'is_mariadb', False)
+    return {
+        'mysql_engine': 'InnoDB',
+        'mysql_charset': 'utf8mb4',
+        'mysql_collate': 'utf8mb4_nopad_bin' if is_mariadb else 'utf8mb4_0900_bin',
+        # A number once given to a server is never given to another one.
+        'sqlite_autoincrement': True,
+    }
+
+
+def create_table(name: str, *items: sa.schema.SchemaItem) -> None:
     """Create a table without its indexes."""
-    if not sa.inspect(op.get_bind()).has_table(name):
-        op.create_table(name, *items, **options)
+    bind = op.get_bind()
+    if not sa.inspect(bind).has_table(name):
+        op.create_table(name, *items, **table_options(bind.dialect))
 
 
 def create_index(name: str, table: str, column: str) -> None:

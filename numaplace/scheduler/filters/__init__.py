@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Filters: each tells whether a host may take a guest, or why not."""
+"""Filters: each decides whether a host may take a guest, or why not."""
 
 from numaplace.scheduler.filters.base import Answer, Filter, Request
 

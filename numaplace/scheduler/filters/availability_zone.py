@@ -1,15 +1,19 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Refuse a host outside the availability zone that was asked for."""
+"""Refuse a host outside the requested availability zone."""
 
-from numaplace.db.records import HostRecord
+from __future__ import annotations
+
 from numaplace.model import Reason, Refusal
+from numaplace.model.records import HostRecord
 from numaplace.scheduler.filters.base import Answer, Filter, Request
 
 __all__ = ['AvailabilityZoneFilter']
 
 
 class AvailabilityZoneFilter(Filter):
-    """Without a wish every zone will do."""
+    """If no zone is requested, every zone passes."""
+
+    reads = ('availability_zone',)
 
     def admit(self, host: HostRecord, request: Request) -> Answer:
         """Refuse with ``zone``; the subject is the host's zone."""

@@ -1,15 +1,24 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a filter is asked, and what it answers."""
+"""The request that a filter checks, and its answer."""
 
 from __future__ import annotations
 
 import abc
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal, TypeAlias
+from typing import TYPE_CHECKING, ClassVar, Literal, Self, TypeAlias
 
 from numaplace import fit
-from numaplace.db.records import HostRecord, InstanceRequest
+from numaplace import request as requests
+from numaplace.db.records import InstanceRequest
 from numaplace.model import Networks, Placement, Refusal
+from numaplace.model.grouping import ServerGroup
+from numaplace.model.records import HostRecord
+
+if TYPE_CHECKING:
+    from oslo_config import cfg
+
+    from numaplace.scheduler.index import HostIndex, Mask
 
 __all__ = ['Answer', 'Filter', 'Request']
 
@@ -20,20 +29,52 @@ Answer: TypeAlias = Literal[True] | Placement | Refusal
 class Request:
     """A server that needs a host.
 
-    :param networks: that the guest attaches to, or None
-    :param strategy: in which order host cells are tried
-    :param bindings: for each guest cell the id of its host cell, or None where host cells are searched
+    :param strategy: the order in which host cells are tried
+    :param host_cell_ids: for each guest cell the id of its host cell, or None where host cells are searched
+    :param machine_types: ``[libvirt] hw_machine_type``, pairs of architecture and machine type
+    :param group: the server's group, as of the moment at which the hosts were read
     """
 
     instance: InstanceRequest
-    networks: Networks | None = None
     strategy: fit.Strategy = fit.SPREAD
-    bindings: tuple[int, ...] | None = None
+    host_cell_ids: tuple[int, ...] | None = None
+    machine_types: Sequence[tuple[str, str]] = ()
+    group: ServerGroup | None = None
+
+    @property
+    def networks(self) -> Networks | None:
+        """The networks of the guest, or None."""
+        return (self.instance.devices + requests.devices(self.instance.flavor)).networks
+
+    @property
+    def image(self) -> str | None:
+        """The name of the image, or None."""
+        return self.instance.image_properties.get('image_name')
 
 
 class Filter(abc.ABC):
-    """One criterion for hosts. A filter keeps nothing: equal questions have equal answers."""
+    """One criterion for hosts. A filter has no state: equal requests get equal answers."""
+
+    #: The fields of a host that decide, if they are few and most hosts have the same values; None if others do.
+    reads: ClassVar[tuple[str, ...] | None] = None
+
+    @classmethod
+    def of(cls, group: cfg.ConfigOpts.GroupAttr) -> Self:  # noqa: ARG003
+        """Return the filter of a configuration.
+
+        :param group: the options of ``[filter_scheduler]``
+        """
+        return cls()
 
     @abc.abstractmethod
     def admit(self, host: HostRecord, request: Request) -> Answer:
-        """Answer whether the host may take the guest; a refusal says why not."""
+        """Return whether the host may take the guest; a refusal says why not."""
+
+    def may_admit(self, index: HostIndex, request: Request) -> Mask | None:
+        """Return the hosts that may take the guest, of all at once; None if the filter cannot tell.
+
+        :meth:`admit` refuses all hosts that are left out, and may refuse others as well.
+        """
+        if self.reads is None:
+            return None
+        return index.by(self.reads, lambda host: self.admit(host, request) is True)

@@ -1,56 +1,91 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Refuse a host that cannot run the image: its architecture, type of domain or mode."""
+"""Refuse a host that cannot run the image, by its architecture or mode, or the guest, by its machine type."""
 
-from collections.abc import Mapping
+from __future__ import annotations
 
-from numaplace.db.records import HostRecord
-from numaplace.model import Reason, Refusal
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING
+
+from numaplace import architecture, exception
+from numaplace import request as requests
+from numaplace.db.records import InstanceRequest
+from numaplace.model import Guest, Reason, Refusal
+from numaplace.model.records import HostRecord
+from numaplace.request import Machine, machines
+from numaplace.request.viommu import resolve
 from numaplace.scheduler.filters.base import Answer, Filter, Request
 
-__all__ = ['ImagePropertiesFilter', 'canonical']
+if TYPE_CHECKING:
+    from oslo_config import cfg
 
-#: Image properties, in the order in which a host's domains name what they are.
+__all__ = ['ImagePropertiesFilter', 'beyond_machine']
+
+#: Image properties, in the order of the values in a host's domains.
 _PROPERTIES = ('hw_architecture', 'img_hv_type', 'hw_vm_mode')
-#: Other spellings that images carry.
-_ALIASES = {
-    'amd64': 'x86_64',
-    'arm64': 'aarch64',
-    'hv': 'hvm',
-    'i386': 'i686',
-    'i486': 'i686',
-    'i586': 'i686',
-    'ppc64el': 'ppc64le',
-    'x86-64': 'x86_64',
-    'x86_32': 'i686',
-    'x64': 'x86_64',
-}
+#: Another spelling of a mode.
+_MODES = {'hv': 'hvm'}
 
 
 class ImagePropertiesFilter(Filter):
-    """One kind of domain of the host must be all that the image asks for."""
+    """One kind of domain of the host must match all image properties, and its machine type must support the guest.
+
+    :param default_architecture: of images that request none; None for any
+    """
+
+    def __init__(self, default_architecture: str | None = None) -> None:
+        self._default = {'hw_architecture': default_architecture} if default_architecture else {}
+
+    @classmethod
+    def of(cls, group: cfg.ConfigOpts.GroupAttr) -> ImagePropertiesFilter:
+        """Return the filter of a configuration."""
+        return cls(group.image_properties_default_architecture)
+
+    reads = ('facts',)
 
     def admit(self, host: HostRecord, request: Request) -> Answer:
-        """Refuse with ``image.PROPERTY`` for what no domain of the host is, else with all that no one domain is."""
-        wanted = {
-            index: (name, request.instance.image_properties[name])
-            for index, name in enumerate(_PROPERTIES)
-            if request.instance.image_properties.get(name)
-        }
+        """Refuse with ``image.PROPERTY`` for properties that no domain matches, or all if no domain matches them all.
+
+        Refuse with ``machine.LIMIT`` for what the machine type does not support.
+        """
+        image = {**self._default, **request.instance.image_properties}
+        wanted = {index: (name, image[name]) for index, name in enumerate(_PROPERTIES) if image.get(name)}
         domains: list[tuple[str, ...]] = [tuple(domain) for domain in host.facts.get('domains', ())]
-        if not wanted or any(_is_all(domain, wanted) for domain in domains):
-            return True
-        return Refusal.of(*_reasons(wanted, domains))
+        if wanted and not any(_is_all(domain, wanted) for domain in domains):
+            return Refusal.of(*_reasons(wanted, domains))
+        beyond = tuple(beyond_machine(host, request, request.instance.guest))
+        return Refusal.of(*beyond) if beyond else True
+
+
+def beyond_machine(host: HostRecord, request: Request, guest: Guest) -> Iterator[Reason]:
+    """Yield what a guest requests and its machine type on a host does not support.
+
+    :param guest: that of the request, or how it was divided over the host
+    """
+    machine = machines.of_host(request.instance.image_properties, host.facts, request.machine_types)
+    if machine is not None:
+        yield from _beyond(request.instance, guest, machine)
+
+
+def _beyond(asked: InstanceRequest, guest: Guest, machine: Machine) -> Iterator[Reason]:
+    attached = asked.devices + requests.devices(asked.flavor)
+    pmu = requests.tuning(asked.flavor, asked.image_properties).pmu
+    hotplug = requests.hotplug(asked.flavor)
+    yield from machines.reasons(guest, machine, hotplug, near=attached.near_place, pmu=pmu)
+    try:
+        resolve(requests.viommu(asked.flavor, asked.image_properties), guest, machine)
+    except exception.Invalid as error:
+        yield Reason('machine.viommu', subject=str(error))
 
 
 def _is_all(domain: tuple[str, ...], wanted: Mapping[int, tuple[str, str]]) -> bool:
-    return all(domain[index] == canonical(value) for index, (_, value) in wanted.items())
+    return all(domain[index] == _canonical(value) for index, (_, value) in wanted.items())
 
 
 def _reasons(wanted: Mapping[int, tuple[str, str]], domains: list[tuple[str, ...]]) -> list[Reason]:
     reasons = []
     for index, (name, value) in wanted.items():
         known = sorted({domain[index] for domain in domains})
-        if canonical(value) not in known:
+        if _canonical(value) not in known:
             has = f'has {", ".join(known)}' if known else 'says nothing of it'
             reasons.append(Reason(f'image.{name}', subject=f'{name}={value}, the host {has}'))
     if not reasons:
@@ -60,7 +95,7 @@ def _reasons(wanted: Mapping[int, tuple[str, str]], domains: list[tuple[str, ...
     return reasons
 
 
-def canonical(value: str) -> str:
-    """Return the name that libvirt has for an architecture or a mode that images spell in several ways."""
-    value = value.strip().lower()
-    return _ALIASES.get(value, value)
+def _canonical(value: str) -> str:
+    """Return libvirt's name for an architecture or a mode, which images spell in several ways."""
+    value = architecture.canonical(value)
+    return _MODES.get(value, value)

@@ -6,13 +6,8 @@ from collections.abc import Callable
 
 __all__ = ['match']
 
-#: Accepted forms, for messages.
-FORMS = (
-    'VALUE, = N, == N, != N, >= N, <= N, s== s!= s< s<= s> s>= TEXT, <in> TEXT, <all-in> TEXT..., <or> TEXT <or> TEXT'
-)
-
 _NUMBERS: dict[str, Callable[[float, float], bool]] = {
-    # "=" means "at least": a host with more than is asked for does.
+    # "=" means "at least": a host with more than is requested matches.
     '=': operator.ge,
     '==': operator.eq,
     '!=': operator.ne,
@@ -31,13 +26,13 @@ _TEXTS: dict[str, Callable[[str, str], bool]] = {
 
 
 def match(value: str, requirement: str) -> bool:
-    """Tell whether a host's value meets a requirement; without an operator both must be equal.
+    """Return whether a host's value meets a requirement; without an operator both must be equal.
 
-    A requirement that needs numbers is not met by what is no number.
+    A numeric requirement is not met by a value that is not a number.
     """
     sign, *words = requirement.split() or ['']
     if sign == '<or>':
-        return value in ' '.join(words).split(' <or> ')
+        return value in words[::2]
     if sign == '<all-in>':
         return bool(words) and all(word in value for word in words)
     if sign in _TEXTS:

@@ -1,20 +1,55 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Refuse a host whose memory, overcommitted as its ratio allows, does not suffice for the whole guest."""
+"""Refuse a host whose memory, overcommitted as its ratio allows, is too small for the whole guest."""
 
-from numaplace.db.records import HostRecord
-from numaplace.model import Reason, Refusal
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from numaplace import fit
+from numaplace.model import Guest, Refusal
+from numaplace.model.records import HostRecord
+from numaplace.scheduler.filters import metadata
 from numaplace.scheduler.filters.base import Answer, Filter, Request
 from numaplace.scheduler.limits import limits
 
-__all__ = ['RamFilter']
+if TYPE_CHECKING:
+    from numaplace.scheduler.index import HostIndex, Mask
+
+__all__ = ['AggregateRamFilter', 'RamFilter']
 
 
 class RamFilter(Filter):
-    """Memory of the host x ratio - memory of all its guests must be at least the guest's."""
+    """General memory of the host x ratio - that of all its guests must be at least the guest's."""
+
+    def ratio(self, host: HostRecord) -> float:
+        """Return how far the memory of a host may be overcommitted."""
+        return limits(host).ram_allocation_ratio
 
     def admit(self, host: HostRecord, request: Request) -> Answer:
-        """Refuse with ``memory.host``, in MiB."""
-        free_mib = host.host.memory_mib * limits(host).ram_allocation_ratio - host.host.memory_used_mib
-        if request.instance.guest.memory_mib <= free_mib:
-            return True
-        return Refusal.of(Reason('memory.host', request.instance.guest.memory_mib, free_mib, 'MiB'))
+        """Refuse with ``memory.host`` or ``memory.host.total``, in MiB."""
+        reason = fit.memory_reason(host.host, _needed_mib(request.instance.guest), self.ratio(host))
+        return Refusal.of(reason) if reason else True
+
+    def may_admit(self, index: HostIndex, request: Request) -> Mask | None:
+        """Compare what all hosts have left."""
+        needed_mib = _needed_mib(request.instance.guest)
+        return index.host_has('ram_left_mib', needed_mib) if needed_mib else index.everything()
+
+
+class AggregateRamFilter(RamFilter):
+    """With the smallest ``ram_allocation_ratio`` of the host's aggregates, or that of the host without one."""
+
+    def ratio(self, host: HostRecord) -> float:
+        """Return how far the memory of a host may be overcommitted."""
+        return metadata.least(host, 'ram_allocation_ratio', float, super().ratio(host))
+
+    def may_admit(self, index: HostIndex, request: Request) -> Mask | None:
+        """Return None: the ratio is that of each host's aggregates."""
+        return None
+
+
+def _needed_mib(guest: Guest) -> int:
+    """Return the memory that a guest needs in addition to what it may have of cells without CPUs."""
+    if not guest.cells:
+        return guest.memory_mib - (guest.wish.tier_mib if guest.wish else 0)
+    return sum(cell.memory_mib for cell, vcpus in zip(guest.cells, guest.cell_vcpus, strict=True) if vcpus)

@@ -1,35 +1,68 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a weigher is, and the order of hosts that several weighers make."""
+"""The base of weighers, and the weights of hosts by several weighers."""
+
+from __future__ import annotations
 
 import abc
 from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, ClassVar
 
-from numaplace.db.records import HostRecord
+from numaplace.model.records import HostRecord
+from numaplace.scheduler.filters import Request, metadata
 
-__all__ = ['Weigher', 'order']
+if TYPE_CHECKING:
+    from numaplace.scheduler.index import HostIndex, Measures
+
+__all__ = ['Weigher', 'weigh']
 
 
 class Weigher(abc.ABC):
     """One measure of hosts."""
 
-    #: The option of ``[filter_scheduler]`` that says how much the measure counts.
+    #: The option of ``[filter_scheduler]`` that says how much the measure counts, and the key of aggregates that does.
     multiplier_option: str
+    #: The measure that counts as nothing; None for the smallest measure of all hosts.
+    lowest: ClassVar[float | None] = None
 
     @abc.abstractmethod
-    def weigh(self, host: HostRecord) -> float:
-        """Return the measure; only its place between the smallest and the largest of all hosts counts."""
+    def weigh(self, host: HostRecord, request: Request) -> float:
+        """Return the measure; only its position between `lowest` and the largest of all hosts counts."""
+
+    def weigh_all(self, index: HostIndex, request: Request) -> Measures | None:  # noqa: ARG002
+        """Return the measures of all hosts at once, None where there is no such form."""
+        return None
+
+    def multiplier(self, host: HostRecord, multiplier: float) -> float:
+        """Return how much the measure counts on a host: the smallest value of its aggregates, or that of the option."""
+        return metadata.least(host, self.multiplier_option, float, multiplier)
+
+    def multipliers(self, index: HostIndex, multiplier: float) -> Measures:
+        """Return how much the measure counts on each host."""
+        return index.numbers_by(('aggregates',), lambda host: self.multiplier(host, multiplier))
 
 
-def order(hosts: Iterable[HostRecord], weighers: Sequence[tuple[Weigher, float]]) -> list[HostRecord]:
-    """Return the hosts, best first: by the sum of all measures, each brought to 0..1 and multiplied; ties by name.
+def weigh(
+    hosts: Iterable[HostRecord], weighers: Sequence[tuple[Weigher, float]], request: Request
+) -> list[tuple[HostRecord, float]]:
+    """Return the hosts with their weights, the heaviest first, ties by name (Nova 34, `get_weighed_objects`).
 
-    :param weighers: each with its multiplier
+    The weight is the sum of all measures, each scaled to 0..1 and multiplied. The smallest multiplier that an aggregate
+    of a host has takes the place of the option's.
+
+    :param weighers: each with the multiplier of its option
     """
     hosts = sorted(hosts, key=lambda host: host.name)
-    totals = dict.fromkeys((host.name for host in hosts), 0.0)
+    totals = [0.0] * len(hosts)
     for weigher, multiplier in weighers:
-        measures = [weigher.weigh(host) for host in hosts]
-        low, high = min(measures, default=0.0), max(measures, default=0.0)
-        for host, measure in zip(hosts, measures, strict=True):
-            totals[host.name] += multiplier * (measure - low) / (high - low) if high > low else 0.0
-    return sorted(hosts, key=lambda host: -totals[host.name])
+        measures = _scaled([weigher.weigh(host, request) for host in hosts], weigher.lowest)
+        for index, (host, measure) in enumerate(zip(hosts, measures, strict=True)):
+            totals[index] += weigher.multiplier(host, multiplier) * measure
+    return sorted(zip(hosts, totals, strict=True), key=lambda pair: -pair[1])
+
+
+def _scaled(measures: Sequence[float], lowest: float | None) -> list[float]:
+    """Return the position of each measure between the lowest and the highest; 0 if they are equal."""
+    low = min(measures, default=0.0) if lowest is None else lowest
+    raised = [max(measure, low) for measure in measures]
+    high = max(raised, default=low)
+    return [(measure - low) / (high - low) if high > low else 0.0 for measure in raised]

@@ -1,17 +1,30 @@
 # SPDX-License-Identifier: Apache-2.0
 """Prefer hosts with much free memory."""
 
-from numaplace.db.records import HostRecord
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from numaplace.model.records import HostRecord
+from numaplace.scheduler.filters import Request
 from numaplace.scheduler.weights.base import Weigher
+
+if TYPE_CHECKING:
+    from numaplace.scheduler.index import HostIndex, Measures
 
 __all__ = ['RAMWeigher']
 
 
 class RAMWeigher(Weigher):
-    """Memory that no guest was counted against, in MiB."""
+    """General memory that is not counted for any guest, in MiB."""
 
     multiplier_option = 'ram_weight_multiplier'
+    lowest = 0.0
 
-    def weigh(self, host: HostRecord) -> float:
+    def weigh(self, host: HostRecord, request: Request) -> float:  # noqa: ARG002
         """Return the free memory; below zero where overcommitted."""
-        return host.host.memory_mib - host.host.memory_used_mib
+        return host.host.free_memory_mib
+
+    def weigh_all(self, index: HostIndex, request: Request) -> Measures:  # noqa: ARG002
+        """Return the free memory of all hosts."""
+        return index.by_host['memory_left_mib'].astype(float)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from numaplace.libvirt import checking
 
-__all__ = ['differences']
+__all__ = ['differences', 'printed']
 
 #: What stands between the answers.
 _NEXT = '=== next'
@@ -23,19 +23,20 @@ def differences(virsh: Callable[[str], str], documents: Sequence[tuple[str, str,
     found = []
     for first in range(0, len(documents), _AT_ONCE):
         some = documents[first : first + _AT_ONCE]
-        for (name, _, xml), printed in zip(some, _printed(virsh, some, directory), strict=True):
-            if '<domain' not in printed:
+        for (name, _, xml), text in zip(some, printed(virsh, some, directory), strict=True):
+            if '<domain' not in text:
                 found.append(f'{name}: is not defined')
                 continue
-            found += [f'{name}: {each}' for each in checking.compare(xml, printed, place=name)]
+            found += [f'{name}: {each}' for each in checking.compare(xml, text, place=name)]
     return found
 
 
-def _printed(virsh: Callable[[str], str], documents: Sequence[tuple[str, str, str]], directory: Path) -> Iterator[str]:
+def printed(virsh: Callable[[str], str], documents: Sequence[tuple[str, str, str]], directory: Path) -> Iterator[str]:
+    """Define domains, and yield what virsh prints of each; parameters are as for :func:`differences`."""
     lines = []
     for number, (_, uuid, xml) in enumerate(documents):
         path = directory / f'{number}.xml'
         path.write_text(xml, 'utf-8')
         lines.append(f'define {path} --validate; echo {_NEXT}; dumpxml {uuid}; undefine {uuid}; echo {_NEXT}')
-    for printed in virsh('; '.join(lines)).split(_NEXT)[1::2]:
-        yield printed.strip()
+    for text in virsh('; '.join(lines)).split(_NEXT)[1::2]:
+        yield text.strip()

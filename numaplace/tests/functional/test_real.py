@@ -26,7 +26,7 @@ def test_a_database_is_fresh_each_time(database_url, time):
 def test_a_scratch_database_is_gone_afterwards(kind):
     with real.scratch_database(kind) as url:
         _tables(url)
-    with pytest.raises(sqlalchemy.exc.OperationalError):
+    with pytest.raises(sqlalchemy.exc.OperationalError, match=r'Unknown database|does not exist'):
         _tables(url)
 
 

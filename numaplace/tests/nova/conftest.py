@@ -35,7 +35,7 @@ def nova():
     """Nova's modules with the filter loaded; what the engine replaces is put back, as other tests judge by Nova's."""
     with warnings.catch_warnings():
         warnings.simplefilter('ignore')
-        names = ('conf', 'context', 'objects', 'pci.stats', 'scheduler.filters', 'scheduler.host_manager')
+        names = ('conf', 'context', 'exception', 'objects', 'pci.stats', 'scheduler.filters', 'scheduler.host_manager')
         found = {name.rpartition('.')[2]: importlib.import_module(f'nova.{name}') for name in names}
         hardware = importlib.import_module('nova.virt.hardware')
         state = found['host_manager'].HostState
@@ -57,3 +57,12 @@ def nova():
 def make(nova):
     """Builders of Nova's objects."""
     return made.Make(nova)
+
+
+@pytest.fixture(scope='module')
+def services(theirs, request):
+    """Nova's modules with numaplace in place, and Nova's own functions beside it."""
+    own_fit = theirs.hardware.numa_fit_instance_to_host
+    own_usage = theirs.hardware.numa_usage_from_instance_numa
+    nova = request.getfixturevalue('nova')
+    return types.SimpleNamespace(**vars(nova), own_fit=own_fit, own_usage=own_usage)

@@ -3,45 +3,60 @@
 
 import itertools
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from numaplace import fit, model, wire
-from numaplace.tests import audit
+from numaplace.tests import audit, nova_requests
 from numaplace.tests.nova import theirs
 from numaplace.tests.nova.findings import Finding
 from numaplace.tests.property import cases
 
-__all__ = ['compare']
+__all__ = ['Question', 'compare']
 
 #: What explains a disagreement: a known fault of Nova. Anything else is a failure.
 SIBLINGS = 'Nova: CPUs without siblings are no cores'
 EMULATOR = 'Nova: emulator CPU beside isolate on a core in use'
 PAGES = 'Nova: no usage where a host cell names no pages'
 CACHE = 'Nova: fit caches mix up unequal guest cells'
+LIMIT = 'Nova: overcommit of shared CPUs refuses a guest cell without shared vCPUs'
 STICKY = 'Nova: page size of the first host cell tried sticks'
 
 
-class _Asked:
-    """A case in the words of both."""
+class Question(NamedTuple):
+    """A guest, a host and the strategy by name; the host cells are listed by id."""
 
-    def __init__(self, case: cases.Case) -> None:
-        # Ties go by id here, by the order of listing there.
-        self.case = case | {'host': sorted(case['host'], key=lambda cell: cell['id'])}
-        self.host, self.guest, self.limits, self.networks = cases.build(self.case)
+    host: model.Host
+    guest: model.Guest
+    limits: model.Limits | None
+    networks: model.Networks | None
+    strategy: str
+
+    @classmethod
+    def of(cls, case: cases.Case) -> 'Question':
+        """Return the question of a case: ties go by id here, by the order of listing in Nova."""
+        case = case | {'host': sorted(case['host'], key=lambda cell: cell['id'])}
+        return cls(*cases.build(case), case['strategy'])
+
+
+class _Asked:
+    """A question in the words of both."""
+
+    def __init__(self, question: Question) -> None:
+        self.host, self.guest, self.limits, self.networks, self.strategy = question
         if self.networks and self.limits is None:
             self.limits = model.Limits(16.0, 1.5)  # Nova's networks come with ratios
-        written = wire.write_limits(self.limits, self.networks) if self.limits else None
+        written = nova_requests.write_limits(self.limits, self.networks) if self.limits else None
         self.their_limits = theirs.read_limits(written)
         self.their_host = theirs.read_host(wire.write_host(self.host))
         self.their_text = theirs.text(self.their_host)
-        self.their_guest = theirs.read_guest(wire.write_guest(self.guest))
+        self.their_guest = theirs.read_guest(nova_requests.write_guest(self.guest))
         self.written_limits = written
 
     def emulator(self, number: int) -> int:
         return int(number == 0 and self.guest.emulator_policy == model.ISOLATE)
 
     def place(self) -> model.Placement | model.Refusal:
-        strategy = cases.STRATEGIES[self.case['strategy']]
+        strategy = cases.STRATEGIES[self.strategy]
         return fit.place(self.host, self.guest, limits=self.limits, networks=self.networks, strategy=strategy)
 
 
@@ -71,6 +86,10 @@ def _pair_cause(asked: _Asked, number: int, column: int, ours: model.CellPlaceme
     if not host_cell.siblings or host_cell.pcpuset.difference(*host_cell.siblings):
         cause = SIBLINGS
         host_cell = theirs.repair(host_cell)
+    if ours is not None and cell.cpu_policy == model.MIXED and not cell.cpuset:
+        cause = cause or LIMIT
+        host_cell = host_cell.obj_clone()
+        host_cell.cpu_usage = 0
     fitted = theirs.fit_cell(host_cell, cell, asked.their_limits, emulator)
     if bool(fitted) == bool(ours) and not isinstance(fitted, str):
         return cause
@@ -169,22 +188,26 @@ def _whole_fault(
         return 'wrong no' if answer else None
     if not answer:
         return 'wrong yes'
-    host, guest = wire.write_host(asked.host), wire.write_guest(asked.guest)
+    host, guest = wire.write_host(asked.host), nova_requests.write_guest(asked.guest)
     if audit.audit(host, guest, asked.written_limits, audit.canon(placed)):
         return 'unsound'
     chosen = [cell['nova_object.data']['id'] for cell in placed['nova_object.data']['cells']]
-    same = asked.case['strategy'] == 'linear' or chosen == [cell.host_cell for cell in answer.cells]
+    same = asked.strategy == 'linear' or chosen == [cell.host_cell for cell in answer.cells]
     return None if same else 'another place'
 
 
 def _search(asked: _Asked, mended: Sequence[str]) -> dict[str, Any] | str | None:
     """Return the answer of Nova's own search with some of its faults mended."""
     host = theirs.repair_all(asked.their_host, pages=False) if SIBLINGS in mended else asked.their_host
+    if LIMIT in mended:
+        host = host.obj_clone()
+        for cell in host.cells:
+            cell.cpu_usage = 0
     return theirs.fit(
         host,
         asked.their_guest,
         asked.their_limits,
-        pack=asked.case['strategy'] == 'pack',
+        pack=asked.strategy == 'pack',
         caches=CACHE in mended,
         page_sizes=STICKY in mended,
     )
@@ -194,7 +217,10 @@ def _whole_causes(
     asked: _Asked, answer: model.Placement | model.Refusal, found: set[str | None]
 ) -> tuple[str | None, ...]:
     """Return the fewest faults without which Nova's own search says what numaplace says."""
-    faults = (SIBLINGS, CACHE, STICKY)
+    cells = asked.their_guest.cells
+    # Without the usage there is no limit: the same as a limit of no concern, where no guest cell has shared vCPUs.
+    unlimited = all(cell.cpu_policy == model.MIXED and not cell.cpuset for cell in cells)
+    faults = (SIBLINGS, CACHE, STICKY, LIMIT) if unlimited else (SIBLINGS, CACHE, STICKY)
     for count in range(1, len(faults) + 1):
         for mended in itertools.combinations(faults, count):
             if _whole_fault(asked, answer, _search(asked, mended)) is None:
@@ -203,7 +229,7 @@ def _whole_causes(
     isolated = asked.guest.emulator_policy == model.ISOLATE and isinstance(left, dict)
     if EMULATOR in found or (isolated and isinstance(theirs.usage(asked.their_host, theirs.read_guest(left)), str)):
         return (EMULATOR,)
-    return (None,)
+    return (LIMIT,) if LIMIT in found else (None,)
 
 
 def _whole(asked: _Asked, answer: model.Placement | model.Refusal, found: set[str | None]) -> Iterator[Finding]:
@@ -225,7 +251,7 @@ def _stored(asked: _Asked) -> Iterator[Finding]:
         yield Finding(None, 'a guest of Nova reads as another')
     if audit.canon(host) != audit.canon(wire.write_host(asked.host)):
         yield Finding(None, 'Nova reads another host than was written')
-    if audit.canon(guest) != audit.canon(wire.write_guest(asked.guest)):
+    if audit.canon(guest) != audit.canon(nova_requests.write_guest(asked.guest)):
         yield Finding(None, 'Nova reads another guest than was written')
     if asked.their_limits is not None:
         back = wire.read_limits(asked.their_limits.obj_to_primitive())
@@ -233,12 +259,12 @@ def _stored(asked: _Asked) -> Iterator[Finding]:
             yield Finding(None, f'limits of Nova read as {back}')
 
 
-def compare(case: cases.Case) -> tuple[bool, list[Finding]]:
-    """Ask both about a case.
+def compare(question: Question) -> tuple[bool, list[Finding]]:
+    """Ask both.
 
     :returns: whether it fits, and all disagreements
     """
-    asked = _Asked(case)
+    asked = _Asked(question)
     table: dict[tuple[int, int], bool] = {}
     found = list(_pairs(asked, table))
     answer = asked.place()

@@ -23,15 +23,11 @@ _SERVERS = 'nova.tests.functional.libvirt.test_numa_servers'
 _FILTER = 'nova.tests.unit.scheduler.filters.test_numa_topology_filters.TestNUMATopologyFilter'
 _HARDWARE = 'nova.tests.unit.virt.test_hardware'
 
-_RACE = Listed("looks for a debug line of Nova's fit of one cell", "'Computed NUMA topology CPU pinning: ")
 _COUNTS_CALLS = 'replaces the fit by a mock and counts a call for each allocation candidate'
 _MOCKS_INNER = "replaces an inner function of Nova's fit, which nobody asks any more"
 
 #: By the whole name of the test.
 LISTED = {
-    f'{_SERVERS}.NUMAServersTest.test_resize_dedicated_policy_race_on_dest_bug_1953359': _RACE,
-    f'{_SERVERS}.NUMAServerTestWithCountingQuotaFromPlacement'
-    '.test_resize_dedicated_policy_race_on_dest_bug_1953359': _RACE,
     f'{_SERVERS}.NUMAServersWithNetworksTest.test_cold_migrate_with_physnet': Listed(
         'when Nova 32.2.1 migrates the guest, its cache of the networks of the guest is empty',
         "Items in expected but not in actual:\n['foo']",

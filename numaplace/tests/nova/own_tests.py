@@ -36,10 +36,11 @@ def _count(owner, name, *, what):
 
 def _replace():
     """Put engine and filter in the place of Nova's, whose tests name the filter by its module."""
-    hooks = importlib.import_module('numaplace.nova.hooks')
-    _count(hooks, 'numa_fit_instance_to_host', what='fits')
-    _count(hooks, 'numa_usage_from_instance_numa', what='usages')
-    importlib.import_module('numaplace.nova.engine').install()
+    replacements = importlib.import_module('numaplace.nova.replacements')
+    _count(replacements, 'numa_fit_instance_to_host', what='fits')
+    _count(replacements, 'numa_usage_from_instance_numa', what='usages')
+    engine = importlib.import_module('numaplace.nova.engine')
+    engine.install_compute(engine.install())
     ours = importlib.import_module('numaplace.nova.filter').NUMATopologyFilter
     _count(ours, 'host_passes', what='hosts filtered')
     importlib.import_module('nova.scheduler.filters.numa_topology_filter').NUMATopologyFilter = ours

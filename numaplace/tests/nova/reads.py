@@ -9,8 +9,9 @@ import re
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from numaplace import cpuset, exception, request, wire
-from numaplace.tests import audit
+from numaplace import cpuset, exception, request
+from numaplace.model import Flavor
+from numaplace.tests import audit, nova_requests
 from numaplace.tests.nova import theirs
 from numaplace.tests.nova.findings import Finding
 
@@ -52,7 +53,7 @@ def _is_odd_list(key: str, value: str) -> bool:
 
 
 def _is_odd_amount(key: str, value: str) -> bool:
-    return bool(_AMOUNT.fullmatch(key)) and not value.strip().isdecimal()
+    return bool(_AMOUNT.fullmatch(key)) and not (value.isascii() and value.strip().isdigit())
 
 
 def _is_empty_list(key: str, value: str) -> bool:
@@ -95,7 +96,7 @@ def _repaired(flavor: dict[str, Any], image: dict[str, Any]) -> tuple[list[str],
 
 
 def _ours(flavor: dict[str, Any], image: dict[str, Any]) -> theirs.Constraints:
-    asked = request.Flavor('flavor', flavor['vcpus'], flavor['memory_mb'], extra_specs=flavor['extra_specs'])
+    asked = Flavor('flavor', flavor['vcpus'], flavor['memory_mb'], extra_specs=flavor['extra_specs'])
     try:
         guest = request.read(asked, image)
     except exception.Invalid as error:
@@ -103,7 +104,7 @@ def _ours(flavor: dict[str, Any], image: dict[str, Any]) -> theirs.Constraints:
     shape = guest.cpu_topology
     return theirs.Constraints(
         None,
-        wire.write_guest(guest) if guest.cells else None,
+        nova_requests.write_guest(guest) if guest.cells else None,
         None,
         (shape.sockets, shape.cores, shape.threads),
         frozenset(cpuset.ids(guest.realtime_vcpus)),

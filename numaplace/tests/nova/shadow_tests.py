@@ -16,7 +16,7 @@ from nova.tests.fixtures import libvirt
 from nova.tests.functional.libvirt import test_numa_servers
 
 from numaplace import conf as our_conf
-from numaplace.nova import engine, tally
+from numaplace.nova import engine, shadow_report
 from numaplace.tests.nova import configuration
 
 #: The lines that were logged, with the instance.
@@ -64,14 +64,14 @@ class ShadowTests(test_numa_servers.NUMAServersTestBase):
 
 def _listen():
     """Note what the tally logs, whatever Nova's tests do to logging."""
-    log = tally.LOG.log
+    log = shadow_report.LOG.log
 
     def noting(level, message, *args, **more):
         if args[0].startswith('numaplace shadow: disagreement '):
             LINES.append(f'[instance: {more.get("instance_uuid")}] {args[0]}')
         log(level, message, *args, **more)
 
-    tally.LOG.log = noting
+    shadow_report.LOG.log = noting
 
 
 def main(names):

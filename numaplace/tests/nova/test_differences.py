@@ -4,7 +4,7 @@
 import pytest
 
 from numaplace import wire
-from numaplace.tests import audit, differences
+from numaplace.tests import audit, differences, nova_requests
 
 pytestmark = pytest.mark.skipif(not differences.PAGE.is_file(), reason='there is no source tree beside the package')
 
@@ -19,16 +19,18 @@ def _request_answer(theirs, example):
 
 def _fit_answer(theirs, example):
     host, guest, limits, networks = differences.fit_asked(example)
-    written = wire.write_limits(limits, networks) if limits else None
+    written = nova_requests.write_limits(limits, networks) if limits else None
     their_host = theirs.read_host(wire.write_host(host))
-    placed = theirs.fit(their_host, theirs.read_guest(wire.write_guest(guest)), theirs.read_limits(written), pack=False)
+    placed = theirs.fit(
+        their_host, theirs.read_guest(nova_requests.write_guest(guest)), theirs.read_limits(written), pack=False
+    )
     if placed is None or isinstance(placed, str):
         return placed or 'refused'
     answer = differences.placed_words([cell['nova_object.data']['id'] for cell in placed['nova_object.data']['cells']])
     usage = theirs.usage(their_host, theirs.read_guest(placed))
     if isinstance(usage, str):
         return f'{answer}; its usage: {usage}'
-    faults = audit.audit(wire.write_host(host), wire.write_guest(guest), written, audit.canon(placed))
+    faults = audit.audit(wire.write_host(host), nova_requests.write_guest(guest), written, audit.canon(placed))
     return f'{answer}, {faults[0]}' if faults else answer
 
 

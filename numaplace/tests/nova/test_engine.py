@@ -9,7 +9,7 @@ import textwrap
 import pytest
 
 from numaplace import exception, fit, model, wire
-from numaplace.tests import audit
+from numaplace.tests import audit, nova_requests
 from numaplace.tests.property import cases
 
 WISH = '5bb0b3bd-5d3c-4a4e-9d0e-6b0a6e9d7c11'
@@ -56,10 +56,10 @@ def _nova_case(theirs, seed):
     host, guest, limits, networks = cases.build(cases.draw(seed))
     if networks and limits is None:
         limits = model.Limits(16.0, 1.5)  # Nova's networks come with ratios
-    written = wire.write_limits(limits, networks) if limits else None
+    written = nova_requests.write_limits(limits, networks) if limits else None
     objects = (
         theirs.read_host(wire.write_host(host)),
-        theirs.read_guest(wire.write_guest(guest)),
+        theirs.read_guest(nova_requests.write_guest(guest)),
         theirs.read_limits(written),
     )
     return (host, guest, limits, networks), objects
@@ -170,6 +170,19 @@ def test_a_release_takes_no_counter_below_zero(theirs, hardware):
     assert used.cells[1].memory_usage == 100
 
 
+def test_a_cpu_that_nova_does_not_count_is_given_to_one_guest_and_may_be_freed_twice(theirs, hardware):
+    """Thread policy isolate, on a CPU in no core."""
+    host, guest = _host(theirs), _placed(theirs, 2)
+    host.cells[0].siblings, guest.cells[0].cpu_thread_policy = [], model.ISOLATE
+    used = hardware.numa_usage_from_instance_numa(host, guest)
+    assert {2} == used.cells[0].pinned_cpus
+    with pytest.raises(theirs.exception.CPUPinningInvalid, match=r'\[2\]'):
+        hardware.numa_usage_from_instance_numa(used, guest)
+    for _free in range(2):
+        used = hardware.numa_usage_from_instance_numa(used, guest, free=True)
+        assert set() == used.cells[0].pinned_cpus
+
+
 @pytest.mark.parametrize(
     ('name', 'cpus', 'available'),
     [
@@ -181,7 +194,7 @@ def test_a_release_takes_no_counter_below_zero(theirs, hardware):
 )
 def test_faults_are_novas_own(theirs, hardware, name, cpus, available):
     host = _host(theirs, pinned=0b0100)
-    with pytest.raises(getattr(theirs.exception, name)) as raised:
+    with pytest.raises(getattr(theirs.exception, name), match=r'CPU set to (un)?pin') as raised:
         hardware.numa_usage_from_instance_numa(host, _placed(theirs, *cpus), free='Unpinning' in name)
     assert raised.value.kwargs['requested'] == list(cpus)
     assert raised.value.kwargs['available'] == available

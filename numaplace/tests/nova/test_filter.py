@@ -80,8 +80,8 @@ def test_its_import_brings_no_objects_of_ours_into_novas_registry_and_no_room_th
         'before = {name: list(found) for name, found in registry().items()}\n'
         'import numaplace.nova.filter\n'
         'assert before == {name: list(found) for name, found in registry().items()}\n'
-        'rooms = {name.split(".")[1] for name in sys.modules if name.startswith("numaplace.")}\n'
-        'assert not rooms & {"cli", "compute", "db", "libvirt", "objects", "scheduler"}, rooms\n'
+        'packages = {name.split(".")[1] for name in sys.modules if name.startswith("numaplace.")}\n'
+        'assert not packages & {"cli", "compute", "db", "libvirt", "objects", "scheduler"}, packages\n'
     )
     subprocess.run([sys.executable, '-W', 'ignore', '-c', script], check=True, timeout=120, env=_environment())
 
@@ -201,7 +201,7 @@ def test_without_a_candidate_that_fits_the_host_is_refused(make, run):
     host = make.host('cn-1', make.free(1, 4), [{'mappings': {'wish-0': ['far']}}], pools)
     left, (warned,) = run([host], make.request(2, requests=[make.wish('wish')]))
     assert ([], []) == (left, host.allocation_candidates)
-    assert '1 pci.required' in warned
+    assert '1 pci.affinity' in warned
 
 
 def test_a_host_without_candidates_is_refused(make, run):
@@ -225,10 +225,8 @@ def test_a_host_is_fitted_once_whatever_the_number_of_candidates(nova, make, run
     assert (1, candidates) == (len(calls), host.allocation_candidates)
 
 
-class Drawn:
+class Drawn(fit.Devices):
     """Devices that are to be had on the sets of host cells that are drawn."""
-
-    monotone = False
 
     def __init__(self, sets):
         self._sets = sets
@@ -236,15 +234,12 @@ class Drawn:
     def supports(self, host_cells):
         return host_cells in self._sets
 
-    def preference(self, host_cell):
-        return 0
-
 
 @pytest.mark.parametrize('seed', range(100))
 def test_one_search_finds_for_each_candidate_what_a_search_of_its_own_would(nova, make, seed):
     draw = random.Random(seed)
-    host = nova.ours.asked.convert.read_host(make.free(*(draw.randrange(5) for _cell in range(4))))
-    guest = nova.ours.asked.convert.read_guest(make.request(1, 2).numa_topology)
+    host = nova.ours.scheduler_request.convert.read_host(make.free(*(draw.randrange(5) for _cell in range(4))))
+    guest = nova.ours.scheduler_request.convert.read_guest(make.request(1, 2).numa_topology)
     pairs = [frozenset(pair) for pair in itertools.combinations(range(4), 2)]
     devices = {
         frozenset({('wish', (str(number),))}): Drawn(draw.sample(pairs, draw.randrange(3))) for number in range(4)

@@ -21,7 +21,7 @@ def test_a_guest_fits_where_novas_own_rules_say_so(fits, tally, share):
     """By Nova's rule for one cell on fresh copies, over all assignments, and its rule for networks."""
     unknown = []
     for seed in seeds.share(share):
-        fitted, findings = fits.compare(cases.draw(seed))
+        fitted, findings = fits.compare(fits.Question.of(cases.draw(seed)))
         tally[f'fits: {"fits" if fitted else "does not fit"}'] += 1
         tally.update(f'fits, disagreements: {finding.cause}' for finding in findings)
         unknown += [(seed, finding.text) for finding in findings if finding.cause is None]
@@ -29,7 +29,7 @@ def test_a_guest_fits_where_novas_own_rules_say_so(fits, tally, share):
 
 
 def _unknown(fits, count=150):
-    findings = [finding for seed in range(count) for finding in fits.compare(cases.draw(seed))[1]]
+    findings = [finding for seed in range(count) for finding in fits.compare(fits.Question.of(cases.draw(seed)))[1]]
     return [finding for finding in findings if finding.cause is None]
 
 

@@ -70,9 +70,15 @@ def test_it_has_novas_version_and_help():
             {'OS_NUMAPLACE__MODE': 'no'},
             "environment variable OS_NUMAPLACE__MODE: [numaplace] mode = 'no': expected one of enforce, shadow",
         ),
+        (
+            {'nova.conf': '[numaplace]\naudit = go on\n'},
+            ['--config-file', '{}/nova.conf'],
+            {},
+            "{}/nova.conf: [numaplace] audit = 'go on': expected one of nova, continue",
+        ),
     ],
 )
-def test_a_mode_that_does_not_exist_is_one_line(tmp_path, files, arguments, environment, message):
+def test_a_value_that_does_not_exist_is_one_line(tmp_path, files, arguments, environment, message):
     for name, text in files.items():
         _conf(tmp_path, text, name)
     ended = _run([argument.replace('{}', str(tmp_path)) for argument in arguments], **environment)

@@ -38,16 +38,26 @@ class Run(NamedTuple):
     asked: tuple[str, ...] = (_FITS, _USAGES, _FILTERED)
 
 
-#: With Nova 34: all functional tests that enable the filter, those of reshapes, and the unit tests of what is replaced.
+#: With Nova 34: all functional tests that enable the filter, some that do not, and the unit tests of what is replaced.
 RUNS = {
     'devices': Run(_LIBVIRT, ('test_pci_sriov_servers',), 116, 2, shares=5),
     'servers': Run(_LIBVIRT, ('test_numa_servers',), 56, 7, shares=2),
     'live migrations': Run(_LIBVIRT, ('test_numa_live_migration',), 13, 0),
     'power and real time': Run(_LIBVIRT, ('test_power_manage', 'test_rt_servers'), 21, 7),
+    'memory encryption and persistent memory': Run(
+        _LIBVIRT, ('test_amd_sev', 'test_vpmem'), 7, 0, asked=(_FITS, _USAGES)
+    ),
     'regressions': Run(
         _REGRESSIONS,
-        ('test_bug_1995153', 'test_bug_2139351', 'test_bug_2140537', 'test_bug_2152697', 'test_bug_2153425'),
-        10,
+        (
+            'test_bug_1899649',
+            'test_bug_1995153',
+            'test_bug_2139351',
+            'test_bug_2140537',
+            'test_bug_2152697',
+            'test_bug_2153425',
+        ),
+        14,
         0,
     ),
     'reshapes': Run(_LIBVIRT, ('test_reshape',), 3, 0, asked=(_FITS,)),
@@ -75,7 +85,7 @@ def _major():
 
 
 SHARES = [
-    pytest.param(run, number, id=f'{name} {number} of {run.shares}')
+    pytest.param(run, number, id=f'{name} share{number}')
     for name, run in (RUNS if _major() == 34 else {'servers': SERVERS}).items()
     for number in range(1, run.shares + 1)
 ]

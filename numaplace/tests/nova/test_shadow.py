@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from numaplace import conf, exception, model, wire
-from numaplace.tests import audit
+from numaplace.tests import audit, nova_requests
 from numaplace.tests.nova import made
 from numaplace.tests.property import cases
 
@@ -65,8 +65,8 @@ def nova():
             **found,
             ours=ours,
             shadow=importlib.import_module('numaplace.nova.shadow'),
-            tally=importlib.import_module('numaplace.nova.tally'),
-            soundness=importlib.import_module('numaplace.nova.soundness'),
+            tally=importlib.import_module('numaplace.nova.shadow_report'),
+            soundness=importlib.import_module('numaplace.nova.placement_audit'),
             theirs={name: original for _owner, name, original in originals} | {'filter': theirs},
             replaced=replaced[:3],
         )
@@ -152,10 +152,10 @@ def _asked(theirs, seed):
     host, guest, limits, networks = cases.build(cases.draw(seed))
     if networks and limits is None:
         limits = model.Limits(16.0, 1.5)  # Nova's networks come with ratios
-    written = wire.write_limits(limits, networks) if limits else None
+    written = nova_requests.write_limits(limits, networks) if limits else None
     return (
         theirs.read_host(wire.write_host(host)),
-        theirs.read_guest(wire.write_guest(guest)),
+        theirs.read_guest(nova_requests.write_guest(guest)),
         theirs.read_limits(written),
     )
 
@@ -401,7 +401,7 @@ def _guest(make, *cpus):
 
 def test_usage_that_both_refuse_is_no_disagreement(nova, make, counts, told):
     host = make.free(1)
-    with pytest.raises(nova.hardware.exception.CPUPinningInvalid):
+    with pytest.raises(nova.hardware.exception.CPUPinningInvalid, match='CPU set to pin'):
         nova.hardware.numa_usage_from_instance_numa(host, _guest(make, 0, 1))
     assert (1, 0, []) == (counts.decisions, counts.disagreements.total(), told('disagreement'))
 
@@ -413,7 +413,7 @@ def test_usage_that_only_nova_cannot_count_is_told_once_whatever_the_audits(nova
         for _minute in range(5):
             host = make.free(4)
             host.cells[0].mempages = []
-            with pytest.raises(IndexError):
+            with pytest.raises(IndexError, match='list index out of range'):
                 nova.hardware.numa_usage_from_instance_numa(host, _guest(make, 0, 1))
     finally:
         nova.conf.CONF.clear_override('host')

@@ -64,8 +64,8 @@ else:
 @pytest.mark.parametrize(
     ('text', 'found'),
     [
-        ('', ['numaplace.nova.hooks', False]),
-        ('[numaplace]\nmode = enforce\n', ['numaplace.nova.hooks', False]),
+        ('', ['numaplace.nova.replacements', False]),
+        ('[numaplace]\nmode = enforce\n', ['numaplace.nova.replacements', False]),
         ('[numaplace]\nmode = shadow\n', ['numaplace.nova.shadow', True]),
         (
             '[numaplace]\nmode = off\n',

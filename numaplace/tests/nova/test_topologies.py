@@ -85,7 +85,8 @@ def test_each_read_gives_what_it_gives_of_novas_own(nova, make, topologies, read
     text = _text(make)
     host = wire.read_host(json.loads(text))
     parse = nova.objects.NUMATopology.obj_from_db_obj.__wrapped__
-    pairs = [(make.read(text), parse(text)), (topologies.write(host), nova.ours.asked.convert.write_host(host))]
+    convert = nova.ours.scheduler_request.convert
+    pairs = [(make.read(text), parse(text)), (topologies.write(host), convert.write_host(host))]
     for deferred, made_at_once in pairs:
         assert isinstance(deferred, nova.objects.NUMATopology)
         assert read(deferred) == read(made_at_once)
@@ -295,7 +296,7 @@ def _changed(make, change):
 BROKEN = {
     'half a text': (lambda make: _text(make)[:100], 'not JSON'),
     'no object': (lambda _make: '[]', 'expected a JSON object'),
-    'another object': (lambda _make: '{"cells": []}', 'nova_object.name'),
+    'another object': (lambda _make: '{"nodes": []}', 'nova_object.name'),
     'an older cell': (lambda make: _changed(make, _older_cell), 'NUMACell version 1.3 is too old'),
     'a newer topology': (
         lambda make: _changed(make, _newer),
@@ -349,9 +350,9 @@ def test_a_text_that_cannot_be_read_is_read_once_and_faults_each_time(nova, topo
 
 def test_the_guest_is_read_once_a_request_and_nothing_is_kept(nova, make, monkeypatch):
     reads = []
-    read = nova.ours.asked.convert.read_guest
+    read = nova.ours.scheduler_request.convert.read_guest
     monkeypatch.setattr(
-        nova.ours.asked.convert, 'read_guest', lambda topology: reads.append(topology) or read(topology)
+        nova.ours.scheduler_request.convert, 'read_guest', lambda topology: reads.append(topology) or read(topology)
     )
     request = make.request(2)
     hosts = [make.host(f'cn-{number}', make.free(number)) for number in range(5)]
@@ -364,7 +365,7 @@ def test_the_guest_is_read_once_a_request_and_nothing_is_kept(nova, make, monkey
 
 
 def test_a_guest_is_not_read_where_no_host_is_asked(nova, make, monkeypatch):
-    monkeypatch.setattr(nova.ours.asked.convert, 'read_guest', None)
+    monkeypatch.setattr(nova.ours.scheduler_request.convert, 'read_guest', None)
     assert [] == _passed(nova, [], make.request(2))
     rebuild = make.request(4, scheduler_hints={'_nova_check_type': ['rebuild']})
     assert ['cn-1'] == _passed(nova, [make.host('cn-1', make.free(0))], rebuild)

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Random guests and hosts as plain data, the same for a seed in every process, and their way into the model.
 
-A case is a dict of JSON's types: ``host`` and ``guest`` are lists of cells, beside ``emulator``, ``limits``,
+A case is a dict of JSON's types: ``host`` and ``guest`` are lists of cells, next to ``emulator``, ``limits``,
 ``networks`` and ``strategy``; CPU sets are lists.
 """
 

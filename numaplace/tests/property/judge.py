@@ -2,7 +2,7 @@
 """Judges the engine's answer to a case: against brute force, by the independent audit, and by the laws it keeps."""
 
 from numaplace import cpuset, fit, model, wire
-from numaplace.tests import audit
+from numaplace.tests import audit, nova_requests
 from numaplace.tests.property import cases, oracle, truth
 
 __all__ = ['brief_faults', 'chain_faults', 'faults', 'limits_faults', 'smallest']
@@ -39,8 +39,10 @@ def _placement_faults(case, asked, answer):
     host, guest, limits, networks = asked
     for placed, part in zip(answer.cells, case['guest'], strict=True):
         yield from _placed_faults(case, placed, part)
-    written = wire.write_limits(limits, networks) if limits else None
-    yield from audit.audit(wire.write_host(host), wire.write_guest(guest), written, wire.write_placement(answer))
+    written = nova_requests.write_limits(limits, networks) if limits else None
+    yield from audit.audit(
+        wire.write_host(host), nova_requests.write_guest(guest), written, wire.write_placement(answer)
+    )
     if host.consume(answer).release(answer) != host:
         yield 'release after consume is not the identity'
     again = wire.read_placement(wire.write_placement(answer), host)

@@ -7,7 +7,7 @@ Written from the rules alone (Nova 34: ``_numa_fit_instance_cell``, ``_pack_inst
 
 import itertools
 
-__all__ = ['choose', 'fits', 'known_networks', 'ordered', 'pairs', 'pins_follow_policy', 'size_of_pages']
+__all__ = ['choose', 'fits', 'known_networks', 'lacking', 'ordered', 'pairs', 'pins_follow_policy', 'size_of_pages']
 
 
 def _free(cell):
@@ -93,26 +93,34 @@ def _dedicated_fits(cell, part, emulator):
 def _shared_fits(cell, part, limits):
     if len(part['shared']) > len(cell['shared']):
         return False
-    if limits is None:
+    if limits is None or not part['shared']:
         return True
-    cpu_ratio, ram_ratio = limits
-    return (
-        cell['cpu_used'] + len(part['shared']) <= len(cell['shared']) * cpu_ratio
-        and cell['memory_used'] + part['memory'] <= cell['memory'] * ram_ratio
-    )
+    return cell['cpu_used'] + len(part['shared']) <= len(cell['shared']) * limits[0]
 
 
-def fits(cell, part, emulator, limits):
-    """Tell whether a guest cell fits a host cell.
+def _ram_limit_holds(cell, part, limits):
+    return limits is None or cell['memory_used'] + part['memory'] <= cell['memory'] * limits[1]
+
+
+def lacking(cell, part, emulator, limits):
+    """Return the kinds of things that a host cell lacks for a guest cell.
 
     :param emulator: 1 where a CPU for the emulator goes along, else 0
     :param limits: the ratios for CPUs and for memory, or None
     """
-    if not _memory_fits(cell, part):
-        return False
-    if _pinned(part) and not _dedicated_fits(cell, part, emulator):
-        return False
-    return part['policy'] == 'dedicated' or _shared_fits(cell, part, limits)
+    shared = part['policy'] != 'dedicated'
+    kinds = {
+        'memory': _memory_fits(cell, part),
+        'dedicated CPUs': not _pinned(part) or _dedicated_fits(cell, part, emulator),
+        'shared CPUs': not shared or _shared_fits(cell, part, limits),
+        'memory limit': not shared or _ram_limit_holds(cell, part, limits),
+    }
+    return {kind for kind, suffices in kinds.items() if not suffices}
+
+
+def fits(cell, part, emulator, limits):
+    """Return whether a guest cell fits a host cell; the parameters are those of :func:`lacking`."""
+    return not lacking(cell, part, emulator, limits)
 
 
 def pairs(case):
@@ -173,7 +181,7 @@ def choose(case, supports=lambda chosen: True, preference=lambda cell_id: 0):
 
 
 def pins_follow_policy(cell, part, pins):
-    """Tell whether CPUs are spread over the cores as the policy asks: the most threads of a core that suffice.
+    """Return whether CPUs are spread over the cores as the policy asks: the most threads of a core that suffice.
 
     :param pins: the CPUs of the dedicated vCPUs
     """

@@ -9,7 +9,7 @@ import sys
 import time
 from typing import NamedTuple
 
-from numaplace.tests.property import cases, judge
+from numaplace.tests.property import cases, judge, partition_cases, partition_judge, pci_cases, pci_judge
 
 __all__ = ['Report', 'run']
 
@@ -38,14 +38,33 @@ def _faults(seed: int, case: cases.Case, answer: object, *, brief: bool) -> list
     return found
 
 
-def _judge(seeds: range, brief: bool = False) -> Report:
+def _judge_fit(seed: int, brief: bool) -> tuple[bool, list[str]]:
+    case = cases.draw(seed)
+    answer = cases.place(case)
+    return bool(answer), _faults(seed, case, answer, brief=brief)
+
+
+def _judge_auto(seed: int, _brief: bool) -> tuple[bool, list[str]]:
+    case = partition_cases.draw(seed)
+    answer = partition_cases.place(case)
+    return bool(answer), partition_judge.faults(case, answer)
+
+
+def _judge_pci(seed: int, _brief: bool) -> tuple[bool, list[str]]:
+    case = pci_cases.draw(seed)
+    everywhere = frozenset(cell for cell, _socket in case['sockets'])
+    return pci_cases.build(case)[0].supports(everywhere), pci_judge.faults(case)
+
+
+_JUDGES = {'fit': _judge_fit, 'auto': _judge_auto, 'pci': _judge_pci}
+
+
+def _judge(seeds: range, brief: bool = False, kind: str = 'fit') -> Report:
     fitting, faulty = 0, []
     for seed in seeds:
-        case = cases.draw(seed)
         try:
-            answer = cases.place(case)
-            found = _faults(seed, case, answer, brief=brief)
-            fitting += bool(answer)
+            fits, found = _JUDGES[kind](seed, brief)
+            fitting += fits
         except Exception as error:  # noqa: BLE001  whatever the engine raises is a fault of its answer
             found = [f'raised {error!r}']
         if found:
@@ -53,24 +72,27 @@ def _judge(seeds: range, brief: bool = False) -> Report:
     return Report(len(seeds), fitting, faulty)
 
 
-def _judged(count: int, seed: int, jobs: int, brief: bool):
+def _judged(count: int, seed: int, jobs: int, brief: bool, kind: str):
     chunks = [range(first, min(first + _CHUNK, seed + count)) for first in range(seed, seed + count, _CHUNK)]
     if jobs == 1:
-        yield from (_judge(chunk, brief) for chunk in chunks)
+        yield from (_judge(chunk, brief, kind) for chunk in chunks)
         return
     with multiprocessing.get_context('spawn').Pool(jobs) as pool:
-        yield from pool.imap(functools.partial(_judge, brief=brief), chunks)
+        yield from pool.imap(functools.partial(_judge, brief=brief, kind=kind), chunks)
 
 
-def run(count: int, seed: int = 0, jobs: int = 1, *, brief: bool = False, progress=lambda done: None) -> Report:
+def run(
+    count: int, seed: int = 0, jobs: int = 1, *, brief: bool = False, kind: str = 'fit', progress=lambda done: None
+) -> Report:
     """Judge the cases of the seeds from `seed` on.
 
     :param brief: only verdict, host cells, page sizes and pins, not the laws
+    :param kind: ``fit``, ``auto`` for automatic vNUMA, or ``pci`` for the assignment of PCI devices
     :param jobs: number of processes
-    :param progress: is told now and then how many cases are done
+    :param progress: is called from time to time with the number of cases that are done
     """
     total = Report(0, 0, [])
-    for part in _judged(count, seed, jobs, brief):
+    for part in _judged(count, seed, jobs, brief, kind):
         total = Report(total.cases + part.cases, total.fitting + part.fitting, total.faulty + part.faulty)
         progress(total)
     return total
@@ -82,6 +104,10 @@ def _parse(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument('--seed', type=int, default=0, help='the first seed (default: %(default)s)')
     parser.add_argument('--jobs', type=int, default=1, help='number of processes (default: %(default)s)')
     parser.add_argument('--brief', action='store_true', help='verdict, host cells, page sizes and pins, not the laws')
+    parser.add_argument(
+        '--auto', dest='kind', action='store_const', const='auto', default='fit', help='automatic vNUMA, not the fit'
+    )
+    parser.add_argument('--pci', dest='kind', action='store_const', const='pci', help='PCI devices, not the fit')
     return parser.parse_args(arguments)
 
 
@@ -96,7 +122,7 @@ def main(arguments: list[str] | None = None) -> int:
         sys.stdout.write(f'\r{state}' if sys.stdout.isatty() else f'{state}\n' if report.cases % 100_000 == 0 else '')
         sys.stdout.flush()
 
-    report = run(options.cases, options.seed, options.jobs, brief=options.brief, progress=show)
+    report = run(options.cases, options.seed, options.jobs, brief=options.brief, kind=options.kind, progress=show)
     seconds = time.monotonic() - start
     print(  # noqa: T201
         f'\n{report.cases} cases from seed {options.seed} in {seconds:.0f} s, {report.cases / seconds:.0f} a second: '
@@ -104,7 +130,7 @@ def main(arguments: list[str] | None = None) -> int:
     )
     for seed, found in report.faulty[:20]:
         print(f'seed {seed}: {len(found)} faults: {found[0]}')  # noqa: T201
-    for seed, found in report.faulty[:1]:
+    for seed, found in report.faulty[:1] if options.kind == 'fit' else ():
         case = cases.draw(seed)
         if not found[0].startswith('raised') and judge.faults(case):
             print(json.dumps(judge.smallest(case, judge.faults), indent=1))  # noqa: T201

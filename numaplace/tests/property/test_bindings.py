@@ -106,9 +106,8 @@ def _sums_fit(cell, guest, limits):
     if limits is None or not shared:
         return True
     return (
-        cell.cpu_usage + vcpus <= cell.shape.shared_cpus.bit_count() * limits.cpu_allocation_ratio
-        and cell.memory_usage_mib + memory_mib <= cell.shape.memory_mib * limits.ram_allocation_ratio
-    )
+        not vcpus or cell.cpu_usage + vcpus <= cell.shape.shared_cpus.bit_count() * limits.cpu_allocation_ratio
+    ) and cell.memory_usage_mib + memory_mib <= cell.shape.memory_mib * limits.ram_allocation_ratio
 
 
 def _within_itself(cell, left, floating_kib):
@@ -184,7 +183,7 @@ def _is_even(cell, placed):
 @given(_host_cells(), _guests(), st.sampled_from([None, Limits(2.0, 1.5)]))
 def test_sharing_guest_cells_fit_exactly_where_some_order_of_them_does(cell, guest, limits):
     host = Host((HostCell(CellShape(9, 1 << 30, 1 << 31, 8)), cell), memory_used_mib=0)
-    answer = fit.place(host, guest, limits=limits, bindings=[4] * len(guest.cells))
+    answer = fit.place(host, guest, limits=limits, host_cell_ids=[4] * len(guest.cells))
     assert _oracle(cell, guest, limits) == bool(answer)
     if not answer:
         assert answer.reasons
@@ -213,11 +212,11 @@ _CELL = GuestCell(0, 0, 0b11, 1, cpu_policy='dedicated')
 _HOST = Host(tuple(HostCell(CellShape(number, 0, 0b1111 << 4 * number, 8)) for number in range(3)))
 
 
-@pytest.mark.parametrize('bindings', list(product(range(3), repeat=2)))
-def test_a_bound_guest_goes_where_it_is_bound(bindings):
+@pytest.mark.parametrize('host_cell_ids', list(product(range(3), repeat=2)))
+def test_a_bound_guest_goes_where_it_is_bound(host_cell_ids):
     guest = Guest(4, 2, (_CELL, GuestCell(1, 0, 0b1100, 1, cpu_policy='dedicated')))
-    placement = fit.place(_HOST, guest, bindings=bindings)
-    assert list(bindings) == [placed.host_cell for placed in placement.cells]
+    placement = fit.place(_HOST, guest, host_cell_ids=host_cell_ids)
+    assert list(host_cell_ids) == [placed.host_cell for placed in placement.cells]
     assert _HOST == _HOST.consume(placement).release(placement)
 
 
@@ -226,12 +225,12 @@ def test_bindings_that_cannot_hold_are_refused_with_reasons():
     near = Host(
         (HostCell(CellShape(0, 0, 0b11, 8)), HostCell(CellShape(1, 0, 0b1100, 8, physnets=frozenset({'lake'}))))
     )
-    unknown = fit.place(near, guest, bindings=[7])
-    far = fit.place(near, guest, networks=Networks(frozenset({'lake'})), bindings=[0])
+    unknown = fit.place(near, guest, host_cell_ids=[7])
+    far = fit.place(near, guest, networks=Networks(frozenset({'lake'})), host_cell_ids=[0])
     assert [('cells.unknown', (7,))] == [(reason.code, reason.host_cells) for reason in unknown.reasons]
     assert [('network.physnet', (1,))] == [(reason.code, reason.host_cells) for reason in far.reasons]
 
 
 def test_as_many_bindings_as_guest_cells_are_needed():
-    with pytest.raises(exception.Invalid, match='2 bindings for 1 guest cells'):
-        fit.place(_HOST, Guest(2, 1, (_CELL,)), bindings=[0, 1])
+    with pytest.raises(exception.Invalid, match='2 host cell ids for 1 guest cells'):
+        fit.place(_HOST, Guest(2, 1, (_CELL,)), host_cell_ids=[0, 1])

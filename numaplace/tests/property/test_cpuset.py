@@ -37,11 +37,6 @@ def test_union_intersection_and_difference_are_those_of_sets(one, other):
     assert cpuset.mask(one - other) == mask & ~rest
 
 
-@given(SETS)
-def test_count_is_the_size_of_the_set(cpus):
-    assert len(cpus) == cpuset.count(cpuset.mask(cpus))
-
-
 @given(SETS, st.integers(0, 50))
 def test_first_is_the_head_of_the_sorted_set(cpus, number):
     assert sorted(cpus)[:number] == list(cpuset.ids(cpuset.first(cpuset.mask(cpus), number)))

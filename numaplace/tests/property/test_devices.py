@@ -2,15 +2,18 @@
 """The fit with devices is that of brute force, whether or not more host cells can make devices go away."""
 
 import random
+from math import comb
 
 import hypothesis
 import pytest
 from hypothesis import strategies as st
 
+from numaplace import fit
+from numaplace.fit import assignment
 from numaplace.tests.property import cases, judge, oracle, strategies
 
 
-class _Devices:
+class _Devices(fit.Devices):
     """Devices that can be had near certain sets of host cells; counts how often it is asked.
 
     :param supported: takes a frozenset of ids
@@ -27,6 +30,9 @@ class _Devices:
         assert isinstance(host_cells, frozenset)
         self.asked.append(host_cells)
         return self._supported(host_cells)
+
+    def excludes(self, host_cells, most):
+        return self.monotone and not self._supported(host_cells)
 
     def preference(self, host_cell):
         return self._places.get(host_cell, 0)
@@ -112,3 +118,47 @@ def test_only_monotone_devices_are_asked_about_sets_that_are_not_whole():
         devices = _Devices(False, lambda chosen: False)
         assert not cases.place(case, devices)
         assert {len(case['guest'])} >= {len(chosen) for chosen in devices.asked}
+
+
+@pytest.mark.parametrize('guest_cells', [4, 5, 6, 8])
+def test_devices_are_asked_about_each_set_of_equal_host_cells_once(guest_cells):
+    """Not about each of the orders in which equal guest cells may take them."""
+    asked = []
+    found = assignment.first_assignment([(1 << 16) - 1] * guest_cells, accepts=_Refuses(asked))
+    assert found is None
+    assert comb(16, guest_cells) == len(asked) == len(set(asked))
+
+
+class _Refuses:
+    def __init__(self, asked):
+        self._asked = asked
+
+    def __call__(self, columns):
+        self._asked.append(columns)
+        return False
+
+    def excludes(self, columns, most):
+        return False
+
+    def kinds(self):
+        return range(16)
+
+
+def test_more_than_a_thousand_host_cells_are_no_recursion():
+    """Each guest cell but the last fits two host cells, and takes the one that the next needs."""
+    count = 1100
+    rows = [0b11 << row for row in range(count - 1)] + [1]
+    expected = (*range(1, count), 0)
+    assert expected == assignment.first_assignment(rows)
+    assert expected == assignment.first_assignment(rows, accepts=_Accepts())
+
+
+class _Accepts:
+    def __call__(self, columns):
+        return columns.bit_count() > 1
+
+    def excludes(self, columns, most):
+        return columns.bit_count() < 2
+
+    def kinds(self):
+        return range(1100)

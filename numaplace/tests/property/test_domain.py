@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Whatever the fit places, its XML asks for nothing that host or guest do not have."""
+"""Whatever the fit places, its XML requests nothing that host or guest do not have."""
 
 import random
 from dataclasses import replace
@@ -40,7 +40,7 @@ def _lists(root, path, name):
     return [cpuset.parse(one.get(name)) for one in root.iterfind(path) if one.get(name) is not None]
 
 
-def _faults(root, host, *, reached):
+def _faults(root, host, *, reaches_all_nodes):
     """Return what is wrong with a domain, by the plainest rules."""
     vcpus = set(range(int(root.findtext('vcpu'))))
     online = cpuset.mask(cpu for cell in host.cells for cpu in cpuset.ids(cell.shape.online_cpus))
@@ -53,7 +53,7 @@ def _faults(root, host, *, reached):
     bound = [cpuset.parse(one.get('nodeset')) for one in root.iterfind('numatune/memnode')]
     emulator = _lists(root, 'cputune/emulatorpin', 'cpuset')
     huge = root.find('memoryBacking/hugepages') is not None
-    if huge and reached and emulator:
+    if huge and reaches_all_nodes and emulator:
         for cell in host.cells:
             if any(mask >> cell.id & 1 for mask in bound) and cell.shape.online_cpus & emulator[0] == 0:
                 yield f'the emulator is kept from node {cell.id}' if cell.shape.online_cpus else None
@@ -81,7 +81,7 @@ def test_the_xml_of_a_placed_guest_asks_for_nothing_that_is_not_there(profile):
         placed += 1
         form = PROFILES[profile]
         root = etree.fromstring(domain.write('guest', _UUID, '', placement, host, profile=form))
-        assert [] == list(filter(None, _faults(root, host, reached=form.reaches_all_nodes))), f'seed {seed}'
+        assert [] == list(filter(None, _faults(root, host, reaches_all_nodes=form.reaches_all_nodes))), f'seed {seed}'
     assert placed > 300
 
 
@@ -111,6 +111,6 @@ def test_an_expanded_domain_asks_for_nothing_that_is_not_there(backing):
                 placement = partition.place(host, read.guest)
                 if placement:
                     root = etree.fromstring(expand.expand(read, placement, host))
-                    assert [] == list(filter(None, _faults(root, host, reached=True)))
+                    assert [] == list(filter(None, _faults(root, host, reaches_all_nodes=True)))
                     expanded += 1
     assert expanded > 30

@@ -6,6 +6,7 @@ import os
 import random
 import subprocess
 import sys
+from dataclasses import replace
 
 import hypothesis
 import pytest
@@ -94,7 +95,7 @@ def test_a_guest_with_a_cell_less_still_fits():
         assert not smaller['guest'] or cases.place(smaller)
 
 
-@hypothesis.given(worlds.hosts(), st.integers(0, 12), st.integers(0, 1 << 17), st.sampled_from([None, 0.5, 1.0, 1.5]))
+@hypothesis.given(worlds.hosts(), st.integers(1, 12), st.integers(1, 1 << 17), st.sampled_from([None, 0.5, 1.0, 1.5]))
 def test_a_guest_without_cells_floats_while_memory_and_shared_cpus_of_the_whole_host_suffice(
     host, vcpus, memory_mib, ratio
 ):
@@ -103,7 +104,8 @@ def test_a_guest_without_cells_floats_while_memory_and_shared_cpus_of_the_whole_
     shared = sum(cell.shape.shared_cpus.bit_count() for cell in host.cells)
     pinned = sum((cell.pinned_cpus & cell.shape.shared_cpus).bit_count() for cell in host.cells)
     used = host.floating_vcpus + sum(cell.cpu_usage for cell in host.cells) + pinned
-    expected = ['memory.host'] * (memory_mib > left_mib)
+    total_mib = sum(cell.shape.memory_mib for cell in host.cells) * (ratio or 1.0)
+    expected = ['memory.host.total' if memory_mib > total_mib else 'memory.host'] * (memory_mib > left_mib)
     if vcpus > shared:
         expected.append('cpus.host.total')
     elif ratio and vcpus > 2 * ratio * shared - used:
@@ -115,6 +117,19 @@ def test_a_guest_without_cells_floats_while_memory_and_shared_cpus_of_the_whole_
         assert host == host.consume(answer).release(answer)
     else:
         assert expected == [reason.code for reason in answer.reasons]
+
+
+@hypothesis.given(
+    worlds.hosts(), st.integers(0, 12), st.integers(0, 1 << 17), st.integers(0, 1 << 17), st.integers(0, 1 << 17)
+)
+def test_memory_of_a_cell_without_cpus_used_or_not_changes_nothing_for_a_guest_without_cells(
+    host, vcpus, memory_mib, beside_mib, used_mib
+):
+    cell = model.HostCell(model.CellShape(1000, 0, 0, beside_mib), memory_usage_mib=used_mib)
+    larger = replace(host, cells=(*host.cells, cell), memory_used_mib=host.memory_used_mib + used_mib)
+    guest = model.Guest(vcpus=vcpus, memory_mib=memory_mib)
+    one, other = (fit.place(each, guest, limits=model.Limits(2.0, 1.5)) for each in (host, larger))
+    assert (one == other) if one else (one.reasons == other.reasons)
 
 
 _PRINT_ANSWERS = """

@@ -6,10 +6,10 @@ from dataclasses import replace
 from datetime import UTC, datetime
 
 from numaplace import cpuset, partition
-from numaplace.compute import hotplug
-from numaplace.db.records import FlavorRecord, InstanceRecord
+from numaplace.compute import hotplug_claims
 from numaplace.libvirt import domain
-from numaplace.model import Host, MemoryModule, Refusal
+from numaplace.model import Flavor, Host, MemoryModule, Refusal
+from numaplace.model.records import InstanceRecord
 from numaplace.request import Hotplug
 from numaplace.tests.property import cases
 
@@ -27,7 +27,7 @@ def _drawn(seed):
     host, placement = cases.build(case)[0], cases.place(case)
     if not placement:
         return None
-    flavor = FlavorRecord('hot', placement.guest.vcpus, placement.guest.memory_mib, 1, _SPECS, 'hot')
+    flavor = Flavor('hot', placement.guest.vcpus, placement.guest.memory_mib, 1, _SPECS, 'hot')
     when = datetime(2026, 1, 1, tzinfo=UTC)
     server = InstanceRecord(str(seed), 'db1', 1, 'here', flavor, {}, placement, None, 'active', when)
     online = [
@@ -54,9 +54,9 @@ def test_what_is_given_can_be_had_again_and_what_runs_stays_where_it_is():
             continue
         host, whole = drawn
         dice = random.Random(seed)
-        server, beside = whole, host
+        server, current = whole, host
         for number in [dice.randint(*_numbers(server)) for _ in range(4)] + [_numbers(server)[1]]:
-            after = hotplug.with_vcpus(server, beside, number)
+            after = hotplug_claims.with_vcpus(server, current, number)
             assert not isinstance(after, Refusal), f'seed {seed}: {after.reasons}'
             guest = after.placement.guest
             assert guest.vcpus == sum(cell.vcpus.bit_count() for cell in guest.cells) == number
@@ -68,11 +68,11 @@ def test_what_is_given_can_be_had_again_and_what_runs_stays_where_it_is():
                 pins = dict(new.pins)
                 assert set(pins) == set(cpuset.ids(new.guest_cell.dedicated_vcpus))
                 assert all(pins[vcpu] == cpu for vcpu, cpu in old.pins if vcpu in pins)
-            beside, server = _moved(beside, server, after), after
-            domain.write('guest', 'uuid', '', after.placement, beside, hotplug=Hotplug(vcpus=True))
+            current, server = _moved(current, server, after), after
+            domain.write('guest', 'uuid', '', after.placement, current, hotplug=Hotplug(vcpus=True))
             done += 1
         assert server.placement.guest == whole.placement.guest
-        assert beside.vcpus_used == host.vcpus_used
+        assert current.vcpus_used == host.vcpus_used
     assert done > 1500
 
 
@@ -87,7 +87,7 @@ def test_memory_comes_in_pages_of_its_cell_or_not_at_all():
         for _ in range(_SLOTS):
             number = dice.randrange(len(server.placement.cells))
             module = MemoryModule(dice.choice((1, 2, 64, 1024)), number)
-            after = hotplug.with_memory(server, host, module)
+            after = hotplug_claims.with_memory(server, host, module)
             placed = server.placement.cells[number]
             free = {pages.size_kib: pages.free for pages in host.cell(placed.host_cell).pages}
             if isinstance(after, Refusal):

@@ -45,7 +45,7 @@ def test_no_cpu_is_handed_out_twice(data):
     host = data.draw(worlds.hosts())
     placement = data.draw(worlds.placements(host, pinned=True))
     assume(any(placed.taken for placed in placement.cells))
-    with pytest.raises(exception.CPUPinningInvalid):
+    with pytest.raises(exception.CPUPinningInvalid, match='are pinned already'):
         host.consume(placement).consume(placement)
 
 
@@ -54,7 +54,7 @@ def test_no_guest_is_given_back_twice(data):
     host = data.draw(worlds.hosts())
     placement = data.draw(worlds.placements(host, pinned=True))
     assume(any(placed.taken for placed in placement.cells))
-    with pytest.raises((exception.CPUUnpinningInvalid, exception.UsageInvalid)):
+    with pytest.raises((exception.CPUUnpinningInvalid, exception.UsageInvalid), match=r'are not pinned|below zero'):
         host.release(placement)
 
 

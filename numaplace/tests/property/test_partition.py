@@ -1,19 +1,25 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Laws of automatic vNUMA, and auto mode against brute force over all sets of host cells."""
+"""Laws of automatic vNUMA, and auto mode against a search that tries everything."""
 
 import itertools
+import os
 from dataclasses import replace
-from fractions import Fraction
 
+import pytest
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from numaplace import cpuset, exception
-from numaplace.model import Guest, Host, Refusal, Wish
-from numaplace.model.wish import AUTO_MODE, DISTRIBUTIONS, INTERLEAVE, PIN_TO_CORE, PIN_TO_NODE
-from numaplace.partition import divide
+from numaplace.model import Guest, Host, Wish
+from numaplace.model.vnuma import AUTO_MODE, DISTRIBUTIONS, INTERLEAVE, PIN_TO_CORE, PIN_TO_NODE
+from numaplace.partition import amounts, auto, divide, division
 from numaplace.partition import place as place_guest
+from numaplace.tests.property import sweep
 from numaplace.tests.unit.partition.hosts import node
+
+#: Cases of the sweep; ``python -m numaplace.tests.property.sweep --auto`` is its long form.
+SWEEP = min(int(os.environ.get('NUMAPLACE_SWEEP', '20000')) // 10, 20_000)
+_SHARES = 4
 
 
 def place(host, guest, wish):
@@ -66,9 +72,20 @@ def test_a_division_loses_nothing_and_splits_no_core(host, guest, wish, cells):
     assert guest.vcpus == topology.sockets * topology.cores * topology.threads
     for part in parts:
         assert all(part.vcpus >> vcpu // topology.threads * topology.threads & 1 for vcpu in cpuset.ids(part.vcpus))
-    assert set(found.bindings) == {cell.id for cell in host.cells}
+    assert topology.sockets == min(_numbers_of_sockets(found.guest))
+    assert set(found.host_cell_ids) == {cell.id for cell in host.cells}
     sizes = [part.vcpus.bit_count() for part in parts]
     assert max(sizes) - min(sizes) <= topology.threads * wish.remainder_first
+
+
+def _numbers_of_sockets(guest):
+    """Yield each number of equal sockets of whole cores of which none lies in two cells."""
+    for sockets in range(1, guest.vcpus + 1):
+        size, rest = divmod(guest.vcpus, sockets)
+        blocks = [cpuset.mask(range(first, first + size)) for first in range(0, guest.vcpus, size)]
+        whole = not rest and not size % guest.cpu_topology.threads
+        if whole and all(any(block & cell.vcpus == block for cell in guest.cells) for block in blocks):
+            yield sockets
 
 
 @settings(suppress_health_check=[HealthCheck.filter_too_much])
@@ -93,75 +110,28 @@ def test_a_core_of_the_guest_lies_on_a_core_of_the_host(host, guest, wish):
     assert host.consume(placement).release(placement) == host
 
 
-def _whole_cores(cell, keep):
-    """Return the number of wholly free cores that may be used."""
-    cores = sorted(cell.shape.siblings, key=lambda core: core & -core)[keep:]
-    return sum(not core & cell.pinned_cpus for core in cores)
+@pytest.mark.parametrize('share', range(_SHARES))
+def test_auto_mode_answers_as_a_search_that_tries_everything(share):
+    """Whether it fits, on which host cells, and the laws of each placement."""
+    count = SWEEP // _SHARES
+    report = sweep.run(count, seed=share * count, kind='auto')
+    assert [] == report.faulty
+    assert count == report.cases
+    assert count < 200 or count // 10 < report.fitting < count
 
 
-def _share(total, weights):
-    """Divide by largest remainders."""
-    exact = [Fraction(total * weight, sum(weights)) for weight in weights]
-    shares = [int(amount) for amount in exact]
-    for number in sorted(range(len(weights)), key=lambda number: (shares[number] - exact[number], number)):
-        if sum(shares) < total:
-            shares[number] += 1
-    return shares
-
-
-def _shares(chosen, guest, threads):
-    """Return cores and memory by node, or None where a set does not divide."""
-    if guest.vcpus % threads or guest.vcpus // threads < len(chosen):
-        return None
-    cores = guest.vcpus // threads
-    weights = [cell.shape.dedicated_cpus.bit_count() for cell in chosen]
-    if len(set(weights)) > 1:
-        found = _share(cores, weights)
-        even = len(set(found)) == 1
-        if not all(found):
-            return None
-    elif cores % len(chosen):
-        return None
-    else:
-        found, even = [cores // len(chosen)] * len(chosen), True
-    if even and guest.memory_mib % len(chosen):
-        return None
-    return found, _share(guest.memory_mib, found)
-
-
-def _fits(chosen, guest, threads, keep):
-    shares = _shares(chosen, guest, threads)
-    return shares is not None and all(
-        _whole_cores(cell, keep) >= cores and cell.free_memory_mib >= memory_mib
-        for cell, cores, memory_mib in zip(chosen, *shares, strict=True)
-    )
-
-
-def _brute_force(host, guest, threads, keep):
-    """Return the ids of the best set by size, distance and ids, over all sets."""
-    for number in range(1, len(host.cells) + 1):
-        fitting = [
-            (sum(dict(one.shape.distances)[other.id] for one, other in itertools.combinations(chosen, 2)), ids)
-            for chosen in itertools.combinations(host.cells, number)
-            if _fits(chosen, guest, threads, keep)
-            for ids in [[cell.id for cell in chosen]]
-        ]
-        if fitting:
-            return min(fitting)[1]
-    return None
-
-
-@settings(max_examples=400)
-@given(_hosts(), _GUESTS, st.integers(0, 2))
-def test_auto_picks_the_set_that_brute_force_picks(host, guest, keep):
-    threads = host.cells[0].shape.threads_per_core
-    best = _brute_force(host, guest, threads, keep)
-    answer = place(host, guest, Wish(AUTO_MODE, pinning=PIN_TO_CORE, keep=keep))
-    if isinstance(answer, Refusal):
-        assert best is None
-        assert answer.reasons
-    else:
-        assert best == [cell.host_cell for cell in answer.cells]
+@pytest.mark.parametrize(
+    ('module', 'name', 'wrong'),
+    [
+        (auto, 'distances', lambda cells: {one.id: {other.id: 20 for other in cells} for one in cells}),
+        (division, 'available_cell', lambda cell, _wish, _threads: cell),
+        (amounts, 'most_memory', lambda _cell, _unit, most, _limits, **_pinned: most),
+    ],
+    ids=['distances', 'available', 'memory'],
+)
+def test_the_sweep_finds_a_faulty_search(monkeypatch, module, name, wrong):
+    monkeypatch.setattr(module, name, wrong)
+    assert sweep.run(1000, kind='auto').faulty
 
 
 @given(_hosts(), _GUESTS, _WISHES)

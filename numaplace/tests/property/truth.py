@@ -2,6 +2,7 @@
 """Whether the reasons of a refusal are true, and all there are, by the brute force rule and counts of their own."""
 
 import itertools
+import math
 
 from numaplace.tests.property import oracle
 
@@ -49,20 +50,22 @@ def _memory_free(cell, part, emulator, reason):
 
 def _memory_multiple(cell, part, emulator, reason):
     sizes = [pages['size'] for pages in cell['pages']]
-    backing = {None: min(sizes), -1: min(sizes)}.get(part['pagesize'], part['pagesize'])
+    backing = {None: min(sizes, default=None), -1: min(sizes, default=None)}.get(part['pagesize'], part['pagesize'])
     wrong = part['memory'] * 1024 % reason.available != 0
-    return wrong and reason.available in sizes and (backing < 0 or backing == reason.available)
+    return wrong and (reason.available in sizes if backing < 0 else backing == reason.available)
 
 
 def _pages(cell, part, emulator, reason):
-    size = int(reason.code.rpartition('.')[2])
-    free = [pages['total'] - pages['used'] - pages['reserved'] for pages in _pages_of(cell, size)]
-    if part['pagesize'] is None and part['policy'] not in ('dedicated', 'mixed'):
-        free = [pages['total'] for pages in _pages_of(cell, size)]
-    if part['pagesize'] is None and size != min(pages['size'] for pages in cell['pages']):
-        return False
-    needed = -(-part['memory'] * 1024 // size)
-    return (needed, sum(free)) == (reason.needed, reason.available)
+    size = int(reason.code.split('.')[1])
+    total = sum(pages['total'] - pages['reserved'] for pages in _pages_of(cell, size))
+    free = total - sum(pages['used'] for pages in _pages_of(cell, size))
+    needed, rest = divmod(part['memory'] * 1024, size)
+    have = total if reason.code.endswith('.total') else free
+    return (
+        not rest
+        and (needed, have) == (reason.needed, reason.available)
+        and (needed > total) == reason.code.endswith('.total')
+    )
 
 
 def _cores_left(cell):
@@ -78,15 +81,31 @@ def _width(cell):
 
 
 def _require(cell, part, emulator, reason):
-    left = [free for _, free in _cores_left(cell)]
-    best = max(n * sum(free >= n for free in left) for n in range(2, _width(cell) + 1))
-    needed = max(len(part['dedicated']), 1)
-    return (needed, best) == (reason.needed, reason.available) and part['threads'] == 'require'
+    """Judge the number of cores; cores are missing for each number of threads."""
+    cores = _cores_left(cell if reason.code == 'threads.require' else cell | {'pinned': []})
+    vcpus, threads = max(len(part['dedicated']), 1), int(reason.subject)
+    needs = {n: (-(-vcpus // n), sum(free >= n for _, free in cores)) for n in range(2, _width(cell) + 1)}
+    given = (reason.needed, reason.available)
+    return (
+        needs[threads] == given
+        and part['threads'] == 'require'
+        and all(needed > have for needed, have in needs.values())
+    )
+
+
+def _isolate_total(cell, part, emulator, reason):
+    whole = [free == width for width, free in _cores_left(cell | {'pinned': []})]
+    widest = [free == width == _width(cell) for width, free in _cores_left(cell | {'pinned': []})]
+    vcpus = len(part['dedicated'])
+    expected = {(vcpus, sum(widest), str(sum(whole) - sum(widest) or '')), (vcpus + emulator, sum(whole), '')}
+    return (reason.needed, reason.available, reason.subject) in expected and part['threads'] == 'isolate'
 
 
 def _isolate(cell, part, emulator, reason):
     whole = sum(free == width == _width(cell) for width, free in _cores_left(cell))
-    return (len(part['dedicated']), whole) == (reason.needed, reason.available) and part['threads'] == 'isolate'
+    narrower = sum(free == width != _width(cell) for width, free in _cores_left(cell))
+    given = (len(part['dedicated']), whole, str(narrower or ''))
+    return given == (reason.needed, reason.available, reason.subject) and part['threads'] == 'isolate'
 
 
 def _isolate_emulator(cell, part, emulator, reason):
@@ -110,6 +129,8 @@ _OF_A_PAIR = {
     'pages.large': lambda cell, part, emulator, reason: part['pagesize'] == -2 and len(cell['pages']) == 1,
     'pages.none': lambda cell, part, emulator, reason: part['pagesize'] is not None and not cell['pages'],
     'threads.require': _require,
+    'threads.require.total': _require,
+    'threads.isolate.total': _isolate_total,
     'threads.require.smt': lambda cell, part, emulator, reason: part['threads'] == 'require' and _width(cell) == 1,
     'threads.isolate': _isolate,
     'threads.isolate.emulator': _isolate_emulator,
@@ -125,7 +146,7 @@ def _limit_is_exceeded(case, cell, part, reason):
         over = cell['cpu_used'] + len(part['shared']) - len(cell['shared']) * cpu_ratio
     else:
         over = cell['memory_used'] + part['memory'] - cell['memory'] * ram_ratio
-    return over > 0 and abs(reason.needed - reason.available - over) < 1e-6
+    return over > 0 and reason.needed - reason.available == math.ceil(over)
 
 
 def _pair_is_true(case, reason):
@@ -137,7 +158,8 @@ def _pair_is_true(case, reason):
         return False
     if reason.code.endswith('.limit'):
         return _limit_is_exceeded(case, cell, part, reason)
-    judge = _pages if reason.code.removeprefix('pages.').isdigit() else _OF_A_PAIR[reason.code]
+    sized = reason.code.removesuffix('.total').removeprefix('pages.').isdigit()
+    judge = _pages if sized else _OF_A_PAIR[reason.code]
     numbers = reason.code != 'memory.multiple' and reason.needed is not None and not reason.code.endswith('.smt')
     return judge(cell, part, emulator, reason) and (not numbers or reason.needed > reason.available)
 
@@ -183,10 +205,38 @@ def _whole_is_true(case, reason):
     return reason.code in ('network.physnet', 'network.tunnel') and _network_is_missed(case, reason)
 
 
+def _kind(reason):
+    if reason.code == 'memory.limit':
+        return 'memory limit'
+    if reason.code.startswith('cpus.shared'):
+        return 'shared CPUs'
+    return 'memory' if reason.code.startswith(('memory.', 'pages.')) else 'dedicated CPUs'
+
+
+def _pair_faults(case, number, cell_id, reasons):
+    cell = next(cell for cell in case['host'] if cell['id'] == cell_id)
+    emulator = int(number == 0 and case['emulator'] == 'isolate')
+    lacking = oracle.lacking(cell, case['guest'][number], emulator, case['limits'])
+    given = {_kind(reason) for reason in reasons}
+    if given != lacking and not (given == lacking - {'memory limit'} and _is_implied(case, cell, number, reasons)):
+        yield f'guest cell {number} on host cell {cell_id} lacks {sorted(lacking)}, but given is {sorted(given)}'
+    if reasons != sorted(reasons, key=lambda reason: reason.position):
+        yield f'not what can never be met first, and then by missing share: {reasons}'
+    if len({reason.code for reason in reasons}) < len(reasons):
+        yield f'given twice: {reasons}'
+
+
+def _is_implied(case, cell, number, reasons):
+    """Return whether more memory is short than the limit of overcommit says."""
+    over = cell['memory_used'] + case['guest'][number]['memory'] - cell['memory'] * case['limits'][1]
+    return any(reason.unit == 'MiB' and over <= reason.needed - reason.available for reason in reasons)
+
+
 def false_reasons(case, reasons):
     """Return what is wrong with the reasons of a refusal; devices are judged elsewhere.
 
-    Every pair that fails has exactly one reason, and one of the whole host stands where no guest cell fails everywhere.
+    Every pair that fails has a reason for each kind of thing that it lacks, in the order of their positions, and one
+    of the whole host stands where no guest cell fails everywhere.
     """
     about_pairs = [reason for reason in reasons if len(reason.guest_cells) == 1 == len(reason.host_cells)]
     about_pairs = [reason for reason in about_pairs if reason.code != 'cells.assignment']
@@ -197,9 +247,12 @@ def false_reasons(case, reasons):
     failing = [
         (number, cell['id']) for number, row in enumerate(table) for cell in case['host'] if cell['id'] not in row
     ]
-    named = [(reason.guest_cells[0], reason.host_cells[0]) for reason in about_pairs]
+    named = {(reason.guest_cells[0], reason.host_cells[0]) for reason in about_pairs}
     if sorted(failing) != sorted(named):
         wrong.append(f'pairs that fail are {sorted(failing)}, but named are {sorted(named)}')
+    for pair in named:
+        own = [reason for reason in about_pairs if (reason.guest_cells, reason.host_cells) == ((pair[0],), (pair[1],))]
+        wrong += _pair_faults(case, *pair, own)
     if not reasons:
         wrong.append('no reason at all')
     if all(table) and not whole:

@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Tests of one room at a time; the folders mirror the package."""
+"""Tests of one package at a time; the folders mirror the package."""

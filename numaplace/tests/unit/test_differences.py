@@ -5,7 +5,7 @@ import pytest
 
 from numaplace.tests import differences
 
-pytestmark = pytest.mark.skipif(not differences.PAGE.is_file(), reason='there is no source tree beside the package')
+pytestmark = pytest.mark.skipif(not differences.PAGE.is_file(), reason='there is no source tree around the package')
 
 EXAMPLES = [pytest.param(example, id=' '.join(sum(example.parts, ()))) for example in differences.examples()]
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What continuous integration is told exists: playbooks, environments of tox, jobs, scripts."""
+"""What the continuous integration refers to exists: playbooks, environments of tox, jobs, scripts."""
 
 import configparser
 import os
@@ -13,7 +13,7 @@ import yaml
 SOURCE = Path(os.environ.get('NUMAPLACE_SOURCE', Path(__file__).parents[3]))
 ZUUL = SOURCE / '.zuul.yaml'
 
-pytestmark = pytest.mark.skipif(not ZUUL.is_file(), reason='there is no source tree beside the package')
+pytestmark = pytest.mark.skipif(not ZUUL.is_file(), reason='there is no source tree around the package')
 
 #: What jobs may build on, and the tests of one Python each, are defined elsewhere.
 PARENTS = {'base', 'devstack-tox-functional', 'openstack-tox'}
@@ -40,7 +40,7 @@ def _ini(name):
 
 
 def _environments(job):
-    """Return what a job lets tox run; a job without a word on it does as the one it builds on."""
+    """Return the tox environments of a job; without any of its own, those of its parent."""
     jobs = _jobs()
     while 'tox_envlist' not in job.get('vars', {}):
         job = jobs[job['parent']]
@@ -96,16 +96,21 @@ def test_what_jobs_name_of_the_tree_on_their_nodes_exists():
 
 
 def test_every_environment_that_tox_runs_is_run_by_a_job():
-    run = {environment for job in _run_jobs().values() for environment in _environments(job)} | {'py3'}
-    listed = re.findall(r'(?:[^,\s{]|\{.*?\})+', _ini('tox.ini')['tox']['env_list'])
-    assert {name for pattern in listed for name in _expand(pattern)} <= run
+    run = {environment for job in _run_jobs().values() for environment in _environments(job)}
+    pythons = {name.removeprefix('openstack-tox-') for name in _pipelines()['gate'] if PYTHONS.fullmatch(name)}
+    tox = _ini('tox.ini')['tox']
+    real = re.search(r'^real = (.*)$', tox['labels'], re.MULTILINE)[1]
+    listed = re.findall(r'(?:[^,\s{]|\{.*?\})+', f'{tox["env_list"]}, {real}')
+    assert {name for pattern in listed for name in _expand(pattern)} <= run | pythons | {'py3'}
 
 
 def _expand(pattern):
     """Return the environments that a name with alternatives in braces stands for."""
     head, brace, rest = pattern.partition('{')
     choices, _, tail = rest.partition('}')
-    return [f'{head}{choice}{tail}' for choice in choices.split(',')] if brace else [pattern]
+    if not brace:
+        return [pattern]
+    return [name for choice in choices.split(',') for name in _expand(f'{head}{choice}{tail}')]
 
 
 def test_every_python_that_is_supported_has_a_job():
@@ -128,6 +133,7 @@ def test_every_shell_script_is_linted():
         str(path.relative_to(SOURCE))
         for directory in ('.ci', 'devstack', 'numaplace', 'playbooks', 'tools')
         for path in (SOURCE / directory).rglob('*')
-        if path.is_file() and re.match(rb'#!.*\b(?:ba)?sh\b|# shellcheck shell=bash', path.read_bytes()[:80])
+        if path.is_file()
+        and re.search(rb'^(?:#!.*\b(?:ba)?sh\b|# shellcheck shell=bash)', path.read_bytes()[:200], re.MULTILINE)
     }
     assert scripts == set(_ini('tox.ini')['testenv:style']['shell_scripts'].replace('\\', '').split())

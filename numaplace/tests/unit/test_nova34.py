@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""numaplace beside the recorded answers of Nova 34.0.0."""
+"""numaplace compared with the recorded answers of Nova 34.0.0."""
 
 import gzip
 import json
@@ -8,6 +8,7 @@ from importlib import resources
 import pytest
 
 from numaplace import cpuset, exception, request
+from numaplace.model import Flavor
 from numaplace.request import cpu_policies, cpu_topology, memory
 from numaplace.request.properties import Properties
 from numaplace.tests import nova34
@@ -80,7 +81,7 @@ def _of(compute, *arguments):
 def _properties(of_flavor, of_image, vcpus=4):
     specs = {key: value for key, value in of_flavor.items() if value is not None}
     image = {key: value for key, value in of_image.items() if value is not None}
-    return Properties(request.Flavor('flavor', vcpus, 2048, extra_specs=specs), image)
+    return Properties(Flavor('flavor', vcpus, 2048, extra_specs=specs), image)
 
 
 @pytest.mark.parametrize(
@@ -108,7 +109,7 @@ def test_locked_memory_conflicts_as_in_nova(of_flavor, of_image, has_size, expec
 
 @pytest.mark.parametrize(('of_flavor', 'of_image', 'expected'), _GOLDEN['numa_get_constraints'])
 def test_guest_cells_are_those_of_nova(of_flavor, of_image, expected):
-    found = _of(lambda: request.read(request.Flavor('flavor', 4, 2048, extra_specs=of_flavor), of_image))
+    found = _of(lambda: request.read(Flavor('flavor', 4, 2048, extra_specs=of_flavor), of_image))
     if not isinstance(found, str):
         cells = [
             {

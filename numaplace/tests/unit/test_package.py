@@ -24,6 +24,13 @@ def test_the_installed_package_is_what_is_tested():
     assert PACKAGE.parent == Path(__file__).parents[3]
 
 
+@pytest.mark.skipif('NUMAPLACE_INSTALLED' not in os.environ, reason='tox sets NUMAPLACE_INSTALLED')
+def test_the_man_page_is_installed():
+    installed = [file for file in importlib.metadata.files('numaplace') if file.name == 'numaplace.1']
+    assert [('share', 'man', 'man1', 'numaplace.1')] == [file.parts[-4:] for file in installed]
+    assert installed[0].locate().read_text('utf-8').startswith('\'\\" t\n')
+
+
 def test_the_version_is_the_one_that_is_installed():
     assert numaplace.__version__ == importlib.metadata.version('numaplace')
 

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Plug-ins by name: found in the order of the names, and told where a name is wrong."""
+"""Plug-ins by name: found in the order of the names, and reported where a name is wrong."""
 
+import re
 import sys
 
 import pytest
@@ -19,9 +20,11 @@ def test_the_known_names_are_sorted():
 
 
 def test_an_unknown_name_lists_the_known_ones_and_the_option():
-    with pytest.raises(exception.UnknownPlugin) as caught:
+    with pytest.raises(
+        exception.UnknownPlugin,
+        match='^' + re.escape("[numaplace] strategy: unknown name 'best'; known are linear, pack, spread") + '$',
+    ):
         plugins.load(plugins.STRATEGIES, ['linear', 'best'], OPTION)
-    assert str(caught.value) == "[numaplace] strategy: unknown name 'best'; known are linear, pack, spread"
 
 
 def test_an_unknown_name_of_an_empty_group_says_that_there_is_none():
@@ -30,7 +33,7 @@ def test_an_unknown_name_of_an_empty_group_says_that_there_is_none():
 
 
 @pytest.mark.parametrize('target', ['no_such_module:Thing', 'json:NoSuchThing'])
-def test_a_plugin_that_cannot_be_imported_is_told_with_its_cause(tmp_path, monkeypatch, target):
+def test_a_plugin_that_cannot_be_imported_is_reported_with_its_cause(tmp_path, monkeypatch, target):
     metadata = tmp_path / 'broken-1.0.dist-info'
     metadata.mkdir()
     (metadata / 'METADATA').write_text('Metadata-Version: 2.1\nName: broken\nVersion: 1.0\n')

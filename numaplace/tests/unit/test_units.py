@@ -49,7 +49,7 @@ def test_a_size_is_read_as_kib(text, kib):
         '9' * 99 + 'MB',
     ],
 )
-def test_what_is_no_size_is_told_with_the_accepted_form(text):
+def test_an_invalid_size_is_reported_with_the_accepted_form(text):
     with pytest.raises(exception.Invalid, match='expected a number with a unit') as caught:
         units.parse_kib(text)
     assert repr(text) in str(caught.value)

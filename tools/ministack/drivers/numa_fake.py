@@ -1,14 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A driver without hypervisor whose host has the NUMA topology of a file."""
+"""A driver without a hypervisor whose host has the NUMA topology of a file."""
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 from typing import Any
 
 import nova.conf
 import os_resource_classes
 from nova import objects
+from nova.compute import power_state
+from nova.image import glance
 from nova.virt import fake
 from oslo_config import cfg
 
@@ -16,6 +19,29 @@ CONF = nova.conf.CONF
 CONF.register_opt(
     cfg.StrOpt('topology', help='File with a NUMATopology as Nova stores it in compute_nodes.'), group='ministack'
 )
+
+
+class _Guests(dict[str, fake.FakeInstance]):
+    """The guests of a host by UUID, which a hypervisor still has when its nova-compute starts again.
+
+    :param directory: with a file for each guest, which holds its name
+    """
+
+    def __init__(self, directory: Path) -> None:
+        directory.mkdir(exist_ok=True)
+        self._directory = directory
+        super().__init__(
+            (file.name, fake.FakeInstance(file.read_text('utf-8'), power_state.RUNNING, file.name))
+            for file in directory.iterdir()
+        )
+
+    def __setitem__(self, uuid: str, guest: fake.FakeInstance) -> None:
+        super().__setitem__(uuid, guest)
+        (self._directory / uuid).write_text(guest.name, 'utf-8')
+
+    def __delitem__(self, uuid: str) -> None:
+        super().__delitem__(uuid)
+        (self._directory / uuid).unlink()
 
 
 class NumaFakeDriver(fake.FakeDriverWithoutFakeNodes):
@@ -34,13 +60,20 @@ class NumaFakeDriver(fake.FakeDriverWithoutFakeNodes):
         self.vcpus = sum(len(cell.cpuset | cell.pcpuset) for cell in cells)
         self.memory_mb = sum(cell.memory for cell in cells)
         super().__init__(virtapi, read_only)
+        self.instances = _Guests(Path(CONF.state_path) / 'guests')
 
     def get_available_resource(self, nodename: str) -> dict[str, Any]:
         """Return what the host has; the resource tracker counts the use."""
         return super().get_available_resource(nodename) | {'numa_topology': self._topology._to_json()}
 
+    def snapshot(self, context: Any, instance: Any, image_id: str, update_task_state: Any) -> None:
+        """Upload an image of an empty disk."""
+        super().snapshot(context, instance, image_id, update_task_state)
+        formats = {'disk_format': 'raw', 'container_format': 'bare'}
+        glance.API().update(context, image_id, formats, io.BytesIO(bytes(512)), purge_props=False)
+
     def update_provider_tree(self, provider_tree: Any, nodename: str, allocations: Any = None) -> None:
-        """Tell placement of shared and of dedicated CPUs apart."""
+        """Report shared and dedicated CPUs to placement separately."""
         super().update_provider_tree(provider_tree, nodename, allocations)
         inventory = dict(provider_tree.data(nodename).inventory)
         every = inventory.pop(os_resource_classes.VCPU)

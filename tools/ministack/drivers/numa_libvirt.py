@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Nova's driver of libvirt over the libvirt that Nova's own tests pretend; the XML of each guest is logged."""
+"""Nova's libvirt driver with the fake libvirt of Nova's own tests; the XML of each guest is logged."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import fixtures
 import nova.conf
 from nova.tests import fixtures as nova_fixtures
 from nova.tests.fixtures import libvirt as fakelibvirt
+from nova.virt.domain_migration import Connection, Domain
 from nova.virt.libvirt import driver, utils
 from oslo_config import cfg
 from oslo_log import log as logging
@@ -23,22 +24,25 @@ LOG = logging.getLogger(__name__)
 
 
 class NumaLibvirtDriver(driver.LibvirtDriver):
-    """The driver as it is, but for what it would do to disks and to the machine."""
+    """The unchanged driver, except for what it would do to disks and to the machine."""
 
     def __init__(self, virtapi: Any, read_only: bool = False) -> None:
         machine = json.loads(Path(CONF.ministack.machine).read_text('utf-8'))['machine']
-        connection = fakelibvirt.Connection(
-            'qemu:///system',
+        connection = Connection(
+            Path(CONF.state_path).parent,
             version=fakelibvirt.FAKE_LIBVIRT_VERSION,
             hv_version=fakelibvirt.FAKE_QEMU_VERSION,
             host_info=fakelibvirt.HostInfo(**machine),
             hostname=CONF.host,
         )
+        connection.arrivals(CONF.host).mkdir(exist_ok=True)
+        disks = nova_fixtures.LibvirtImageBackendFixture()
         self._fixtures = [
-            nova_fixtures.LibvirtImageBackendFixture(),
+            disks,
             nova_fixtures.CGroupsFixture(),
             nova_fixtures.LibvirtFixture(),
             nova_fixtures.OSBrickFixture(),
+            fixtures.MonkeyPatch('nova.tests.fixtures.libvirt.Domain', Domain),
             fixtures.MockPatch('nova.privsep.utils.supports_direct_io', return_value=True),
             fixtures.MockPatch('nova.virt.libvirt.host.Host.get_connection', return_value=connection),
             fixtures.MockPatch(
@@ -48,10 +52,11 @@ class NumaLibvirtDriver(driver.LibvirtDriver):
         ]
         for fixture in self._fixtures:
             fixture.setUp()
+        disks.disks['disk'].snapshot_extract.side_effect = lambda file, _format: Path(file).write_bytes(bytes(512))
         super().__init__(virtapi, read_only)
 
     def _create_image(self, _context: Any, instance: Any, *_args: Any, **_kwargs: Any) -> tuple[bool, bool]:
-        Path(utils.get_instance_path(instance)).mkdir()
+        Path(utils.get_instance_path(instance)).mkdir(exist_ok=True)
         return False, False
 
     @staticmethod

@@ -12,13 +12,6 @@ from numaplace.db.migrations import steps
 revision = '0001'
 down_revision = None
 
-_OPTIONS: dict[str, Any] = {
-    'mysql_engine': 'InnoDB',
-    'mysql_charset': 'utf8mb4',
-    'mysql_collate': 'utf8mb4_nopad_bin',
-    'sqlite_autoincrement': True,
-}
-
 
 def _json(name: str, *, nullable: bool = True) -> sa.Column[str]:
     return sa.Column(name, sa.Text().with_variant(mysql.MEDIUMTEXT(), 'mysql'), nullable=nullable)
@@ -38,7 +31,7 @@ def _times() -> list[sa.Column[datetime]]:
 
 def _create(table: str, *items: sa.Column[Any] | sa.Constraint) -> None:
     key = [sa.Column('id', sa.Integer, nullable=False), sa.PrimaryKeyConstraint('id', name=f'pk_{table}')]
-    steps.create_table(table, *key, *items, **_OPTIONS)
+    steps.create_table(table, *key, *items)
 
 
 def _unique(table: str, column: str) -> sa.UniqueConstraint:

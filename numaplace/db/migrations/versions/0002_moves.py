@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Moves: servers on no host, generations of servers, and what a move holds on its other side."""
+"""Moves: servers without a host, generations of servers, and what a move holds on its other side."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -16,7 +16,7 @@ def _json(name: str) -> sa.Column[str]:
 
 
 def upgrade() -> None:
-    """Add the columns, and let servers be on no host."""
+    """Add the columns, and allow servers without a host."""
     steps.add_column('instances', sa.Column('generation', sa.Integer, nullable=False, server_default='0'))
     steps.add_column('instance_extra', _json('move_details'))
     steps.add_column('migrations', _json('old_flavor'))
@@ -30,9 +30,9 @@ def upgrade() -> None:
 
 
 def _let_hosts_be_null(connection: sa.Connection) -> None:
-    """Take the constraint from SQLite's own table, as its documentation of ALTER TABLE says it for constraints that go.
+    """Remove the constraint in SQLite's own table, as its documentation of ALTER TABLE describes for such changes.
 
-    A copy in the place of the table would take along the rows that refer to it, and forget which numbers were given.
+    Replacing the table with a copy would delete the rows that refer to it, and forget which numbers were used.
     """
     (version,) = connection.exec_driver_sql('PRAGMA schema_version').one()
     connection.exec_driver_sql('PRAGMA writable_schema = ON')

@@ -74,6 +74,22 @@ class Program:
             cwd=self.directory,
         )
 
+    def on_terminal(self, *words: str) -> Result:
+        """Run a command in a process of its own whose stderr is a terminal, whatever comes of it."""
+        ours, theirs = os.openpty()
+        command, environment = self.command(*words), {**self.environment, 'TERM': 'xterm'}
+        process = subprocess.Popen(
+            command, stdout=subprocess.PIPE, stderr=theirs, text=True, env=environment, cwd=self.directory
+        )
+        os.close(theirs)
+        told = b''
+        with contextlib.suppress(OSError):  # how the end of a terminal is read on Linux
+            while chunk := os.read(ours, 65536):
+                told += chunk
+        os.close(ours)
+        out, _ = process.communicate(timeout=60)
+        return Result(command, process.returncode, out, told.decode().replace('\r\n', '\n'))
+
     def run(self, *words: str) -> Result:
         """Run a command in this process, which is ten times faster, whatever comes of it."""
         if self.spawning:

@@ -20,6 +20,9 @@ def pinned(prepared):
     return prepared
 
 
+COLUMNS = '-c code -c host -c cell -c found'
+
+
 def change(program, statement, *values):
     """Write to the database behind the program's back."""
     with closing(sqlite3.connect(program.database)) as connection, connection:
@@ -51,16 +54,25 @@ def test_an_audit_tells_each_figure_that_is_wrong_and_goes_on_to_the_next_host(p
     done = pinned.run('host', 'audit', '-f', 'json')
     assert (1, '') == (done.returncode, done.stderr)
     assert [
-        {'Host': 'other', 'What': 'vCPUs of all servers', 'Stored': '7', 'Counted': '0'},
-        {'Host': 'seed3', 'What': 'host cell 0: pinned CPUs', 'Stored': 'none', 'Counted': '0-1'},
-    ] == json.loads(done.stdout)
+        ('usage.host', 'other', None, '7', '0'),
+        ('cpus.uncounted', 'seed3', 0, '0-1', ''),
+    ] == [
+        tuple(found[key] for key in ('code', 'host', 'cell', 'found', 'expected')) for found in json.loads(done.stdout)
+    ]
+
+
+def test_an_audit_of_hosts_finds_what_that_of_the_fleet_finds(pinned):
+    edit_topology(pinned, 'compute_nodes', "host = 'seed3'", unpin)
+    change(pinned, "UPDATE compute_nodes SET vcpus_used = 7 WHERE host = 'other'")
+    of_hosts, of_fleet = (json.loads(pinned.run(noun, 'audit', '-f', 'json').stdout) for noun in ('host', 'fleet'))
+    assert of_hosts == [found for found in of_fleet if found['severity'] == 'error']
 
 
 def test_a_repair_stores_what_was_counted(pinned):
     right = pinned.json('host show seed3')
     edit_topology(pinned, 'compute_nodes', "host = 'seed3'", unpin)
     assert pinned.json('host show seed3') != right
-    assert 'seed3 host cell 0: pinned CPUs none 0-1\n' == pinned('host audit --repair -f value')
+    assert 'cpus.uncounted seed3 0 0-1\n' == pinned(f'host audit --repair -f value {COLUMNS}')
     assert pinned.json('host show seed3') == right
     assert '' == pinned('host audit -f value')
 
@@ -72,11 +84,11 @@ def test_a_host_on_which_two_servers_hold_a_cpu_is_told_and_not_repaired(pinned)
     second = 'instance_uuid = (SELECT uuid FROM instances WHERE display_name = "db-2")'
     edit_topology(pinned, 'instance_extra', second, take_the_same)
     before = pinned.digest()
-    done = pinned.run('host', 'audit', '--repair', '-f', 'value', '-c', 'What', 'seed3', 'other')
+    done = pinned.run('host', 'audit', '--repair', '-f', 'json', 'seed3', 'other')
     assert (1, '') == (done.returncode, done.stderr)
-    fault = done.stdout.splitlines()[0]
-    assert fault.startswith("server 'db-2' (")
-    assert fault.endswith("on host 'seed3': host cell 0: CPUs 0 are pinned already; free are 1-3")
+    found = json.loads(done.stdout)
+    assert ['cpus.twice', 'cpus.twice', 'cpus.leaked'] == [finding['code'] for finding in found]
+    assert {row['ID'] for row in pinned.json('server list')} == {finding['server'] for finding in found[:2]}
     assert before == pinned.digest()
 
 
@@ -95,6 +107,20 @@ def test_a_refreshed_host_has_what_it_has_now_and_its_servers_keep_what_they_hol
     assert before['cells'][0]['pinned_by'] == after['cells'][0]['pinned_by']
     assert ('disabled', before['uuid']) == (after['status'], after['uuid'])
     assert '' == pinned('host audit -f value')
+
+
+def test_the_initial_ratios_are_for_new_hosts_only(prepared):
+    """A registered host keeps its ratios until they are configured."""
+    shown = 'host show seed3 -f value -c cpu_allocation_ratio -c ram_allocation_ratio'
+    refresh = f'host import --refresh seed3 --capabilities {prepared.fixture("seed3")}'
+    prepared.configure(more='[DEFAULT]\ninitial_cpu_allocation_ratio = 8\ninitial_ram_allocation_ratio = 1.5\n')
+    prepared(refresh)
+    assert '4.0\n1.0\n' == prepared(shown)
+    prepared(f'host import new --capabilities {prepared.fixture("seed3")}')
+    assert '8.0\n1.5\n' == prepared(shown.replace('seed3', 'new'))
+    prepared.configure(more='[DEFAULT]\ncpu_allocation_ratio = 16\n')
+    prepared(refresh)
+    assert '16.0\n1.0\n' == prepared(shown)
 
 
 def test_a_host_is_not_refreshed_where_a_server_holds_what_it_has_no_more(pinned, refused):
@@ -120,7 +146,7 @@ def test_pages_that_a_host_has_too_few_of_are_told(prepared):
     done = prepared.run(*words)
     assert 0 == done.returncode
     assert done.stderr.splitlines() == [
-        'numaplace: warning: host cell 0: its servers hold 128 2M pages of 256, of which 200 are reserved'
+        'numaplace: warning: host cell 0: its servers hold 128 2M pages, but it has 256, and 200 of them are reserved'
     ]
 
 
@@ -141,11 +167,10 @@ def test_rows_that_cannot_be_read_are_named_and_do_not_keep_an_audit_from_the_ot
     before = spoiled.digest()
     done = spoiled.run('host', 'audit', '--repair', '-f', 'json')
     assert (1, '') == (done.returncode, done.stderr)
-    host, server, *differences = json.loads(done.stdout)
-    assert host['What'].startswith(HOST)
-    assert server['What'].startswith(SERVER)
-    assert 'expected a InstanceNUMATopology in the column' in server['What']
-    assert {'host cell 0: pinned CPUs'} < {line['What'] for line in differences}
+    host, server = json.loads(done.stdout)
+    assert ('row.unreadable', 'other', None) == (host['code'], host['host'], host['server'])
+    assert ('row.unreadable', 'seed3') == (server['code'], server['host'])
+    assert server['found'].startswith('numa_topology: expected a InstanceNUMATopology')
     assert before == spoiled.digest(), 'nobody knows the right usage'
 
 
@@ -167,7 +192,9 @@ def test_a_host_that_cannot_be_read_does_not_keep_servers_from_the_others(spoile
 def test_what_concerns_a_row_that_cannot_be_read_names_it(spoiled, refused):
     assert HOST in refused(1, 'server', 'create', '--flavor', 'm1.tiny', '--host', 'other', 'new')
     assert SERVER in refused(1, 'server', 'delete', 'db-2')
-    assert SERVER in refused(1, 'host', 'show', 'seed3')
+    for noun in ('host', 'hypervisor'):
+        done = spoiled.run(noun, 'show', 'seed3', '-f', 'value')
+        assert (1, True, True) == (done.returncode, 'seed3' in done.stdout, SERVER in done.stderr)
     assert '' == spoiled('server delete db-1')
 
 
@@ -181,8 +208,8 @@ def test_where_another_one_cannot_be_read_either_force_tells_that_the_usage_stay
     change(spoiled, "UPDATE instances SET flavor = '{}' WHERE display_name = 'db-1'")
     done = spoiled.run('server', 'delete', '--force', 'db-2')
     assert (0, '') == (done.returncode, done.stdout)
-    assert done.stderr.startswith("numaplace: warning: server 'db-1' (")
-    assert "flavor: 'flavorid' is None: expected a value of the type str" in done.stderr
+    assert done.stderr.startswith('numaplace: warning: instances ')
+    assert "flavor: 'flavorid' is None: expected 1 to 255 characters" in done.stderr
     assert '' == spoiled('server delete --force db-1')
     assert '' == spoiled('host audit seed3 -f value')
 
@@ -190,13 +217,13 @@ def test_where_another_one_cannot_be_read_either_force_tells_that_the_usage_stay
 @pytest.mark.parametrize(
     ('column', 'text', 'told'),
     [
-        ('flavor', '{}', "flavor: 'flavorid' is None: expected a value of the type str"),
+        ('flavor', '{}', "flavor: 'flavorid' is None: expected 1 to 255 characters"),
         ('image_properties', '{"a": 1}', "image_properties: 'a' is 1: expected a text"),
     ],
 )
 def test_copies_that_a_server_keeps_are_checked(pinned, refused, column, text, told):
     change(pinned, f"UPDATE instances SET {column} = '{text}' WHERE display_name = 'db-2'")
-    for line in ('server show db-2', 'server delete db-2', 'server dumpxml db-2', 'host show seed3'):
+    for line in ('server show db-2', 'server delete db-2', 'server dumpxml db-2'):
         assert f'its row cannot be read: {told}' in refused(1, *line.split())
     done = pinned.run('host', 'audit', 'seed3', '-f', 'json')
     assert told in done.stdout

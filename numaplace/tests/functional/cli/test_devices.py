@@ -4,6 +4,8 @@
 import pytest
 from lxml import etree
 
+from numaplace.tests import recordings
+
 
 @pytest.fixture
 def near(prepared):
@@ -99,7 +101,7 @@ def test_they_stay_through_all_moves(near):
         (['--disk', 'path=a'], "--disk 'path=a': path 'a': expected the absolute path"),
         (
             ['--disk', 'path=/a,node=5'],
-            "--disk 'path=/a,node=5': node 5 is no cell of the guest: expected a guest with",
+            "--disk 'path=/a,node=5': node 5 is not a cell of the guest: expected a guest with",
         ),
     ],
 )
@@ -130,23 +132,37 @@ def test_servers_that_are_created_together_do_not_have_one_file(refused):
 def test_a_flavor_with_a_device_that_cannot_be_is_warned_of(prepared):
     result = prepared.run('flavor', 'set', '--property', 'numaplace:nic.1=network=default', 'm1.numa')
     assert 0 == result.returncode
-    assert 'expected numaplace:nic.0 beside it' in result.stderr
+    assert 'expected numaplace:nic.0 with it' in result.stderr
 
 
 @pytest.mark.parametrize(
-    'verb', ['server resize --flavor m1.tiny', 'server rebuild --image-property hw_machine_type=pc']
+    ('verb', 'about'),
+    [
+        ('server resize --flavor m1.tiny', ''),
+        ('server rebuild --image-property hw_machine_type=pc', "domain 'db1': "),
+    ],
 )
-def test_a_change_that_leaves_no_place_for_a_device_is_refused(near, verb):
+def test_a_change_that_leaves_no_place_for_a_device_is_refused(near, verb, about):
     before = near.json('server show db1'), near.json('host list')
     result = near.run(*verb.split(), 'db1')
     assert (1, '') == (result.returncode, result.stdout)
-    assert result.stderr.startswith("numaplace: --disk 'path=/srv/a.img,format=raw,node=1': ")
+    assert result.stderr.startswith(f"numaplace: {about}--disk 'path=/srv/a.img,format=raw,node=1': ")
     assert 1 == result.stderr.count('\n')
     assert before == (near.json('server show db1'), near.json('host list'))
 
 
+def test_a_device_of_a_server_counts_when_it_is_moved(near):
+    path = near.directory / 'power'
+    path.write_bytes(recordings.capabilities('seed3').replace(b'x86_64', b'ppc64le'))
+    near('host import power --capabilities power')
+    result = near.run('server', 'migrate', '--host', 'power', 'db1')
+    assert (3, '') == (result.returncode, result.stdout)
+    told = "--disk 'path=/srv/a.img,format=raw,node=1': machine type pseries of ppc64le has no PCIe expander bus, "
+    assert told in result.stderr
+
+
 def test_a_resize_asks_whether_the_devices_of_the_new_flavor_can_be(near):
-    """A guest without a second cell loses the NIC beside it, and none comes to one that has no such cell."""
+    """A guest without a second cell loses the NIC with it, and none comes to one that has no such cell."""
     near('flavor create --ram 512 --vcpus 2 --property hw:numa_nodes=1 m1.one')
     near('server create --flavor m1.numa db2')
     assert 'm1.one' == near.json('server resize --flavor m1.one db2')['flavor']

@@ -53,6 +53,8 @@ def test_the_modules_of_the_talk_are_plugged_in(talk):
     assert 'nvdimm of 512 MiB in cell 2 from /dev/dax0.0' in words
     root = etree.fromstring(talk('server dumpxml db1'))
     assert [module.get('model') for module in root.iterfind('devices/memory')] == ['dimm', 'nvdimm']
+    shown = talk.json('server detach-memory db1 0')
+    assert (65536, ['nvdimm']) == (shown['memory_mib'], [module['model'] for module in shown['memory_modules']])
 
 
 def test_what_has_no_room_is_told_as_for_a_new_server(talk):
@@ -79,6 +81,7 @@ def test_what_has_no_room_is_told_as_for_a_new_server(talk):
             'attach-memory db1 --size 64 --node 0 --model nvdimm --path /dev/dax0.0 --align 3',
             'alignment of 3 KiB: expected a power of two of at least 4 KiB, such as 2048',
         ),
+        ('detach-memory db1 0', 'has no memory module 0: its modules are none'),
         ('attach-memory db1 --size 500000 --node 0', 'it would have 565536 MiB of memory; its flavor allows'),
         ('set-vcpus db3 4', "there is no server 'db3'"),
         ('set-vcpus db1 8 --connect nosuch:///x', 'virsh '),
@@ -98,6 +101,7 @@ def test_what_cannot_be_is_one_line_and_changes_nothing(talk, words, expected):
         'set-vcpus db1 0',
         'set-vcpus db1 many',
         'attach-memory db1 --node 0',
+        'detach-memory db1 -1',
         'attach-memory db1 --size 64 --node 0 --model nvdimm',
         'attach-memory db1 --size 64 --node 0 --path /dev/dax0.0',
     ],

@@ -151,7 +151,7 @@ def test_moves_are_listed_shown_and_given_up(fleet):
     assert [row] == fleet.json('server migration list --server db1 --host seed3 --status finished')
     assert [] == fleet.json('server migration list --status running')
     assert 'its status is VERIFY_RESIZE; expected RESIZE' in told(fleet, f'server migration abort db1 {row["ID"]}')
-    assert "there is no migration '7' of the server; known are 1" in told(fleet, 'server migration abort db1 7')
+    assert "there is no migration '7' of the server; known migrations: 1" in told(fleet, 'server migration abort db1 7')
 
 
 def test_a_move_that_was_cut_off_is_given_up(fleet):
@@ -176,7 +176,7 @@ def test_a_move_that_was_cut_off_is_given_up(fleet):
         ('server resize --confirm db1', 'its status is ACTIVE; expected VERIFY_RESIZE'),
         ('server unshelve db1', 'its status is ACTIVE; expected SHELVED_OFFLOADED'),
         ('server resize --flavor m1.pinned db1', "server 'db1' has the flavor 'm1.pinned' already"),
-        ('server resize --flavor nothing db1', "--flavor 'nothing': there is no such flavor; known are"),
+        ('server resize --flavor nothing db1', "--flavor 'nothing': there is no such flavor; known flavors: "),
         ('server migrate --host compute1 db1', "server 'db1' is on host 'compute1' already"),
         ('server migrate --host nowhere db1', "there is no host 'nowhere'"),
         ('server shelve nobody', "there is no server 'nobody'"),

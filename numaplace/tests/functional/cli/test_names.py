@@ -49,7 +49,7 @@ def test_names_that_nothing_has(refused, name):
 
 @pytest.mark.parametrize('command', ['server show', 'host show', 'flavor show'])
 def test_a_name_that_is_no_text(refused, command):
-    assert 'is no UTF-8' in refused(1, *command.split(), '\udcff')
+    assert 'is not UTF-8' in refused(1, *command.split(), '\udcff')
 
 
 LONG = {

@@ -7,6 +7,8 @@ import time
 
 import pytest
 
+from numaplace.cli import sources
+
 
 @pytest.fixture
 def wide(prepared):
@@ -16,14 +18,14 @@ def wide(prepared):
     return prepared
 
 
-def test_a_refusal_names_each_host_what_was_missing_and_by_how_much(wide):
+def test_a_refusal_names_each_host_the_nearest_first_what_was_missing_and_by_how_much(wide):
     before = wide.digest()
     result = wide.run(*['server', 'create', '--flavor', 'm1.wide', 'x'])
     assert (3, '') == (result.returncode, result.stdout)
     assert before == wide.digest()
     head, *lines = result.stderr.splitlines()
     assert "numaplace: no valid host for server 'x':" == head
-    assert ['  one2 (NUMATopologyFilter):', '  seed3 (NUMATopologyFilter):'] == [
+    assert ['  seed3 (NUMATopologyFilter):', '  one2 (NUMATopologyFilter):'] == [
         line for line in lines if line.endswith(':')
     ]
     assert 'host cell 0 has 4 (2 short)' in result.stderr
@@ -47,9 +49,10 @@ def test_without_hosts_the_refusal_says_so(numaplace):
 
 
 def test_guests_go_where_most_memory_is_free(wide):
+    wide.configure(more='[filter_scheduler]\ncpu_weight_multiplier = 0')
     wide('server create --flavor m1.tiny a')
     assert 'seed3' == wide.json('server show a')['host']
-    wide.configure(more='[filter_scheduler]\nram_weight_multiplier = -1')
+    wide.configure(more='[filter_scheduler]\ncpu_weight_multiplier = 0\nram_weight_multiplier = -1')
     wide('server create --flavor m1.tiny b')
     assert 'one2' == wide.json('server show b')['host']
 
@@ -130,6 +133,24 @@ def test_debug_shows_the_traceback(prepared):
     assert 'Traceback' in result.stderr
 
 
+@pytest.mark.parametrize(
+    ('error', 'words'),
+    [
+        (KeyError(0), 'unexpected KeyError: 0; '),
+        (IndexError(), 'unexpected IndexError; '),
+        (ValueError('one\ntwo'), 'unexpected ValueError: one two; '),
+    ],
+)
+def test_what_no_command_foresaw_is_one_line_that_names_it(prepared, monkeypatch, error, words):
+    def fail(*_arguments):
+        raise error
+
+    monkeypatch.setattr(sources, 'numactl_files', fail)
+    result = prepared.run('host', 'import', 'x', '--numactl', 'a', '--lscpu', 'b')
+    hint = 'the same command with --debug shows the traceback that a bug report needs'
+    assert (1, f'numaplace: {words}{hint}\n') == (result.returncode, result.stderr)
+
+
 def test_without_a_command_the_help_is_shown(numaplace):
     result = numaplace.run()
     assert (2, '') == (result.returncode, result.stdout)
@@ -173,8 +194,9 @@ def test_where_nobody_listens_the_command_is_done_all_the_same(prepared):
 
 def test_output_that_cannot_be_written_is_told_and_what_was_done_stays(prepared):
     done = _redirected(prepared, '>/dev/full', 'server create --flavor m1.tiny full1')
-    told = 'numaplace: the output cannot be written: No space left on device\n'
-    assert (1, '', told) == (done.returncode, done.stdout, done.stderr)
+    told = 'numaplace: the output cannot be written: No space left on device; '
+    assert (1, '') == (done.returncode, done.stdout)
+    assert done.stderr.startswith(told)
     assert prepared.json('server show full1')['host'] == 'seed3'
 
 
@@ -186,8 +208,10 @@ def _redirected(program, where, line):
 @pytest.mark.parametrize(('number', 'status'), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_a_signal_is_no_traceback_and_leaves_nothing(prepared, number, status):
     environment = {**prepared.environment, 'TMPDIR': str(prepared.directory)}
+    # A parent in the background of a shell ignores SIGINT, and so would its children.
+    command = ['env', '--default-signal=INT', *prepared.command('quickstart')]
     with subprocess.Popen(
-        prepared.command('quickstart'), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment
     ) as process:
         process.stdout.readline()
         process.send_signal(number)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The walk-through of Nova's page about testing NUMA with libvirt, with our program in the place of the client."""
+"""The walk-through of Nova's page about testing NUMA with libvirt, with our program instead of the client."""
 
 import json
 import subprocess

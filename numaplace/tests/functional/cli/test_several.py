@@ -31,7 +31,7 @@ def test_as_many_servers_as_fit_are_placed(pinned):
     done = pinned.run(*['server', 'create', '--flavor', 'm1.pinned', '--min', '2', '--max', '99', 'web'])
     fit = len(pinned.json('server list'))
     assert 2 < fit < 99
-    assert (0, f'numaplace: warning: {fit} of 99 servers were placed: no host takes one more\n') == (
+    assert (0, f'numaplace: warning: {fit} of 99 servers were placed: no host takes another one\n') == (
         done.returncode,
         done.stderr,
     )

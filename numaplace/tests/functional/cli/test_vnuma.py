@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""``numaplace vnuma`` and flavors that ask for automatic vNUMA."""
+"""``numaplace vnuma`` and flavors that request automatic vNUMA."""
 
 import json
+import subprocess
 
 import pytest
 from lxml import etree
@@ -42,6 +43,16 @@ def test_plan_shows_the_guest_cells_and_a_picture(numaplace, capabilities, guest
     assert '   . 1 1 . .' in shown
     rows = json.loads(numaplace(f'vnuma plan {path} --capabilities {capabilities} -f json'))
     assert ['1-2,61-62', '16-17,76-77', '31-32,91-92', '46-47,106-107'] == [row['CPUs'] for row in rows]
+
+
+@pytest.mark.parametrize('host', ['--capabilities {}', '--host big'])
+def test_a_network_of_the_domain_brings_it_to_the_nodes_near_it(numaplace, capabilities, guest, host):
+    numaplace.configure(more='[neutron]\nphysnets = lake\n[neutron_physnet_lake]\nnuma_nodes = 2\n')
+    numaplace(f'host import big --capabilities {capabilities}')
+    devices = "<devices><interface type='network'><source network='lake'/></interface></devices>"
+    path = guest(talk("<vnuma mode='auto' pinning='core'/>").replace('</domain>', f'{devices}</domain>'))
+    (row,) = json.loads(numaplace(f'vnuma plan {path} {host.format(capabilities)} -f json'))
+    assert 2 == row['Host Cell']
 
 
 def test_plan_draws_svg(numaplace, capabilities, guest):
@@ -104,9 +115,26 @@ def test_expand_defines_where_it_is_asked(numaplace, capabilities, guest):
     assert numaplace(f'vnuma expand {path} --capabilities {capabilities} --define test:///default')
 
 
+def test_output_that_cannot_be_written_leaves_the_server_and_is_told(imported, guest):
+    words = imported.command('vnuma', 'expand', guest(talk()), '--host', 'big')
+    with open('/dev/full', 'w', encoding='utf-8') as full:
+        done = subprocess.run(
+            words, stdout=full, stderr=subprocess.PIPE, text=True, check=False, env=imported.environment, timeout=60
+        )
+    (server,) = imported.json('server list')
+    told = f'the output cannot be written: No space left on device; all the same the server {server["Name"]!r} exists'
+    assert (1, f'numaplace: {told}, with the UUID {server["ID"]}\n') == (done.returncode, done.stderr)
+
+
 def test_a_guest_that_does_not_fit_is_told_why(imported, guest):
     text = talk("<vnuma mode='node' pinning='core'><partition nodeset='1'/></vnuma>", vcpu='30')
-    result = imported.run('vnuma', 'expand', guest(text), '--host', 'big')
+    path = guest(text)
+    planned = imported.run('vnuma', 'plan', path, '--host', 'big', '-f', 'json')
+    result = imported.run('vnuma', 'expand', path, '--host', 'big')
+    assert (3, result.stderr) == (planned.returncode, planned.stderr)
+    shown = json.loads(planned.stdout)
+    assert ('the guest does not fit big', ['big']) == (shown['message'], [each['host'] for each in shown['refusals']])
+    assert {'cpus.dedicated.total'} <= {reason['code'] for reason in shown['refusals'][0]['reasons']}
     assert (3, '') == (result.returncode, result.stdout)
     assert 'numaplace: the guest does not fit big:\n' in result.stderr
     assert 'dedicated CPUs' in result.stderr
@@ -163,3 +191,43 @@ def test_a_flavor_with_a_wrong_wish_is_told_by_its_key(imported):
     command = ['flavor', 'create', '--ram', '1024', '--disk', '1', '--vcpus', '4', 'w']
     result = imported.run(*command, '--property', 'numaplace:vnuma=most')
     assert "numaplace:vnuma='most': expected host, node or auto" in result.stderr
+
+
+def _topology(numaplace, server):
+    return dict(etree.fromstring(numaplace(f'server dumpxml {server}').encode()).find('cpu/topology').attrib)
+
+
+def test_a_socket_in_two_cells_has_two_dies_and_a_warning(imported):
+    specs = ('--property', 'hw:numa_nodes=2', '--property', 'hw:cpu_sockets=1')
+    text = 'sockets of 8 cores lie in several guest cells: on x86 each gets 2 dies, and with an AMD CPU model Linux '
+    created = imported.run('flavor', 'create', 'one', '--ram', '1024', '--vcpus', '8', *specs)
+    assert created.stderr.startswith(f"numaplace: warning: flavor 'one': {text}")
+    placed = imported.run('server', 'create', '--flavor', 'one', 's')
+    assert placed.stderr.startswith(f"numaplace: warning: server 's': {text}")
+    assert {'sockets': '1', 'dies': '2', 'cores': '4', 'threads': '1'} == _topology(imported, 's')
+    assert '1:8:1' == imported.json('server show s')['cpu_topology'], 'as Nova counts'
+
+
+@pytest.mark.parametrize(
+    'cells',
+    [(), ('hw:numa_cpus.0=0-2', 'hw:numa_mem.0=512', 'hw:numa_cpus.1=3-5', 'hw:numa_mem.1=512')],
+    ids=['equal cells', 'cells by their vCPUs'],
+)
+def test_a_core_in_two_cells_has_a_warning(imported, cells):
+    keys = ('hw:numa_nodes=2', 'hw:cpu_threads=2', *cells)
+    specs = [word for key in keys for word in ('--property', key)]
+    created = imported.run('flavor', 'create', 'split', '--ram', '1024', '--vcpus', '6', *specs)
+    assert created.stderr.startswith(
+        "numaplace: warning: flavor 'split': cores of 2 threads lie in several guest cells: Linux warns at boot"
+    )
+
+
+def test_the_most_sockets_of_an_image_hold_for_a_divided_guest(imported):
+    imported('flavor create v --ram 1024 --vcpus 16 --property numaplace:vnuma=host')
+    imported('server create --flavor v wide')
+    assert {'sockets': '4', 'cores': '2', 'threads': '2'} == _topology(imported, 'wide')
+    limited = imported.run('server', 'create', '--flavor', 'v', '--image-property', 'hw_cpu_max_sockets=2', 'narrow')
+    assert (0, True) == (limited.returncode, 'each gets 2 dies' in limited.stderr)
+    assert {'sockets': '2', 'dies': '2', 'cores': '2', 'threads': '2'} == _topology(imported, 'narrow')
+    rebuilt = imported.run('server', 'rebuild', '--image-property', 'hw_cpu_max_sockets=4', 'narrow')
+    assert (1, True) == (rebuilt.returncode, 'the image changes its NUMA topology' in rebuilt.stderr)

@@ -2,9 +2,8 @@
 """Servers that move between the hosts a and b."""
 
 from numaplace import cpuset
-from numaplace.compute import claims, resource_tracker
-from numaplace.db import holding
-from numaplace.db.records import FlavorRecord
+from numaplace.compute import claims
+from numaplace.model import Flavor
 from numaplace.tests import samples
 
 __all__ = [
@@ -22,12 +21,12 @@ __all__ = [
     'used',
 ]
 
-LARGE = FlavorRecord('large', 4, 1024, id='large')
+LARGE = Flavor('large', 4, 1024, id='large')
 SMALL_GUEST, LARGE_GUEST = samples.guest(vcpus=2), samples.guest(vcpus=4, memory_mib=1024)
 
 
 def read(flavor, _image):
-    """What the flavors of these tests ask for."""
+    """What the flavors of these tests request."""
     return LARGE_GUEST if flavor.id == LARGE.id else SMALL_GUEST
 
 
@@ -52,7 +51,7 @@ def check(database):
     """Hold the usage of every host to what its servers hold."""
     instances = database.instances()
     for record in database.hosts():
-        assert resource_tracker.usage(record.host, holding.held_on(record.name, instances)) == record.host
+        assert samples.used(record, instances) == record.host
 
 
 def resize(database, server, host='b', **keys):

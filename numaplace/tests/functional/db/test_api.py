@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What is stored is answered, by the name that it was stored under and no other."""
 
+import math
 import shutil
 import subprocess
 from dataclasses import replace
@@ -9,9 +10,10 @@ import pytest
 import sqlalchemy as sa
 
 from numaplace import exception, fit
+from numaplace.compute import claims
 from numaplace.db import api, engine
-from numaplace.db.records import DISABLED, DOWN, FlavorRecord
-from numaplace.model import MIXED, CpuTopology, Guest, GuestCell
+from numaplace.model import MIXED, CpuTopology, Flavor, Guest, GuestCell
+from numaplace.model.records import DISABLED, DOWN
 from numaplace.tests import samples
 
 NAMES = [
@@ -29,7 +31,7 @@ NAMES = [
 
 
 def test_flavors_are_stored_as_they_are(database):
-    flavor = FlavorRecord('m1.numa', 4, 1024, 1, {'hw:numa_nodes': '2', 'note': 'ä\x00\ud800'}, 'auto', 512, 3, False)
+    flavor = Flavor('m1.numa', 4, 1024, 1, {'hw:numa_nodes': '2', 'note': 'ä\x00\ud800'}, 'auto', 512, 3, False)
     assert database.create_flavor(flavor) == flavor
     assert database.flavors() == [flavor]
     assert database.flavor('m1.numa') == database.flavor('auto') == flavor
@@ -38,7 +40,7 @@ def test_flavors_are_stored_as_they_are(database):
 def test_names_compare_exactly(database):
     """Case, accents and spaces at the end make different names; quotes and escapes are names like others."""
     for number, name in enumerate(NAMES):
-        database.create_flavor(FlavorRecord(name, number + 1, 512))
+        database.create_flavor(Flavor(name, number + 1, 512))
         database.create_host(replace(samples.host_record(name), availability_zone=name))
     for number, name in enumerate(NAMES):
         assert database.flavor(name).vcpus == number + 1
@@ -49,16 +51,17 @@ def test_names_compare_exactly(database):
 @pytest.mark.parametrize(
     ('name', 'message'),
     [
-        ('', 'has 0 characters: expected 1 to 255'),
-        ('x' * 300, 'has 300 characters: expected 1 to 255'),
-        ('nul\0', r"'nul\\x00' holds a character that is no text"),
-        ('\udcff', r"'\\udcff' holds a character that is no text"),
+        ('', "name is '': expected 1 to 255 characters"),
+        ('x' * 300, 'name is .x+: expected 1 to 255 characters'),
+        ('nul\0', r"name is 'nul\\x00': expected 1 to 255 characters, without NUL"),
+        ('\udcff', r"name is '\\udcff': expected 1 to 255 characters, .* without bytes that are not UTF-8"),
     ],
 )
 def test_names_that_some_database_cannot_hold_are_refused_by_all(database, name, message):
+    database.create_host(samples.host_record())
     asked = samples.instance_request(samples.guest(), name)
     for create in (
-        lambda: database.create_flavor(FlavorRecord(name, 1, 512)),
+        lambda: database.create_flavor(Flavor(name, 1, 512)),
         lambda: database.create_host(samples.host_record(name)),
         lambda: database.claim(asked, 'host1', lambda host: fit.place(host, asked.guest)),
     ):
@@ -66,21 +69,40 @@ def test_names_that_some_database_cannot_hold_are_refused_by_all(database, name,
             create()
 
 
+@pytest.mark.parametrize('zone', ['z' * 300, 'nul\0'], ids=['long', 'NUL'])
+def test_a_zone_that_some_database_cannot_hold_is_refused_by_all(database, zone):
+    database.create_host(samples.host_record())
+    request = replace(samples.instance_request(samples.guest()), availability_zone=zone)
+    with pytest.raises(exception.Invalid, match=r'server availability zone is .*: expected 1 to 255 characters'):
+        claims.instance_claim(database, request, 'host1')
+    assert [] == database.instances()
+
+
+@pytest.mark.parametrize('ratio', [math.nan, math.inf, -1.0], ids=str)
+def test_a_ratio_that_is_no_number_is_refused(database, ratio):
+    for name in ('cpu_allocation_ratio', 'ram_allocation_ratio'):
+        with pytest.raises(exception.Invalid, match=r'host ... allocation ratio is .*: expected a number from 0'):
+            database.create_host(replace(samples.host_record(), **{name: ratio}))
+    assert [] == database.hosts()
+
+
 def test_a_number_that_no_column_holds_is_refused(database):
-    with pytest.raises(exception.Invalid, match='larger than the database holds'):
-        database.create_flavor(FlavorRecord('huge', 1, 2**80))
+    with pytest.raises(
+        exception.Invalid, match=r'flavor memory mib is 120892.*: expected a whole number from 1 to 2\d+'
+    ):
+        database.create_flavor(Flavor('huge', 1, 2**80))
 
 
 def test_a_known_flavor_is_refused(database):
-    database.create_flavor(FlavorRecord('m1', 1, 512, id='1'))
-    for again in (FlavorRecord('m1', 1, 512), FlavorRecord('m2', 1, 512, id='1')):
-        with pytest.raises(exception.AlreadyExists):
+    database.create_flavor(Flavor('m1', 1, 512, id='1'))
+    for again in (Flavor('m1', 1, 512), Flavor('m2', 1, 512, id='1')):
+        with pytest.raises(exception.AlreadyExists, match='flavor'):
             database.create_flavor(again)
     assert len(database.flavors()) == 1
 
 
 def test_extra_specs_change_one_by_one(database):
-    database.create_flavor(FlavorRecord('m1', 1, 512, extra_specs={'hw:numa_nodes': '1', 'old': 'x'}))
+    database.create_flavor(Flavor('m1', 1, 512, extra_specs={'hw:numa_nodes': '1', 'old': 'x'}))
     changed = database.change_extra_specs('m1', change={'hw:numa_nodes': '2'}, remove=['old'])
     assert database.flavor('m1') == changed
     assert changed.extra_specs == {'hw:numa_nodes': '2'}
@@ -94,20 +116,20 @@ def test_unknown_names_are_not_found(database):
         with pytest.raises(exception.NotFound, match='nobody'):
             ask('nobody')
     with pytest.raises(exception.NotFound, match='nobody'):
-        database.release('nobody')
+        claims.release(database, 'nobody')
 
 
 def test_a_deleted_flavor_is_gone(database):
-    database.create_flavor(FlavorRecord('m1', 1, 512))
+    database.create_flavor(Flavor('m1', 1, 512))
     database.delete_flavor('m1')
     assert database.flavors() == []
 
 
 def test_hosts_are_stored_as_they_are(database):
     """Cells, siblings, networks, distances, pages, ratios and facts come back; times are whole seconds in UTC."""
-    record = replace(samples.host_record(), cpu_allocation_ratio=16.1, status=DISABLED, state=DOWN)
+    record = replace(samples.host_record(), uuid='h' * 36, cpu_allocation_ratio=16.1, status=DISABLED, state=DOWN)
     stored = database.create_host(record)
-    assert replace(stored, created_at=None) == record
+    assert replace(stored, created_at=None, number=None) == record
     assert stored.created_at.utcoffset().total_seconds() == 0
     assert database.hosts() == [database.host('host1')] == [stored]
 
@@ -159,7 +181,7 @@ def test_servers_are_stored_as_they_are(database, guest):
     assert used.generation == 1
     assert stored.flavor == samples.instance_request(guest).flavor
     assert stored.image_properties == {'hw_cpu_threads': '1'}
-    assert database.release(stored.uuid) == stored
+    assert claims.release(database, stored.uuid) == stored
     assert database.host('host1').host == idle
     assert database.instances() == []
 
@@ -169,7 +191,7 @@ def test_a_number_is_never_given_twice(database):
     database.create_host(samples.host_record())
     first = store(database, FLOATING)
     second = store(database, FLOATING)
-    database.release(second.uuid)
+    claims.release(database, second.uuid)
     third = store(database, FLOATING)
     assert first.number < second.number < third.number
     assert third.domain_name == f'instance-{third.number:08x}'
@@ -190,7 +212,7 @@ def test_a_host_with_servers_stays(database):
     server = store(database, FLOATING)
     with pytest.raises(exception.Conflict, match="host 'host1' has 1 server: delete it first"):
         database.delete_host('host1')
-    database.release(server.uuid)
+    claims.release(database, server.uuid)
     database.delete_host('host1')
     assert database.hosts() == []
 
@@ -217,7 +239,7 @@ def test_the_columns_hold_novas_json_for_the_shell_of_sqlite(database, tmp_path)
 
 @pytest.mark.parametrize(
     'text',
-    ['{', '[]', '{"nova_object.name": "InstanceNUMATopology"}', '{"cells": []}'],
+    ['{', '[]', '{"nova_object.name": "InstanceNUMATopology"}', '{"cells": [{}]}'],
     ids=['cut', 'list', 'other', 'old'],
 )
 def test_a_column_that_holds_something_else_is_a_fault(database, database_url, text):
@@ -226,7 +248,7 @@ def test_a_column_that_holds_something_else_is_a_fault(database, database_url, t
     with opened.connect() as connection, engine.begin(connection):
         connection.execute(sa.text('UPDATE compute_nodes SET numa_topology = :text'), {'text': text})
     opened.dispose()
-    with pytest.raises(exception.InvalidObject):
+    with pytest.raises(exception.InvalidObject, match='its row cannot be read'):
         database.host('host1')
 
 

@@ -8,9 +8,9 @@ import pytest
 import sqlalchemy as sa
 
 from numaplace import exception
-from numaplace.compute import claims, resource_tracker
-from numaplace.db import api, retry, rows
-from numaplace.db.records import FlavorRecord
+from numaplace.compute import audit, claims, resource_tracker
+from numaplace.db import api, flavors, retry
+from numaplace.model import Flavor
 from numaplace.tests import proxy, samples
 
 
@@ -69,7 +69,7 @@ def request(name='guest1'):
 
 def is_consistent(database):
     record = database.host('host1')
-    return record.host == resource_tracker.usage(record.host, [each.placement for each in database.instances()])
+    return record.host == samples.used(record, database.instances())
 
 
 def messages_of(wire, act):
@@ -131,7 +131,7 @@ def test_a_reader_goes_on(database, away, wire, what):
         assert losing.lost
 
 
-FLAVOR = FlavorRecord('m1', 1, 512)
+FLAVOR = Flavor('m1', 1, 512, id='m1')
 RECORD = samples.host_record('host2')
 #: What is done, what undoes it, and what there is of it.
 ROWS = {
@@ -159,11 +159,11 @@ ROWS = {
 
 
 @pytest.mark.parametrize('what', [proxy.REQUEST, proxy.ANSWER])
-@pytest.mark.parametrize('deed', ROWS)
-def test_a_row_is_stored_or_deleted_once_whichever_message_is_lost(database, away, wire, what, deed):
+@pytest.mark.parametrize('action', ROWS)
+def test_a_row_is_stored_or_deleted_once_whichever_message_is_lost(database, away, wire, what, action):
     """Whichever message is lost, that of the commit too."""
-    act, undo, is_done = ROWS[deed]
-    if deed.startswith('delete'):
+    act, undo, is_done = ROWS[action]
+    if action.startswith('delete'):
         undo(database)
     act(away)
     undo(away)
@@ -179,37 +179,78 @@ def test_a_row_is_stored_or_deleted_once_whichever_message_is_lost(database, awa
 @pytest.mark.parametrize('other', [replace(FLAVOR, vcpus=2), replace(FLAVOR, id='another')])
 def test_a_flavor_that_another_stored_meanwhile_is_not_ours(database, away, wire, other, monkeypatch):
     """The commit never arrived, and when it can be asked about, there is a flavor of that id or name."""
-    ask = rows.is_flavor_stored
+    ask = flavors.is_stored
 
-    def late(session, flavor):
+    def late(connection, flavor):
         database.create_flavor(other)
-        return ask(session, flavor)
+        return ask(connection, flavor)
 
-    monkeypatch.setattr(rows, 'is_flavor_stored', late)
+    monkeypatch.setattr(flavors, 'is_stored', late)
     wire.lose = Losing(proxy.REQUEST, text=b'COMMIT')
-    with pytest.raises(exception.AlreadyExists):
+    with pytest.raises(exception.AlreadyExists, match='flavor'):
         away.create_flavor(FLAVOR)
     assert database.flavors() == [other]
 
 
-def test_an_answer_that_nothing_can_be_asked_about_is_a_fault(database, away, wire):
-    """The properties are those or not: whoever asked has to look."""
+CHANGE = {'change': {'hw:numa_nodes': '2'}, 'remove': ['hw:cpu_policy']}
+
+
+@pytest.mark.parametrize('what', [proxy.REQUEST, proxy.ANSWER])
+def test_the_properties_of_a_flavor_change_once_whichever_message_is_lost(database, away, wire, what):
+    """Though a property that is gone cannot be removed again."""
+    before = replace(FLAVOR, extra_specs={'hw:cpu_policy': 'dedicated'})
+
+    def change():
+        return away.change_extra_specs('m1', **CHANGE).extra_specs
+
+    database.create_flavor(before)
+    change()
+    database.delete_flavor('m1')
+    database.create_flavor(before)
+    number = messages_of(wire, change)
+    for lost in range(number):
+        database.delete_flavor('m1')
+        database.create_flavor(before)
+        wire.lose = losing = Losing(what, number=lost)
+        assert {'hw:numa_nodes': '2'} == change() == database.flavor('m1').extra_specs
+        assert losing.lost
+
+
+def test_properties_that_another_changed_meanwhile_are_not_known_to_be_ours(database, away, wire, monkeypatch):
     database.create_flavor(FLAVOR)
     away.flavors()
+    ask = flavors.has_become
+
+    def late(*arguments):
+        monkeypatch.undo()
+        database.change_extra_specs('m1', change={'hw:numa_nodes': '4'})
+        return ask(*arguments)
+
+    monkeypatch.setattr(flavors, 'has_become', late)
     wire.lose = Losing(proxy.ANSWER, text=b'COMMIT')
-    with pytest.raises(exception.UnknownOutcome, match='whether the change was stored is not known') as caught:
+    with pytest.raises(exception.UnknownOutcome, match='others changed the flavor since') as caught:
         away.change_extra_specs('m1', change={'hw:numa_nodes': '2'})
     assert '\n' not in str(caught.value)
-    assert {'hw:numa_nodes': '2'} == database.flavor('m1').extra_specs
 
 
-def test_a_connection_that_breaks_as_it_is_given_back_is_no_fault(database, away, wire, caplog):
-    """And leaves no traceback with whoever got what they asked for."""
+def test_a_repair_whose_answer_is_lost_reports_what_it_repaired(database, away, wire):
+    idle = resource_tracker.empty(samples.host())
+    claims.instance_claim(database, request(), 'host1')
+    database.change_host('host1', lambda record, _held: replace(record, host=idle))
+    away.hosts()
+    wire.lose = losing = Losing(proxy.ANSWER, text=b'COMMIT')
+    assert audit.repair(away, 'host1').differences
+    assert losing.lost
+    assert is_consistent(database)
+
+
+def test_a_connection_that_breaks_as_a_refusal_is_rolled_back_leaves_the_refusal(database, away, wire, caplog):
+    """And leaves no traceback with whoever got an answer."""
     if away._engine.dialect.name == 'postgresql':
         pytest.skip('its driver says nothing then')
     wire.lose = losing = Losing(proxy.REQUEST, text=b'ROLLBACK')
-    with caplog.at_level(logging.WARNING):
-        assert claims.instance_claim(away, request(), 'host1')
+    with caplog.at_level(logging.WARNING), pytest.raises(exception.NotFound, match="there is no host 'nowhere'"):
+        claims.instance_claim(away, request(), 'nowhere')
     assert losing.lost
     assert [] == caplog.records
     assert is_consistent(database)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Errors of drivers arrive as faults of numaplace: races and lost connections are told apart from all else."""
+"""Errors of drivers arrive as faults of numaplace: races and lost connections are distinguished from all else."""
 
 import logging
 import threading
@@ -12,7 +12,7 @@ import sqlalchemy as sa
 from numaplace import exception
 from numaplace.compute import claims, resource_tracker
 from numaplace.db import api, engine
-from numaplace.db.records import FlavorRecord
+from numaplace.model import Flavor
 from numaplace.tests import samples
 
 #: What Galera says when a transaction loses its certification, and while a node is not in its cluster.
@@ -72,7 +72,7 @@ def test_a_lost_race_is_fitted_anew(mysql, error):
 
 @pytest.mark.parametrize('error', GALERA, ids=lambda error: error.args[1])
 def test_a_certification_that_fails_at_the_commit_is_a_race(mysql, error, monkeypatch):
-    """Galera certifies there, and tells it as a deadlock: nothing is stored."""
+    """Galera certifies there, and reports it as a deadlock: nothing is stored."""
     commit, errors = mysql._engine.dialect.do_commit, [error]
 
     def certify(connection):
@@ -102,13 +102,13 @@ def test_a_serialization_failure_is_a_race(postgresql_url):
         resource_tracker.register(database, samples.host_record())
 
         def overtaken():
-            with database._transaction() as session:
-                session.execute(sa.text('SET TRANSACTION ISOLATION LEVEL SERIALIZABLE'))
-                session.execute(sa.text('SELECT * FROM compute_nodes'))
+            with database._transaction() as connection:
+                connection.execute(sa.text('SET TRANSACTION ISOLATION LEVEL SERIALIZABLE'))
+                connection.execute(sa.text('SELECT * FROM compute_nodes'))
                 database.change_host('host1', lambda record, _instances: record)
-                session.execute(sa.text('UPDATE compute_nodes SET generation = 7'))
+                connection.execute(sa.text('UPDATE compute_nodes SET generation = 7'))
 
-        with pytest.raises(exception.ConcurrentUpdate) as caught:
+        with pytest.raises(exception.ConcurrentUpdate, match='database') as caught:
             overtaken()
         assert '40001' == caught.value.__cause__.orig.pgcode
 
@@ -123,9 +123,9 @@ def test_of_two_that_wait_for_each_other_one_loses_a_race(request, kind):
         both = threading.Barrier(2)
 
         def change(*names):
-            with database._transaction() as session:
+            with database._transaction() as connection:
                 for name in names:
-                    session.execute(sa.text('UPDATE compute_nodes SET vcpus = 1 WHERE host = :name'), {'name': name})
+                    connection.execute(sa.text('UPDATE compute_nodes SET vcpus = 1 WHERE host = :name'), {'name': name})
                     if name == names[0]:
                         both.wait(timeout=30)
 
@@ -137,15 +137,15 @@ def test_of_two_that_wait_for_each_other_one_loses_a_race(request, kind):
 def test_a_locked_file_is_a_race(sqlite_url, monkeypatch):
     monkeypatch.setattr(engine, '_LOCK_TIMEOUT', 0)
     with api.connect(sqlite_url) as database, api.connect(sqlite_url) as other:
-        with other._transaction() as session:
-            session.execute(sa.text('SELECT 1'))
+        with other._transaction() as connection:
+            connection.execute(sa.text('SELECT 1'))
             with pytest.raises(exception.ConcurrentUpdate, match='another transaction was in the way'):
-                database.create_flavor(FlavorRecord('m1', 1, 512))
-        assert database.create_flavor(FlavorRecord('m1', 1, 512))
+                database.create_flavor(Flavor('m1', 1, 512))
+        assert database.create_flavor(Flavor('m1', 1, 512))
 
 
 def test_bad_input_leaves_no_traceback_in_the_log(database, caplog):
     """Not even that of oslo.db, for errors that it does not know."""
-    with caplog.at_level(logging.WARNING), pytest.raises(exception.Invalid, match='larger than the database holds'):
-        database.create_flavor(FlavorRecord('huge', 2**70, 512))
+    with caplog.at_level(logging.WARNING), pytest.raises(exception.Invalid, match='flavor vcpus is 118059'):
+        database.create_flavor(Flavor('huge', 2**70, 512))
     assert [] == caplog.records

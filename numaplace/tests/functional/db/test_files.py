@@ -32,7 +32,7 @@ def test_one_connection_serves_one_transaction_after_the_other(file):
 
 def test_a_connection_whose_transaction_failed_serves_no_other(file):
     (first,) = file._idle
-    with pytest.raises(exception.AlreadyExists):
+    with pytest.raises(exception.AlreadyExists, match='host1'):
         file.create_host(samples.host_record('host1'))
     assert [] == file._idle
     assert first.closed
@@ -44,9 +44,9 @@ def test_threads_have_a_connection_each_and_a_closed_database_has_none(file):
     together, inside = threading.Barrier(3, timeout=10), []
 
     def read():
-        with file._transaction(reads=True) as session:
+        with file._transaction(reads=True) as connection:
             together.wait()
-            inside.append(session.connection())
+            inside.append(connection)
             together.wait()
 
     threads = [threading.Thread(target=read) for _ in range(3)]

@@ -5,7 +5,7 @@ import pytest
 
 from numaplace import exception
 from numaplace.compute import claims, migration
-from numaplace.db import rows
+from numaplace.db import servers
 from numaplace.tests import proxy
 from numaplace.tests.functional.db.moving import SMALL_GUEST, check, place, read, resize
 from numaplace.tests.functional.db.test_connections import Losing, away, messages_of, server_url, wire
@@ -77,16 +77,34 @@ def test_a_step_happens_once_whichever_message_is_lost(hosts, away, wire, step):
 def test_an_outcome_that_others_changed_is_not_known(hosts, away, wire, monkeypatch):
     """The commit was not answered, and the server is another one when it can be asked about."""
     server = resized(hosts)
-    ask = rows.has_become
+    ask = servers.has_become
 
     def late(*args):
         monkeypatch.undo()
         claims.rebuild(hosts, server, {}, read=read)
         return ask(*args)
 
-    monkeypatch.setattr(rows, 'has_become', late)
+    monkeypatch.setattr(servers, 'has_become', late)
     wire.lose = Losing(proxy.ANSWER, text=b'COMMIT')
     with pytest.raises(exception.UnknownOutcome, match='others changed the server since') as caught:
         migration.confirm(away, server)
     assert '\n' not in str(caught.value)
     assert hosts.instance(server).status == 'ACTIVE'
+
+
+@pytest.mark.parametrize('verb', [migration.confirm, migration.revert])
+def test_a_lost_commit_that_another_process_made_alike_counts_as_done(hosts, away, wire, monkeypatch, verb):
+    """The commit never arrived; when it can be asked about, another process has stored the very same rows."""
+    server = resized(hosts)
+    ask, others = servers.has_become, []
+
+    def late(*args):
+        monkeypatch.undo()
+        others.append(verb(hosts, server))
+        return ask(*args)
+
+    monkeypatch.setattr(servers, 'has_become', late)
+    wire.lose = losing = Losing(proxy.REQUEST, text=b'COMMIT')
+    assert [verb(away, server)] == others == [hosts.instance(server)]
+    assert losing.lost
+    check(hosts)

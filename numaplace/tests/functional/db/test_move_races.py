@@ -1,18 +1,21 @@
 # SPDX-License-Identifier: Apache-2.0
 """Moves that meet: each ends whole or not at all."""
 
+import functools
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
 from numaplace import exception
-from numaplace.compute import claims, hotplug, migration, resource_tracker
-from numaplace.db import api, rows
-from numaplace.db.retry import retry
+from numaplace.compute import claims, hotplug_claims, migration, resource_tracker
+from numaplace.db import api
+from numaplace.db import hosts as host_rows
+from numaplace.db import servers as server_rows
+from numaplace.model.records import DISABLED
 from numaplace.tests import samples
 from numaplace.tests.functional.db.moving import BIG, IDLE, SMALL, SMALL_GUEST, check, place, read, resize, used
-from numaplace.tests.functional.db.test_hotplug import WIDE, create
+from numaplace.tests.functional.db.test_hotplug_claims import WIDE, create
 
 TURNS = 5
 
@@ -70,63 +73,52 @@ def test_moves_that_cross_both_go_through(database_url, hosts, server):
             assert used(hosts) == {'a': SMALL, 'b': SMALL}
 
 
-def test_a_move_loses_a_race_once(hosts, server):
-    """Somebody changes both hosts during every fit: the second time they wait until the claim is over."""
-    if hosts._engine.dialect.name == 'sqlite':
-        pytest.skip('on SQLite nobody can come between')
+def test_nobody_changes_the_hosts_of_a_move_during_its_fit(hosts, server):
+    """Neither of them: an operator waits until the claim is over."""
     rivals, waiting = [], []
-
-    def change(name):
-        retry(lambda: hosts.change_host(name, lambda record, _held: record))
 
     class Busy:
         name = 'busy'
 
         def order(self, host, guest):
-            started = [threading.Thread(target=change, args=(name,)) for name in ('a', 'b')]
-            rivals.extend(started)
-            for rival in started:
-                rival.start()
-            for rival in started:
-                rival.join(0.5 if waiting else None)
-            waiting.append([rival.is_alive() for rival in started])
+            for name in ('a', 'b'):
+                switch = functools.partial(resource_tracker.switch, hosts, name, status=DISABLED)
+                rivals.append(threading.Thread(target=switch))
+                rivals[-1].start()
+            for rival in rivals:
+                rival.join(0.5)
+                waiting.append(rival.is_alive())
             return host.cells
 
     before = [record.generation for record in hosts.hosts()]
     assert resize(hosts, server, strategy=Busy())
     for rival in rivals:
         rival.join()
-    assert waiting == [[False, False], [True, True]]
-    assert [record.generation - 3 for record in hosts.hosts()] == before
+    assert waiting == [True, True]
+    assert [record.generation - 2 for record in hosts.hosts()] == before
     check(hosts)
 
 
-def test_a_change_between_reading_and_writing_is_noticed(hosts, server):
-    """Of the server, which no row of a host tells, as of the hosts."""
+def test_a_server_without_a_host_that_changes_between_reading_and_writing_is_noticed(hosts, server):
+    """It is on no host whose row is locked."""
     if hosts._engine.dialect.name == 'sqlite':
         pytest.skip('on SQLite nobody can come between')
+    migration.shelve(hosts, server)
 
-    def late(change):
-        def step(instance, _hosts):
-            change()
-            return instance
+    def step(instance, _hosts):
+        claims.unshelve_claim(hosts, server, 'a', read=read)
+        return instance
 
-        with pytest.raises(exception.ConcurrentUpdate):
-            hosts.change_instance(server, step)
-
-    late(lambda: resource_tracker.refresh(hosts, 'a', samples.host()))
-    late(lambda: claims.rebuild(hosts, server, {}, read=read))
-    late(lambda: place(hosts, SMALL_GUEST))
-    late(lambda: migration.shelve(hosts, server))
-    late(lambda: claims.unshelve_claim(hosts, server, 'a', read=read))
+    with pytest.raises(exception.ConcurrentUpdate, match='was changed by another transaction'):
+        hosts.change_instance(server, step)
     check(hosts)
 
 
 RIVALS = {
     'deletes it': claims.release,
     'shelves it': migration.shelve,
-    'lets fewer vCPUs be on': lambda database, wide: hotplug.set_vcpus(database, wide, 2),
-    'takes what there is': lambda database, wide: hotplug.set_vcpus(database, wide, 8),
+    'lets fewer vCPUs be on': lambda database, wide: hotplug_claims.set_vcpus(database, wide, 2),
+    'takes what there is': lambda database, wide: hotplug_claims.set_vcpus(database, wide, 8),
 }
 
 
@@ -137,8 +129,8 @@ def test_a_server_that_changes_before_its_host_is_read_is_read_anew(database_url
         pytest.skip('on SQLite nobody can come between')
     wide = create(hosts, WIDE)
     create(hosts, samples.guest(cells=2, vcpus=4, memory_mib=256), 'neighbour')
-    hotplug.set_vcpus(hosts, wide, 4)
-    find, rivals = rows.find_hosts, [RIVALS[rival]]
+    hotplug_claims.set_vcpus(hosts, wide, 4)
+    find, rivals = host_rows.lock_all, [RIVALS[rival]]
 
     def late(*arguments, **keys):
         if rivals:
@@ -146,26 +138,26 @@ def test_a_server_that_changes_before_its_host_is_read_is_read_anew(database_url
                 rivals.pop()(other, wide)
         return find(*arguments, **keys)
 
-    monkeypatch.setattr(rows, 'find_hosts', late)
+    monkeypatch.setattr(host_rows, 'lock_all', late)
     if rival in ('deletes it', 'shelves it'):
-        with pytest.raises((exception.InstanceNotFound, exception.InstanceInvalidState)):
-            hotplug.set_vcpus(hosts, wide, 8)
+        with pytest.raises((exception.InstanceNotFound, exception.InstanceInvalidState), match=wide):
+            hotplug_claims.set_vcpus(hosts, wide, 8)
     else:
-        assert hotplug.set_vcpus(hosts, wide, 8).placement.guest.vcpus == 8
+        assert hotplug_claims.set_vcpus(hosts, wide, 8).placement.guest.vcpus == 8
     check(hosts)
 
 
 def test_whether_a_server_was_changed_is_told_when_its_commit_is_over(hosts, server):
     def ask(before, after):
-        with hosts._transaction() as session:
-            return rows.has_become(session, before, after)
+        with hosts._transaction() as connection:
+            return server_rows.has_become(connection, before, after)
 
     with ThreadPoolExecutor(1) as pool:
-        with hosts._transaction() as session:
-            before, _ = rows.find_instance(session, server, ())
-            after = rows.replace_instance(session, before, before)
+        with hosts._transaction() as connection:
+            before, _ = server_rows.find(connection, server)
+            after = server_rows.replace(connection, before, before)
             asked = pool.submit(ask, before, after)
-            with pytest.raises(TimeoutError):
+            with pytest.raises(TimeoutError, match=r'^$'):
                 asked.result(0.3)
         assert asked.result(30)
 
@@ -179,16 +171,16 @@ def test_a_server_whose_host_is_deleted_before_that_is_read_is_read_anew(hosts, 
         resize(hosts, server)
         migration.finish(hosts, server)
         migration.confirm(hosts, server)
-        resource_tracker.unregister(hosts, 'a')
+        hosts.delete_host('a')
 
-    find, rivals = rows.find_hosts, [move_and_delete]
+    find, rivals = host_rows.lock_all, [move_and_delete]
 
     def late(*arguments, **keys):
         if rivals:
             rivals.pop()()
         return find(*arguments, **keys)
 
-    monkeypatch.setattr(rows, 'find_hosts', late)
+    monkeypatch.setattr(host_rows, 'lock_all', late)
     assert migration.shelve(hosts, server).host is None
     assert rivals == []
     check(hosts)

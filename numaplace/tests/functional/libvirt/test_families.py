@@ -33,7 +33,10 @@ def test_the_schema_accepts_each_form_of_each_server(host, tmp_path):
 
 @pytest.mark.parametrize('arch', ['aarch64', 'armv7l', 'i686', 'ppc64', 'ppc64le', 'riscv64', 's390x'])
 def test_the_schema_accepts_each_architecture(arch, tmp_path):
-    for name in ('floating', 'two cells', 'mixed', 'huge pages', 'realtime'):
+    cells = ('two cells', 'mixed', 'realtime') if arch != 's390x' else ()
+    # Cells of 128 MiB are no multiple of what ppc64 has.
+    small = ('huge pages',) if arch not in ('ppc64', 'ppc64le', 's390x') else ()
+    for name in ('floating', *cells, *small):
         _assert_valid(SAMPLES[name].xml(arch=arch), tmp_path / 'guest.xml', name)
 
 

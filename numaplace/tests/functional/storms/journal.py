@@ -6,7 +6,7 @@ from __future__ import annotations
 import json
 import os
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
@@ -20,13 +20,15 @@ BEGUN, DONE, REFUSED, KILLED = 'begun', 'done', 'refused', 'killed'
 
 @dataclass(frozen=True)
 class Entry:
-    """A deed and how it ended.
+    """An operation and how it ended.
 
     :param server: the server, or the host, that it changes
     :param about: the servers and hosts on which it depends
     :param begin: when the process looked for something to do, by the clock that all processes share
     :param commits: the generations that its transactions gave to hosts
     :param told: what the server holds afterwards, as the process was told
+    :param answered: whether the database confirmed the commits; otherwise the process found out that they happened
+    :param deadlocks: how many of its transactions the server ended because they and others waited for each other
     """
 
     worker: int
@@ -40,6 +42,8 @@ class Entry:
     message: str = ''
     commits: list[dict[str, int]] = field(default_factory=list)
     told: list[Holding] = field(default_factory=list)
+    answered: bool = True
+    deadlocks: int = 0
 
 
 class Journal:
@@ -54,13 +58,13 @@ class Journal:
 
 
 def entries(paths: Iterable[Path]) -> list[Entry]:
-    """Read journals: one entry a deed."""
-    deeds: dict[tuple[Path, int], Entry] = {}
+    """Read journals: one entry for each operation."""
+    operations: dict[tuple[Path, int], Entry] = {}
     for path in paths:
         for line in path.read_text().splitlines() if path.exists() else ():
             entry = _entry(json.loads(line))
-            deeds[path, entry.number] = replace(entry, outcome=KILLED) if entry.outcome == BEGUN else entry
-    return list(deeds.values())
+            operations[path, entry.number] = replace(entry, outcome=KILLED) if entry.outcome == BEGUN else entry
+    return list(operations.values())
 
 
 def _entry(values: dict) -> Entry:
@@ -71,7 +75,8 @@ def _entry(values: dict) -> Entry:
     return Entry(**values, told=told)
 
 
-def summary(found: Iterable[Entry]) -> str:
-    """Return how many of which verb ended how."""
+def summary(found: Sequence[Entry]) -> str:
+    """Return how many deadlocks there were, and how many of which verb ended how."""
     counts = Counter((entry.verb, entry.outcome) for entry in found)
-    return ', '.join(f'{count} {verb} {outcome}' for (verb, outcome), count in sorted(counts.items()))
+    words = ', '.join(f'{count} {verb} {outcome}' for (verb, outcome), count in sorted(counts.items()))
+    return f'{sum(entry.deadlocks for entry in found)} deadlocks; {words}'

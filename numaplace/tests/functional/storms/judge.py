@@ -47,11 +47,9 @@ def faults(found: list[Entry], ledger: Ledger, *, cut_off: bool = False) -> list
 
 def _replay(host: str, found: list[Entry], ledger: Ledger, unknown: list[Entry]) -> Iterator[str]:
     """Go through all changes of a host in the order of its generations."""
-    steps = sorted(
-        ((commit[host], entry) for entry in found for commit in entry.commits if host in commit),
-        key=lambda step: step[0],
-    )
-    yield from _order_faults(host, [step[0] for step in steps], ledger.hosts[host]['generation'], len(unknown))
+    every = [(commit[host], entry) for entry in found for commit in entry.commits if host in commit]
+    steps = sorted((step for step in every if not _has_twin(*step, every)), key=lambda step: step[0])
+    yield from _order_faults(host, steps, ledger.hosts[host]['generation'], len(unknown))
     latest_first = sorted(unknown, key=lambda entry: entry.begin, reverse=True)
     uncertain_since = {entry.server: entry.begin for entry in latest_first}
     held: dict[str, list[Holding]] = {}
@@ -66,15 +64,29 @@ def _replay(host: str, found: list[Entry], ledger: Ledger, unknown: list[Entry])
         yield f'{host}: the rows say {stored}, the journals {expected}'
 
 
+def _has_twin(generation: int, entry: Entry, steps: list[tuple[int, Entry]]) -> bool:
+    """Tell whether another process made the very change whose commit nobody answered.
+
+    Two that confirm a resize at the same time make the same rows. If one commit is lost with the server, and the other
+    process comes before the first can look, the first finds what it wanted to store.
+    """
+    return not entry.answered and any(
+        other.answered
+        and (number, other.verb, other.server, other.told) == (generation, entry.verb, entry.server, entry.told)
+        for number, other in steps
+    )
+
+
 def _certain(held: dict[str, list[Holding]], uncertain_since: dict[str, int], until: float = inf) -> list[Holding]:
     """Return what was held then, without the servers of which somebody may have done what nobody was told."""
     return [each for server, row in held.items() if uncertain_since.get(server, inf) >= until for each in row]
 
 
-def _order_faults(host: str, generations: list[int], last: int, unknown: int) -> Iterator[str]:
-    twice = [generation for generation, count in Counter(generations).items() if count > 1]
-    if twice:
-        yield f'{host}: generations {twice} have two authors'
+def _order_faults(host: str, steps: list[tuple[int, Entry]], last: int, unknown: int) -> Iterator[str]:
+    generations = [generation for generation, _entry in steps]
+    for number in [generation for generation, count in Counter(generations).items() if count > 1]:
+        authors = [entry for generation, entry in steps if generation == number]
+        yield f'{host}: generation {number} has two authors: {authors}'
     nobodys = set(range(1, last + 1)) - set(generations)
     if len(nobodys) > unknown:
         yield f'{host}: generations {sorted(nobodys)} have no author'
@@ -98,7 +110,7 @@ def _double_faults(cells: dict[int, dict], held: list[Holding]) -> Iterator[str]
 
 
 def _is_explained(entry: Entry, found: list[Entry]) -> bool:
-    """Tell whether another process came to the same server or host since this one looked."""
+    """Return whether another process came to the same server or host since this one looked."""
     return entry.outcome in _STATE_FAULTS and any(
         other.worker != entry.worker
         and other.server in entry.about

@@ -11,12 +11,12 @@ from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 
-__all__ = ['NEW', 'OLD', 'OVER', 'OWN', 'Cell', 'Holding', 'Ledger', 'at', 'plain', 'read']
+__all__ = ['ENDED', 'NEW', 'OLD', 'OWN', 'Cell', 'Holding', 'Ledger', 'at', 'plain', 'read']
 
 #: As what a server holds something: as itself, or as one of both sides of a move.
 OWN, OLD, NEW = 'own', 'old', 'new'
 #: Status of the moves that hold nothing.
-OVER = ('confirmed', 'reverted', 'error', 'failed', 'completed', 'done', 'cancelled')
+ENDED = ('confirmed', 'reverted', 'error', 'failed', 'completed', 'done', 'cancelled')
 
 
 class Cell(NamedTuple):
@@ -68,7 +68,7 @@ def plain(url: str) -> Iterator[sa.Connection]:
 
 
 def read(connection: sa.Connection) -> Ledger:
-    """Read all rows; nobody may write meanwhile."""
+    """Read all rows; nobody may write in the meantime."""
     hosts = {row['host']: _host(row) for row in _rows(connection, 'SELECT * FROM compute_nodes')}
     servers = {row['uuid']: row for row in _rows(connection, 'SELECT * FROM instances')}
     for row in _rows(connection, 'SELECT * FROM instance_extra'):
@@ -77,7 +77,7 @@ def read(connection: sa.Connection) -> Ledger:
             for name in ('numa_topology', 'migration_context', 'move_details')
         }
     moves = _rows(connection, 'SELECT * FROM migrations')
-    under_way = {move['instance_uuid']: move for move in moves if move['status'] not in OVER}
+    under_way = {move['instance_uuid']: move for move in moves if move['status'] not in ENDED}
     holdings: list[Holding] = []
     for server in servers.values():
         holdings += _holdings(server, under_way.get(server['uuid']), hosts)

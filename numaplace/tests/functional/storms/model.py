@@ -104,7 +104,7 @@ class Server:
             self.end_at(self.move.new)
 
     def shelve(self) -> None:
-        """Take it off its host; it starts anew later."""
+        """Take it off its host; it starts again later."""
         self.shape, self.place, self.state = Shape(self.shape.kind), None, SHELVED
 
 
@@ -156,7 +156,7 @@ class Model:
 
 
 def _difference(before: GuestCell, after: GuestCell) -> GuestCell:
-    """Return what comes to a cell, which asks for whole cores only if it asks for CPUs of its own."""
+    """Return what comes to a cell, which requests whole cores only if it requests CPUs of its own."""
     dedicated = after.dedicated_vcpus & ~before.dedicated_vcpus
     memory_mib = after.memory_mib - before.memory_mib
     policy = after.cpu_policy if dedicated or memory_mib else None
@@ -179,7 +179,7 @@ def _without_memory(cell: dict, more: GuestCell) -> dict:
 
 
 def _has_room(cells: list[dict], guest: Guest, held: list[Holding]) -> bool:
-    """Tell whether a guest has room on the shared CPUs, pinned or not, and in the memory of all cells.
+    """Return whether a guest has room on the shared CPUs, pinned or not, and in the memory of all cells.
 
     That is for guests without cells; others take none of it from those that are there.
     """

@@ -7,13 +7,13 @@ import random
 from collections.abc import Callable
 from dataclasses import replace
 
-from numaplace.compute import claims, hotplug, migration, resource_tracker
+from numaplace.compute import claims, hotplug_claims, migration, resource_tracker
 from numaplace.db import api
-from numaplace.db.records import DOWN, FlavorRecord
-from numaplace.model import Guest, MemoryModule
+from numaplace.model import Flavor, Guest, MemoryModule
+from numaplace.model.records import DOWN
 from numaplace.tests.functional.storms import world
 
-__all__ = ['SCENES', 'Scene', 'set_up']
+__all__ = ['CLAIM_MORE', 'SCENES', 'Scene', 'set_up']
 
 #: Takes the database and the UUID of the server in it.
 Act = Callable[[api.Database, str], object]
@@ -23,8 +23,8 @@ Scene = tuple[Act, ...]
 _KIND, _OTHER_KIND = 'wide', 'huge'
 
 
-def read(flavor: FlavorRecord, _image: object) -> Guest:
-    """Return what a flavor of the world asks for."""
+def read(flavor: Flavor, _image: object) -> Guest:
+    """Return what a flavor of the world requests."""
     return world.GUESTS[flavor.name]
 
 
@@ -58,19 +58,19 @@ def _rebuild(database: api.Database, uuid: str) -> object:
 
 
 def _fewer(database: api.Database, uuid: str) -> object:
-    return hotplug.set_vcpus(database, uuid, 2)
+    return hotplug_claims.set_vcpus(database, uuid, 2)
 
 
 def _more(database: api.Database, uuid: str) -> object:
-    return hotplug.set_vcpus(database, uuid, 4, limits=world.LIMITS)
+    return hotplug_claims.set_vcpus(database, uuid, 4, limits=world.LIMITS)
 
 
 def _attach(database: api.Database, uuid: str) -> object:
-    return hotplug.attach_memory(database, uuid, MemoryModule(256, 1), limits=world.LIMITS)
+    return hotplug_claims.attach_memory(database, uuid, MemoryModule(256, 1), limits=world.LIMITS)
 
 
 def _detach(database: api.Database, uuid: str) -> object:
-    return hotplug.detach_memory(database, uuid, 0)
+    return hotplug_claims.detach_memory(database, uuid, 0)
 
 
 def _fail(database: api.Database, _uuid: str) -> object:
@@ -98,8 +98,6 @@ SCENES: dict[str, Scene] = {
     'confirm on the same host': (_resize_to('host0'), migration.finish, migration.confirm),
     'revert': (_resize_to('host1'), migration.finish, migration.revert),
     'drop': (_migrate, migration.drop_move_claim),
-    'drop at the source': (_live_migrate, migration.drop_move_claim_at_source),
-    'drop at the destination': (_resize_to('host1'), migration.finish, migration.drop_move_claim_at_destination),
     'shelve': (migration.shelve,),
     'unshelve': (migration.shelve, _unshelve),
     'rebuild': (_rebuild,),
@@ -110,6 +108,9 @@ SCENES: dict[str, Scene] = {
     'live-migrate what was changed': (_fewer, _attach, _live_migrate),
     'refresh': (_refresh,),
 }
+
+#: Those that claim more for a server that runs.
+CLAIM_MORE = ('more vCPUs', 'attach')
 
 
 def set_up(database: api.Database, scene: Scene) -> str:

@@ -27,7 +27,7 @@ def make_database(server):
         world.fill(database)
 
 
-def await_deeds(paths):
+def await_operations(paths):
     """Wait until every client has done something more."""
     before = {path: path.stat().st_size if path.exists() else 0 for path in paths}
     deadline = time.monotonic() + PATIENCE_S
@@ -38,7 +38,7 @@ def await_deeds(paths):
 
 @pytest.mark.parametrize('kind', [servers.mariadb, servers.postgresql])
 def test_clients_go_on_when_the_server_was_killed(kind, tmp_path):
-    """Each deed ends as it should, or with one clean fault; no commit that nobody answered is lost or doubled."""
+    """Each operation ends as it should, or with one clean fault; no commit that nobody answered is lost or doubled."""
     dice, stop = random.Random(kind.__name__), tmp_path / 'stop'
     paths = [tmp_path / f'journal{number}' for number in range(PROCESSES)]
     with kind() as server:
@@ -47,12 +47,12 @@ def test_clients_go_on_when_the_server_was_killed(kind, tmp_path):
             crew.start(worker.run_until, Worker(server.url, kind.__name__, number, path), stop)
             for number, path in enumerate(paths)
         ]
-        await_deeds(paths)
+        await_operations(paths)
         for _ in range(KILLS):
             time.sleep(dice.uniform(0, LONGEST_S))
             server.kill()
             server.start()
-            await_deeds(paths)
+            await_operations(paths)
         stop.touch()
         codes = crew.join(clients)
         found, rows = journal.entries(paths), ledger.at(server.url)

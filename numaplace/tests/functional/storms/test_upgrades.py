@@ -14,7 +14,7 @@ from alembic.migration import MigrationContext
 
 import numaplace.db.migrations
 from numaplace.compute import claims
-from numaplace.db import api, engine, models
+from numaplace.db import api, engine, tables
 from numaplace.db.migrations import REVISIONS, VERSION_TABLE
 from numaplace.tests.functional.storms import crew, fuse, ledger, victims, world
 
@@ -55,7 +55,7 @@ def is_whole(url):
     """Compare the tables with the models."""
     with ledger.plain(url) as connection:
         context = MigrationContext.configure(connection, opts={'version_table': VERSION_TABLE, 'compare_type': True})
-        assert compare_metadata(context, models.Base.metadata) == []
+        assert compare_metadata(context, tables.METADATA) == []
         if url.startswith('sqlite'):
             assert connection.scalar(sa.text('PRAGMA journal_mode')) == 'wal'
 

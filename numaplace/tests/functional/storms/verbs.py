@@ -11,15 +11,15 @@ from typing import Any, NamedTuple
 import sqlalchemy as sa
 
 from numaplace import exception
-from numaplace.compute import claims, hotplug, migration, resource_tracker
+from numaplace.compute import claims, hotplug_claims, migration, resource_tracker
 from numaplace.db import api
-from numaplace.db.records import DOWN, UP, FlavorRecord, InstanceRecord
 from numaplace.db.retry import retry
-from numaplace.model import Guest, MemoryModule, Placement, Reason, Refusal
+from numaplace.model import Flavor, Guest, MemoryModule, Placement, Reason, Refusal
+from numaplace.model.records import DOWN, UP, InstanceRecord
 from numaplace.tests.functional.storms import world
-from numaplace.tests.functional.storms.ledger import NEW, OLD, OVER, OWN, Cell, Holding
+from numaplace.tests.functional.storms.ledger import ENDED, NEW, OLD, OWN, Cell, Holding
 
-__all__ = ['Deed', 'Seen', 'choose', 'choose_move', 'claim', 'look', 'told']
+__all__ = ['Operation', 'Seen', 'choose', 'choose_move', 'claim', 'look', 'told']
 
 
 class Seen(NamedTuple):
@@ -34,8 +34,8 @@ class Seen(NamedTuple):
     state: str
 
 
-class Deed(NamedTuple):
-    """Something to do; `about` are the server and the hosts that others may change meanwhile."""
+class Operation(NamedTuple):
+    """Something to do; `about` are the server and the hosts that others may change in the meantime."""
 
     verb: str
     server: str
@@ -50,7 +50,7 @@ def look(connection: sa.Connection) -> list[Seen]:
 
 _LOOK = sa.text(f"""
     SELECT uuid, instances.host, CASE
-        WHEN vm_state = 'active' AND uuid IN (SELECT instance_uuid FROM migrations WHERE status NOT IN {OVER})
+        WHEN vm_state = 'active' AND uuid IN (SELECT instance_uuid FROM migrations WHERE status NOT IN {ENDED})
         THEN 'moving'
         WHEN vm_state = 'active' AND host IN (SELECT host FROM compute_nodes WHERE state = '{DOWN}')
         THEN 'stranded'
@@ -81,12 +81,12 @@ def _holding(server: str, role: str, host: str, placement: Placement) -> Holding
 # --- what makes and removes servers
 
 
-def claim(database: api.Database, dice: random.Random) -> Deed:
+def claim(database: api.Database, dice: random.Random) -> Operation:
     """Create a server somewhere."""
     asked = world.request(dice, dice.choice(sorted(world.GUESTS)))
     host = dice.choice(world.HOSTS)
 
-    return Deed(
+    return Operation(
         'claim',
         asked.uuid,
         (asked.uuid,),
@@ -94,14 +94,14 @@ def claim(database: api.Database, dice: random.Random) -> Deed:
     )
 
 
-def release(database: api.Database, dice: random.Random, server: Seen) -> Deed:
+def release(database: api.Database, dice: random.Random, server: Seen) -> Operation:
     """Delete a server."""
 
     def act() -> list[Holding]:
         claims.release(database, server.uuid)
         return []
 
-    return _deed('release', server, act)
+    return _operation('release', server, act)
 
 
 # --- what moves them
@@ -115,14 +115,14 @@ def _claimed(answer: claims.Claim | Refusal) -> list[Holding] | Refusal:
     return answer if isinstance(answer, Refusal) else told(answer.instance)
 
 
-def _read(flavor: FlavorRecord, _image: object) -> Guest:
+def _read(flavor: Flavor, _image: object) -> Guest:
     return world.GUESTS[flavor.name]
 
 
-def resize(database: api.Database, dice: random.Random, server: Seen) -> Deed:
+def resize(database: api.Database, dice: random.Random, server: Seen) -> Operation:
     """Claim a place for another flavor, on any host."""
     host, flavor = dice.choice(world.HOSTS), world.flavor(dice.choice(sorted(world.GUESTS)))
-    return _deed(
+    return _operation(
         'resize',
         server,
         lambda: _claimed(
@@ -131,74 +131,78 @@ def resize(database: api.Database, dice: random.Random, server: Seen) -> Deed:
     )
 
 
-def migrate(database: api.Database, dice: random.Random, server: Seen) -> Deed:
+def migrate(database: api.Database, dice: random.Random, server: Seen) -> Operation:
     """Claim a place for the same flavor on another host."""
     host = _elsewhere(dice, server)
-    return _deed(
+    return _operation(
         'migrate',
         server,
         lambda: _claimed(claims.resize_claim(database, server.uuid, host, read=_read, limits=world.LIMITS)),
     )
 
 
-def live_migrate(database: api.Database, dice: random.Random, server: Seen) -> Deed:
+def live_migrate(database: api.Database, dice: random.Random, server: Seen) -> Operation:
     """Claim a place for the running guest on another host."""
     host = _elsewhere(dice, server)
-    return _deed(
+    return _operation(
         'live-migrate',
         server,
         lambda: _claimed(claims.live_migration_claim(database, server.uuid, host, limits=world.LIMITS)),
     )
 
 
-def evacuate(database: api.Database, dice: random.Random, server: Seen) -> Deed:
+def evacuate(database: api.Database, dice: random.Random, server: Seen) -> Operation:
     """Claim a place for a guest of a host that is down."""
     host = _elsewhere(dice, server)
-    return _deed(
+    return _operation(
         'evacuate',
         server,
         lambda: _claimed(claims.rebuild_claim(database, server.uuid, host, read=_read, limits=world.LIMITS)),
     )
 
 
-def unshelve(database: api.Database, dice: random.Random, server: Seen) -> Deed:
+def unshelve(database: api.Database, dice: random.Random, server: Seen) -> Operation:
     """Claim a place for a guest that is on no host."""
     host = dice.choice(world.HOSTS)
-    return _deed(
+    return _operation(
         'unshelve',
         server,
         lambda: _claimed(claims.unshelve_claim(database, server.uuid, host, read=_read, limits=world.LIMITS)),
     )
 
 
-def rebuild(database: api.Database, dice: random.Random, server: Seen) -> Deed:
-    """Give a server another image that asks for the same."""
+def rebuild(database: api.Database, dice: random.Random, server: Seen) -> Operation:
+    """Give a server another image that requests the same."""
     image = {'os_distro': f'release{dice.randrange(9)}'}
-    return _deed('rebuild', server, lambda: told(claims.rebuild(database, server.uuid, image, read=_read)))
+    return _operation('rebuild', server, lambda: told(claims.rebuild(database, server.uuid, image, read=_read)))
 
 
-def set_vcpus(database: api.Database, dice: random.Random, server: Seen) -> Deed:
+def set_vcpus(database: api.Database, dice: random.Random, server: Seen) -> Operation:
     """Let some vCPUs be on, where there are so many."""
     number = dice.randint(1, 4)
     return _hot_change(
-        'set-vcpus', server, lambda: hotplug.set_vcpus(database, server.uuid, number, limits=world.LIMITS)
+        'set-vcpus', server, lambda: hotplug_claims.set_vcpus(database, server.uuid, number, limits=world.LIMITS)
     )
 
 
-def attach_memory(database: api.Database, dice: random.Random, server: Seen) -> Deed:
+def attach_memory(database: api.Database, dice: random.Random, server: Seen) -> Operation:
     """Plug memory into a cell, where there is one."""
     module = MemoryModule(dice.choice((64, 256)), dice.randrange(2))
     return _hot_change(
-        'attach-memory', server, lambda: hotplug.attach_memory(database, server.uuid, module, limits=world.LIMITS)
+        'attach-memory',
+        server,
+        lambda: hotplug_claims.attach_memory(database, server.uuid, module, limits=world.LIMITS),
     )
 
 
-def detach_memory(database: api.Database, dice: random.Random, server: Seen) -> Deed:
+def detach_memory(database: api.Database, dice: random.Random, server: Seen) -> Operation:
     """Pull memory out, where there is any."""
-    return _hot_change('detach-memory', server, lambda: hotplug.detach_memory(database, server.uuid, dice.randrange(2)))
+    return _hot_change(
+        'detach-memory', server, lambda: hotplug_claims.detach_memory(database, server.uuid, dice.randrange(2))
+    )
 
 
-def _hot_change(verb: str, server: Seen, change: Callable[[], InstanceRecord | Refusal]) -> Deed:
+def _hot_change(verb: str, server: Seen, change: Callable[[], InstanceRecord | Refusal]) -> Operation:
     def act() -> list[Holding] | Refusal:
         try:
             answer = change()
@@ -210,35 +214,35 @@ def _hot_change(verb: str, server: Seen, change: Callable[[], InstanceRecord | R
             return Refusal.of(Reason('hotplug', subject=str(error)))  # it has no such vCPU, cell, slot or module
         return answer if isinstance(answer, Refusal) else told(answer)
 
-    return _deed(verb, server, act)
+    return _operation(verb, server, act)
 
 
-def _step(function: Callable[[api.Database, str], InstanceRecord]) -> Callable[..., Deed]:
-    def step(database: api.Database, dice: random.Random, server: Seen) -> Deed:
-        return _deed(function.__name__, server, lambda: told(function(database, server.uuid)))
+def _step(function: Callable[[api.Database, str], InstanceRecord]) -> Callable[..., Operation]:
+    def step(database: api.Database, dice: random.Random, server: Seen) -> Operation:
+        return _operation(function.__name__, server, lambda: told(function(database, server.uuid)))
 
     return step
 
 
-def _deed(verb: str, server: Seen, act: Callable[[], list[Holding] | Refusal]) -> Deed:
-    return Deed(verb, server.uuid, (server.uuid, world.HOSTS[-1]), act)
+def _operation(verb: str, server: Seen, act: Callable[[], list[Holding] | Refusal]) -> Operation:
+    return Operation(verb, server.uuid, (server.uuid, world.HOSTS[-1]), act)
 
 
 # --- what is done to hosts
 
 
-def refresh(database: api.Database, dice: random.Random) -> Deed:
-    """Report anew what a host has, as its agent does."""
+def refresh(database: api.Database, dice: random.Random) -> Operation:
+    """Report again what a host has, as its agent does."""
     name = dice.choice(world.HOSTS)
 
     def act() -> list[Holding]:
         resource_tracker.refresh(database, name, database.host(name).host)
         return []
 
-    return Deed('refresh', name, (), act)
+    return Operation('refresh', name, (), act)
 
 
-def toggle(database: api.Database, dice: random.Random) -> Deed:
+def toggle(database: api.Database, dice: random.Random) -> Operation:
     """Let the last host fail, or come back."""
     name, state = world.HOSTS[-1], dice.choice((UP, DOWN))
 
@@ -246,39 +250,37 @@ def toggle(database: api.Database, dice: random.Random) -> Deed:
         retry(lambda: database.change_host(name, lambda record, _held: replace(record, state=state)))
         return []
 
-    return Deed('toggle', name, (), act)
+    return Operation('toggle', name, (), act)
 
 
 _FINISH = _step(migration.finish)
 _DROP = _step(migration.drop_move_claim)
-_DROP_AT_SOURCE = _step(migration.drop_move_claim_at_source)
-_DROP_AT_DESTINATION = _step(migration.drop_move_claim_at_destination)
 _CONFIRM = _step(migration.confirm)
 _REVERT = _step(migration.revert)
 _SHELVE = _step(migration.shelve)
 
 #: Verbs by the state of the server, and how often they are chosen.
-_BY_STATE: dict[str, dict[Callable[..., Deed], int]] = {
+_BY_STATE: dict[str, dict[Callable[..., Operation], int]] = {
     'active': dict.fromkeys((release, resize, live_migrate, set_vcpus), 4)
     | {migrate: 3, attach_memory: 2, detach_memory: 1, _SHELVE: 1, rebuild: 1},
     'stranded': {release: 1, evacuate: 3},
-    'moving': {release: 1, _FINISH: 6, _DROP: 2, _DROP_AT_DESTINATION: 1},
-    'resized': {release: 1, _CONFIRM: 4, _REVERT: 3, _DROP_AT_SOURCE: 1, _DROP_AT_DESTINATION: 1},
+    'moving': {release: 1, _FINISH: 6, _DROP: 3},
+    'resized': {release: 1, _CONFIRM: 5, _REVERT: 4},
     'shelved_offloaded': {release: 1, unshelve: 4},
 }
-_WITHOUT_SERVER: dict[Callable[..., Deed], int] = {claim: 20, refresh: 1, toggle: 1}
+_WITHOUT_SERVER: dict[Callable[..., Operation], int] = {claim: 20, refresh: 1, toggle: 1}
 #: So many servers are enough.
 _CROWD = 28
 
 
-def choose(database: api.Database, dice: random.Random, seen: list[Seen]) -> Deed:
+def choose(database: api.Database, dice: random.Random, seen: list[Seen]) -> Operation:
     """Return what to do next; often it is about one of the newest servers, on which others fall as well."""
     if not seen or dice.random() > 0.3 + 0.4 * len(seen) / _CROWD:
         return _pick(dice, _WITHOUT_SERVER)(database, dice)
     return _do(database, dice, dice.choice(seen[-4:] if dice.random() < 0.4 else seen))
 
 
-def choose_move(database: api.Database, dice: random.Random, seen: list[Seen]) -> Deed:
+def choose_move(database: api.Database, dice: random.Random, seen: list[Seen]) -> Operation:
     """Return what to do next where most of it shall be moves: servers that are in one come first."""
     under_way = [server for server in seen if server.state != 'active']
     if len(seen) < _CROWD // 2 or dice.random() < 0.2:
@@ -286,9 +288,9 @@ def choose_move(database: api.Database, dice: random.Random, seen: list[Seen]) -
     return _do(database, dice, dice.choice(under_way if under_way and dice.random() < 0.6 else seen))
 
 
-def _do(database: api.Database, dice: random.Random, server: Seen) -> Deed:
+def _do(database: api.Database, dice: random.Random, server: Seen) -> Operation:
     return _pick(dice, _BY_STATE[server.state])(database, dice, server)
 
 
-def _pick(dice: random.Random, table: dict[Callable[..., Deed], int]) -> Any:
+def _pick(dice: random.Random, table: dict[Callable[..., Operation], int]) -> Any:
     return dice.choices(list(table), list(table.values()))[0]

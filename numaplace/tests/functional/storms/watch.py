@@ -13,22 +13,29 @@ from typing import Any
 
 import sqlalchemy as sa
 
-__all__ = ['Watch']
+__all__ = ['Watch', 'is_deadlock']
+
+
+def is_deadlock(error: BaseException) -> bool:
+    """Return whether a server ended a transaction because it and another one waited for each other."""
+    return getattr(error, 'pgcode', None) == '40P01' or error.args[:1] == (1213,)
 
 
 class Watch:
     """Collects ``{host name: generation}`` for each transaction that changed hosts.
 
-    :param hosts: names by UUID
+    :param hosts: names by number
     :ivar commits: of those that were committed
     :ivar unanswered: of those whose commit failed
+    :ivar deadlocks: number of transactions that the server ended because they waited for each other
     """
 
-    def __init__(self, hosts: Mapping[str, str]) -> None:
+    def __init__(self, hosts: Mapping[int, str]) -> None:
         self.hosts = hosts
         self.commits: list[dict[str, int]] = []
         self.unanswered: list[dict[str, int]] = []
-        self._changed: set[str] = set()
+        self.deadlocks = 0
+        self._changed: set[int] = set()
         self._committing = False
 
     @contextmanager
@@ -48,12 +55,13 @@ class Watch:
             for name, hook in hooks.items():
                 sa.event.remove(sa.Engine, name, hook)
 
-    def _notice(self, _connection: Any, _cursor: Any, statement: str, parameters: Any, *_rest: Any) -> None:
+    def _notice(
+        self, _connection: Any, _cursor: Any, statement: str, _parameters: Any, context: Any, *_rest: Any
+    ) -> None:
         if statement.startswith('UPDATE compute_nodes'):
-            values = parameters.values() if isinstance(parameters, Mapping) else parameters
-            found = {value for value in values if value in self.hosts}
-            assert found, f'the UUID of no host in {parameters}'
-            self._changed |= found
+            (values,) = context.compiled_parameters
+            assert values['read_number'] in self.hosts, f'the number of no host in {values}'
+            self._changed.add(values['read_number'])
 
     def _begin(self, _connection: sa.Connection) -> None:
         self._changed, self._committing = set(), False
@@ -61,12 +69,13 @@ class Watch:
     def _commit(self, connection: sa.Connection) -> None:
         if not self._changed:
             return
-        uuids = ', '.join(f"'{value}'" for value in sorted(self._changed))
-        query = f'SELECT host, generation FROM compute_nodes WHERE uuid IN ({uuids})'
+        numbers = ', '.join(map(str, sorted(self._changed)))
+        query = f'SELECT host, generation FROM compute_nodes WHERE id IN ({numbers})'
         self.commits.append(dict(tuple(row) for row in connection.exec_driver_sql(query)))
         self._committing = True
 
-    def _fail(self, _context: Any) -> None:
+    def _fail(self, context: Any) -> None:
+        self.deadlocks += is_deadlock(context.original_exception)
         if self._committing:
             self.unanswered.append(self.commits.pop())
         self._changed, self._committing = set(), False

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A process that does one deed after the other and writes down each."""
+"""A process that does one operation after the other and writes down each."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ __all__ = ['Worker', 'claim', 'run', 'run_until', 'run_until_killed']
 #: Seconds until a database that does not come back is a failure.
 _PATIENCE_S = 60
 
-Choose: TypeAlias = Callable[[api.Database, random.Random, list[verbs.Seen]], verbs.Deed]
+Choose: TypeAlias = Callable[[api.Database, random.Random, list[verbs.Seen]], verbs.Operation]
 
 
 @dataclass(frozen=True)
@@ -43,17 +43,17 @@ class Worker:
 
 
 def run(worker: Worker, count: int) -> None:
-    """Do so many deeds; anything that is no fault of the product's own ends the process with a traceback."""
+    """Do so many operations; anything that is no fault of the product's own ends the process with a traceback."""
     _run(worker, range(count))
 
 
 def run_until(worker: Worker, stop: Path) -> None:
-    """Do one deed after the other until a file appears."""
+    """Do one operation after the other until a file appears."""
     _run(worker, itertools.takewhile(lambda _number: not stop.exists(), itertools.count()))
 
 
 def run_until_killed(worker: Worker, moments: int | None) -> None:
-    """Do one deed after the other, and die after so many moments of that, or by somebody else's hand."""
+    """Do one operation after the other, and die after so many moments of that, or by somebody else's hand."""
     _run(worker, itertools.count(), verbs.choose_move, moments=moments)
 
 
@@ -65,7 +65,7 @@ def claim(worker: Worker) -> None:
 def _run(worker: Worker, numbers: Iterable[int], choose: Choose = verbs.choose, *, moments: int | None = None) -> None:
     burning = nullcontext() if moments is None else fuse.light(moments)
     with api.connect(worker.url) as database, ledger.plain(worker.url) as eyes:
-        hosts = dict(tuple(row) for row in eyes.execute(sa.text('SELECT uuid, host FROM compute_nodes')))
+        hosts = dict(tuple(row) for row in eyes.execute(sa.text('SELECT id, host FROM compute_nodes')))
         with Watch(hosts).watching() as watch, burning:
             hands = _Hands(worker.number, random.Random(f'{worker.seed}/{worker.number}'), database, eyes, watch)
             journal = Journal(worker.path)
@@ -84,19 +84,22 @@ class _Hands:
     def turn(self, number: int, choose: Choose, journal: Journal) -> None:
         """Look around, do something, and write down how it ended."""
         begin = time.monotonic_ns()
-        deed = choose(self.database, self.dice, self._look())
-        entry = Entry(self.worker, number, deed.verb, deed.server, deed.about, begin, end=0, outcome=BEGUN)
+        operation = choose(self.database, self.dice, self._look())
+        entry = Entry(
+            self.worker, number, operation.verb, operation.server, operation.about, begin, end=0, outcome=BEGUN
+        )
         journal.write(entry)
-        self.watch.commits, self.watch.unanswered = [], []
-        entry = replace(entry, **self._try(deed), end=time.monotonic_ns())
+        self.watch.commits, self.watch.unanswered, self.watch.deadlocks = [], [], 0
+        entry = replace(entry, **self._try(operation), end=time.monotonic_ns())
         commits = self.watch.commits
         if entry.outcome == DONE and not commits:
             commits = self.watch.unanswered[-1:]  # the product found out that it happened all the same
-        journal.write(replace(entry, commits=commits))
+        answered, deadlocks = bool(self.watch.commits), self.watch.deadlocks
+        journal.write(replace(entry, commits=commits, answered=answered, deadlocks=deadlocks))
 
-    def _try(self, deed: verbs.Deed) -> dict:
+    def _try(self, operation: verbs.Operation) -> dict:
         try:
-            answer = deed.act()
+            answer = operation.act()
         except exception.NumaplaceException as error:
             return {'outcome': type(error).__name__, 'message': str(error)}
         if isinstance(answer, Refusal):

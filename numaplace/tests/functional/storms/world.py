@@ -9,8 +9,9 @@ from dataclasses import replace
 
 from numaplace.compute import resource_tracker
 from numaplace.db import api
-from numaplace.db.records import FlavorRecord, HostRecord, InstanceRequest
-from numaplace.model import MIXED, CellShape, Guest, GuestCell, Host, HostCell, Limits, Pages
+from numaplace.db.records import InstanceRequest
+from numaplace.model import MIXED, CellShape, Flavor, Guest, GuestCell, Host, HostCell, Limits, Pages
+from numaplace.model.records import HostRecord
 from numaplace.tests import samples
 
 __all__ = ['GUESTS', 'HOSTS', 'LIMITS', 'SLOTS', 'fill', 'flavor', 'host', 'request']
@@ -61,10 +62,10 @@ def fill(database: api.Database) -> None:
         resource_tracker.register(database, record)
 
 
-def flavor(kind: str) -> FlavorRecord:
+def flavor(kind: str) -> Flavor:
     """Return the flavor of a kind of guest."""
     asked = GUESTS[kind]
-    return FlavorRecord(kind, asked.vcpus, asked.memory_mib, 1, _hotplug(asked), kind)
+    return Flavor(kind, asked.vcpus, asked.memory_mib, 1, _hotplug(asked), kind)
 
 
 def _hotplug(asked: Guest) -> dict[str, str]:

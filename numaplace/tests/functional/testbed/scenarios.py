@@ -21,7 +21,7 @@ __all__ = [
 
 _CONNECT = ('--connect', 'qemu:///system')
 
-#: The nodes and the rows are looked at three times.
+#: The nodes and the rows are checked three times.
 START, FULL, DELETED = range(3)
 
 

@@ -16,13 +16,13 @@ class Program:
 
     def __init__(self, host, directory):
         self._host = host
-        self._words = [
+        self.words = [
             str(Path(sysconfig.get_path('scripts'), 'numaplace')),
             *('--database', f'sqlite:///{directory / "numaplace.sqlite"}'),
         ]
 
     def __call__(self, line, *more):
-        return self._host.run(*self._words, *line.split(), *more)
+        return self._host.run(*self.words, *line.split(), *more)
 
 
 @pytest.fixture
@@ -47,17 +47,17 @@ def test_what_is_defined_is_found_as_it_should_be_until_somebody_moves_a_vcpu(te
         numaplace(f'server define {server} --connect {uri}')
     assert '' == numaplace(check)
     talk_host.virsh('vcpupin', 'instance-00000002', '1', '100', '--config')
-    with pytest.raises(testbed.fakehost.CommandFailed) as caught:
+    with pytest.raises(testbed.fakehost.CommandFailed, match='server check') as caught:
         numaplace(check)
     assert 1 == caught.value.status
     (line,) = caught.value.printed.splitlines()
     assert line.startswith('pinned1 instance-00000002 CPUs of vCPU 1 ')
     assert line.endswith(' 100')
     numaplace(f'server define pinned1 --connect {uri}')
-    assert '' == numaplace(check), 'defining it anew puts that right'
+    assert '' == numaplace(check), 'defining it again puts that right'
     numaplace(f'server undefine shared1 --connect {uri}')
     numaplace('server delete divided1')
-    with pytest.raises(testbed.fakehost.CommandFailed) as caught:
+    with pytest.raises(testbed.fakehost.CommandFailed, match='server check') as caught:
         numaplace(check)
     told = caught.value.printed.splitlines()
     assert ['shared1', ''] == [line.split(' ')[0] for line in told]
@@ -73,10 +73,31 @@ def test_a_server_whose_xml_cannot_be_written_any_more_does_not_end_the_check(te
     path = tmp_path / 'capabilities.xml'
     path.write_text(re.sub('<pages unit=.KiB. size=.2048.>.*</pages>', '', path.read_text()))
     numaplace('host import big --refresh --capabilities', str(path))
-    with pytest.raises(testbed.fakehost.CommandFailed) as caught:
+    with pytest.raises(testbed.fakehost.CommandFailed, match='server check') as caught:
         numaplace(f'server check --host big --connect {talk_host.uri} -f json')
     rows = {row['Server']: row for row in json.loads(caught.value.printed)}
     assert 'XML' == rows['huge1']['What']
     assert "domain 'huge1': /domain/memoryBacking/hugepages/page/@size: node " in rows['huge1']['Expected']
     assert {'shared1', 'pinned1', 'divided1'} == {name for name, row in rows.items() if row['What'] == 'domain'}
     talk_host.virsh('undefine', 'instance-00000004')
+
+
+def test_who_defines_a_server_is_told_which_of_its_cpus_are_off(testbed, talk_host, tmp_path):
+    capabilities = tmp_path / 'capabilities.xml'
+    text = recordings.capabilities('fake-oracle-host').decode()
+    capabilities.write_text(re.sub("<cpu id='(1|61)' .*/>", r"<cpu id='\1'/>", text))
+    configuration = tmp_path / 'nova.conf'
+    configuration.write_text(
+        '[libvirt]\nvirt_type = qemu\ncpu_power_management = True\n[compute]\ncpu_dedicated_set = 1,61,62\n'
+    )
+    program = Program(talk_host, tmp_path)
+    program.words += ['--config-file', str(configuration)]
+    program('host import dark --capabilities', str(capabilities))
+    program('flavor create --ram 1024 --vcpus 2 --property hw:cpu_policy=dedicated pinned')
+    program('server create --flavor pinned one')
+    define = [*program.words, 'server', 'define', 'one', '--connect', talk_host.uri]
+    assert (
+        "numaplace: warning: CPUs 1,61 of server 'one' were off when host 'dark' was last read: libvirt starts no "
+        'guest on CPUs that are offline; `chcpu --enable 1,61` on the host brings them online\n'
+    ) == talk_host.run('sh', '-c', '"$@" 2>&1', 'sh', *define)
+    talk_host.virsh('undefine', 'instance-00000001')

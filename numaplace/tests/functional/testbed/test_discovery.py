@@ -37,9 +37,10 @@ def test_numactl_tells_memory_and_distances_of_what_the_kernel_does(machine, exp
     real.require_program('numactl')
     name, there = machine
     cpus = lscpu.read(recordings.text(f'{name}.lscpu-p.txt'), 'lscpu')
-    found = numactl.read(there.run('numactl', '-H').encode(), cpus)
+    found = numactl.read(there.run('numactl', '-H').encode(), cpus).host
 
     def told(host):
-        return [replace(cell.shape, socket=None, caches=(), dies=(), clusters=(), accesses=()) for cell in host.cells]
+        unknown = {'socket': None, 'caches': (), 'dies': (), 'clusters': (), 'accesses': (), 'memory_kind': None}
+        return [replace(cell.shape, **unknown) for cell in host.cells]
 
     assert told(found) == told(expected)

@@ -2,9 +2,13 @@
 """Guests of ours in a real libvirt, and what a real kernel sees of one."""
 
 import pytest
-from lxml import etree
 
+from numaplace import cpuset
+from numaplace.libvirt.cpumodel import GuestCpu
+from numaplace.libvirt.profile import PROFILES
 from numaplace.model import CpuTopology
+from numaplace.model.cpu_topology import UNLIMITED
+from numaplace.partition.sockets import arrange
 from numaplace.request import own_devices
 from numaplace.tests.unit.libvirt import samples
 from numaplace.tests.unit.libvirt.samples import SAMPLES, Sample, cell, placed
@@ -72,9 +76,7 @@ def test_a_kernel_sees_the_cells_of_a_guest_as_far_apart_as_their_host_cells(boo
         samples.host('fake-oracle-host'),
         placed(cell(3, '0-3', 256), cell(1, '4-5', 128), cpu_topology=CpuTopology(3, 1, 2)),
     )
-    root = etree.fromstring(sample.xml())
-    etree.SubElement(root.find('cpu'), 'model').text = 'Nehalem'  # KVM gives the host's; AMD's hides threads here
-    told = boot(etree.tostring(root, encoding='unicode'))
+    told = boot(sample.xml(cpu=GuestCpu('custom', 'Nehalem')))  # KVM gives the host's; AMD's hides threads here
     assert ['0-3', '4-5'] == [told[f'node/node{node}/cpulist'].strip() for node in range(2)]
     assert [['10', '21'], ['21', '10']] == [told[f'node/node{node}/distance'].split() for node in range(2)]
     assert '4-5' == told['cpu/cpu5/topology/thread_siblings_list'].strip()
@@ -82,3 +84,46 @@ def test_a_kernel_sees_the_cells_of_a_guest_as_far_apart_as_their_host_cells(boo
         str(round(int(told[f'node/node{node}/meminfo'].split()[3]) / 1024 / size) * size)
         for node, size in ((0, 256), (1, 128))
     ]
+
+
+_INTEL, _AMD = GuestCpu('custom', 'Nehalem'), GuestCpu('custom', 'qemu64')
+
+
+def _celled(topology, *vcpus):
+    """Return a guest by its topology and the vCPUs of each cell."""
+    cells = [cell(node, text, 128) for node, text in enumerate(vcpus)]
+    return Sample(samples.host('fake-oracle-host'), placed(*cells, cpu_topology=topology))
+
+
+def test_a_kernel_finds_no_fault_in_sockets_of_unequal_cells(boot):
+    topology = arrange([cpuset.parse('0-7'), cpuset.parse('8-11')], 1, UNLIMITED)
+    told = boot(_celled(topology, '0-7', '8-11').xml(cpu=_AMD))
+    assert ['0-3', '8-11'] == [told[f'cpu/cpu{vcpu}/topology/core_siblings_list'].strip() for vcpu in (0, 11)]
+
+
+def test_a_kernel_sees_a_die_and_a_cache_of_level_3_in_each_cell_where_one_socket_was_requested(boot):
+    told = boot(_celled(CpuTopology(1, 6, 1), '0-3', '4-5').xml(cpu=_INTEL))
+    assert ['0-5'] * 3 == [told[f'cpu/cpu{vcpu}/topology/package_cpus_list'].strip() for vcpu in (0, 2, 4)]
+    for name in ('topology/die_cpus_list', 'cache/index3/shared_cpu_list'):
+        assert ['0-1', '2-3', '4-5'] == [told[f'cpu/cpu{vcpu}/{name}'].strip() for vcpu in (0, 2, 4)]
+
+
+#: What a kernel reports, and whose sockets or cores lie in several cells.
+_FAULTS = {
+    'llc-sibling CPU #0 is not on the same node': (_AMD, _celled(CpuTopology(1, 4, 1), '0-1', '2-3')),
+    'smt-sibling CPU #2 is not on the same node': (_INTEL, _celled(CpuTopology(1, 2, 2), '0-2', '3')),
+}
+
+
+@pytest.mark.parametrize('fault', _FAULTS)
+def test_a_guest_whose_kernel_reports_a_fault_fails_the_boot(testbed, boot, fault):
+    cpu, sample = _FAULTS[fault]
+    with pytest.raises(testbed.log.KernelFault, match=fault):
+        boot(sample.xml(cpu=cpu))
+
+
+def test_a_guest_whose_tree_hwloc_cannot_build_fails_the_boot(testbed, boot):
+    """Two sockets, each with vCPUs of both cells: of a model of Intel, the kernel reports nothing."""
+    sample = _celled(CpuTopology(2, 2, 1), '0,2', '1,3')
+    with pytest.raises(testbed.hwloc.NoTree, match='intersection without inclusion'):
+        boot(sample.xml(cpu=_INTEL, profile=PROFILES['libvirt-2.2']))

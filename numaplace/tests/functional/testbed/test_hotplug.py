@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from lxml import etree
 
+from numaplace.libvirt.cpumodel import GuestCpu
 from numaplace.model import MemoryModule
 from numaplace.request import Hotplug
 from numaplace.tests import real
@@ -39,9 +40,8 @@ def test_a_kernel_sees_in_each_cell_the_vcpus_that_are_on(boot):
     sample = SAMPLES['half of the vCPUs off']
     cells = tuple(replace(one, guest_cell=replace(one.guest_cell, memory_mib=128)) for one in sample.placement.cells)
     guest = replace(sample.placement.guest, memory_mib=512, cells=tuple(one.guest_cell for one in cells))
-    root = etree.fromstring(replace(sample, placement=replace(sample.placement, guest=guest, cells=cells)).xml())
-    etree.SubElement(root.find('cpu'), 'model').text = 'Nehalem'
-    told = boot(etree.tostring(root, encoding='unicode'))
+    sample = replace(sample, placement=replace(sample.placement, guest=guest, cells=cells))
+    told = boot(sample.xml(cpu=GuestCpu('custom', 'Nehalem')))
     assert ['0-1', '2-3', '4-5', '6-7'] == [told[f'node/node{node}/cpulist'].strip() for node in range(4)]
     assert '0-15' == told['cpu/possible'].strip()
 
@@ -66,19 +66,24 @@ def test_a_kernel_sees_a_module_in_the_node_of_its_cell(boot):
 
 
 class Here:
-    """A libvirt of its own on this machine, with the command and a database."""
+    """A libvirt of its own on this machine, with the command and a database.
 
-    def __init__(self, directory):
-        (directory / 'libvirt' / 'etc').mkdir(parents=True)
+    :param database: URL of the database; None for a file of its own
+    """
+
+    def __init__(self, directory, database=None):
+        (directory / 'libvirt' / 'etc').mkdir(parents=True, exist_ok=True)
         settings = ('user = "root"', 'group = "root"', 'security_driver = "none"', 'stdio_handler = "file"')
         (directory / 'libvirt' / 'etc' / 'qemu.conf').write_text(
             '\n'.join((*settings, 'namespaces = [ ]', 'cgroup_controllers = [ ]\n'))
         )
         (directory / 'numaplace.conf').write_text('[libvirt]\nvirt_type = qemu\n')
+        self.directory = directory
         self.uri = f'qemu:///embed?root={directory / "libvirt"}'
         self._numaplace = (
             Path(sysconfig.get_path('scripts'), 'numaplace'),
-            *('--config-file', directory / 'numaplace.conf', '--database', f'sqlite:///{directory / "db"}'),
+            *('--config-file', directory / 'numaplace.conf'),
+            *('--database', database or f'sqlite:///{directory / "db"}'),
         )
 
     def virsh(self, *words):
@@ -86,6 +91,14 @@ class Here:
 
     def __call__(self, line, *, status=0):
         return self._run(*self._numaplace, *line.split(), status=status)
+
+    def stop(self):
+        """Stop the guest."""
+        # It may be told to be off already: a libvirt that has just come finds its guests while it is asked.
+        subprocess.run(
+            ['virsh', '-q', '-c', self.uri, 'destroy', 'instance-00000001'], capture_output=True, check=False
+        )
+        assert self.virsh('list', '--name').strip() == ''
 
     def _run(self, *command, status=0):
         done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
@@ -119,11 +132,7 @@ def here():
         here(f'server define db1 --connect {here.uri}')
         here.virsh('start', 'instance-00000001')
         yield here
-        # It may be told to be off already: a libvirt that has just come finds its guests while it is asked.
-        subprocess.run(
-            ['virsh', '-q', '-c', here.uri, 'destroy', 'instance-00000001'], capture_output=True, check=False
-        )
-        assert here.virsh('list', '--name').strip() == ''
+        here.stop()
 
 
 def test_what_is_plugged_into_a_guest_that_runs_is_what_was_claimed(here):
@@ -145,4 +154,13 @@ def test_what_is_plugged_into_a_guest_that_runs_is_what_was_claimed(here):
     # No kernel is there that lets a vCPU go.
     assert 'virsh setvcpu' in here(f'server set-vcpus db1 1 --connect {here.uri}', status=1)
     assert here(f'server show db1 {shown}') == '2\n256\n'
+    assert here(check) == ''
+    # Nor one that releases memory: that goes when the guest starts without it.
+    detach = f'server detach-memory db1 0 --connect {here.uri}'
+    assert 'the guest has not released the 128 MiB in cell 0, and their claim stays' in here(detach, status=1)
+    assert here(f'server show db1 {shown}') == '2\n256\n'
+    assert len(etree.fromstring(here.virsh('dumpxml', 'instance-00000001')).findall('devices/memory')) == 1
+    here.stop()
+    here.virsh('start', 'instance-00000001')
+    assert here(f'{detach} {shown}') == '2\n128\n'
     assert here(check) == ''

@@ -82,6 +82,19 @@ def test_a_kernel_sees_the_cells_and_siblings_of_a_distribution(boot, distributi
         assert expected == told[f'cpu/cpu{vcpu}/topology/thread_siblings_list'].strip()
 
 
+@pytest.mark.parametrize('number', [2, 3])
+@pytest.mark.parametrize('distribution', DISTRIBUTIONS)
+def test_a_kernel_and_hwloc_find_no_fault_in_the_sockets_of_a_distribution(boot, distribution, number):
+    """With a model of AMD, of which the kernel expects that a socket is in one node."""
+    element = f"<vnuma mode='host' distribution='{distribution}'><partition nodeset='0-{number - 1}'/></vnuma>"
+    text = _small(element).replace('Nehalem', 'qemu64').replace('>16<', f'>{4 * number}<')
+    told = boot(expanded(text.replace('>1024<', f'>{128 * number}<')))
+    assert f'0-{number - 1}' == told['node/online'].strip()
+    packages = [told[f'cpu/cpu{vcpu}/topology/physical_package_id'] for vcpu in range(4 * number)]
+    sockets = {'contiguous': number, 'interleave': 4 * number}.get(distribution, 2 * number)
+    assert sockets == len(set(packages))
+
+
 def test_a_kernel_sees_distances_memory_and_the_node_of_a_device(boot):
     told = boot(expanded(_small("<vnuma mode='host'/>")))
     for node in range(4):

@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Boot and delete servers by openstacksdk, in any cloud."""
 
+import contextlib
 import time
 import uuid
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 __all__ = ['Cloud', 'await_that']
@@ -18,7 +19,8 @@ class Cloud:
     def __init__(self, connection: Any) -> None:
         self._compute = connection.compute
         self._placement = connection.placement
-        self._image = next(iter(connection.image.images())).id
+        self._images = connection.image.images
+        self._image = next(iter(self._images())).id
         self._run = uuid.uuid4().hex[:8]
         self._flavors = []
         self._servers = []
@@ -72,6 +74,92 @@ class Cloud:
             lambda: self._compute.get_server(server.id), lambda found: found.status in ('ACTIVE', 'ERROR')
         )
 
+    def reaches(self, server: Any, *statuses: str) -> Any:
+        """Return a server when it is in one of some statuses, or in ERROR, and Nova does nothing with it."""
+        return await_that(
+            lambda: self._compute.get_server(server.id),
+            lambda found: found.status in (*statuses, 'ERROR') and found.task_state is None,
+        )
+
+    def resize(self, server: Any, flavor: Any) -> None:
+        """Ask for another flavor; the scheduler chooses the host."""
+        self._compute.resize_server(server, flavor)
+
+    def migrate(self, server: Any, host: str) -> None:
+        """Ask for a cold migration."""
+        self._compute.migrate_server(server, host=host)
+
+    def confirm(self, server: Any) -> Any:
+        """Confirm a resize or a cold migration, and wait for its end."""
+        self._compute.confirm_server_resize(server)
+        return self.reaches(server, 'ACTIVE')
+
+    def revert(self, server: Any) -> Any:
+        """Revert a resize or a cold migration, and wait for its end."""
+        self._compute.revert_server_resize(server)
+        return self.reaches(server, 'ACTIVE')
+
+    def live_migrate(self, server: Any, host: str) -> Any:
+        """Ask for a live migration, and return it when it is running."""
+        self._compute.live_migrate_server(server, host=host, block_migration='auto')
+        (migration,) = await_that(
+            lambda: list(self._compute.server_migrations(server)),
+            lambda found: found and found[0].status == 'running',
+        )
+        return migration
+
+    def force_complete(self, server: Any, migration: Any) -> Any:
+        """Force a live migration to complete, and return the server when it has moved."""
+        self._compute.force_complete_server_migration(migration, server)
+        return self.reaches(server, 'ACTIVE')
+
+    def abort(self, server: Any, migration: Any) -> Any:
+        """Abort a live migration, and return the server when Nova has cleaned up."""
+        self._compute.abort_server_migration(migration, server)
+        return self.reaches(server, 'ACTIVE')
+
+    def reset(self, server: Any) -> None:
+        """Return a server to ACTIVE that Nova 34 has put into ERROR, as it does after a failed live migration."""
+        self._compute.reset_server_state(server, 'active')
+
+    def evacuate(self, server: Any, host: str) -> Any:
+        """Rebuild a server of a host that is down on another."""
+        self._compute.evacuate_server(server, host=host)
+        # Nova stops it before it writes the new host.
+        await_that(lambda: self._compute.get_server(server.id).compute_host, lambda found: found == host)
+        return self.reaches(server, 'SHUTOFF')
+
+    def shelve(self, server: Any) -> Any:
+        """Shelve a server, and return it when it is on no host."""
+        self._compute.shelve_server(server)
+        return self.reaches(server, 'SHELVED_OFFLOADED')
+
+    def unshelve(self, server: Any) -> Any:
+        """Unshelve a server on a host that the scheduler chooses."""
+        self._compute.unshelve_server(server)
+        return self.reaches(server, 'ACTIVE')
+
+    def snapshots(self) -> list[Any]:
+        """Return the images that computes have uploaded."""
+        return [image for image in self._images() if image.id != self._image]
+
+    def set_down(self, host: str, *, down: bool) -> None:
+        """Declare that the service of a host is down, or no longer."""
+        (service,) = self._compute.services(host=host)
+        self._compute.update_service_forced_down(service, forced=down)
+
+    @contextlib.contextmanager
+    def only(self, *hosts: str) -> Iterator[None]:
+        """Let the scheduler choose some hosts only, during the block."""
+        others = [service for service in self._compute.services(binary='nova-compute') if service.host not in hosts]
+        for service in others:
+            self._compute.disable_service(service)
+        try:
+            yield
+        finally:
+            for service in others:
+                self._compute.enable_service(service)
+
     def topology(self, server: Any) -> dict[str, Any]:
         """Return what Nova tells of the NUMA cells of a server."""
         answer = self._compute.get(f'/servers/{server.id}/topology', microversion='2.78')
@@ -112,15 +200,15 @@ class Cloud:
             self._compute.delete_flavor(flavor)
 
 
-def await_that(ask: Callable[[], Any], holds: Callable[[Any], bool]) -> Any:
+def await_that(ask: Callable[[], Any], holds: Callable[[Any], bool], patience: float = _PATIENCE) -> Any:
     """Ask until the answer is as it should be, and return it.
 
     :raises: AssertionError with the last answer if it never is
     """
-    deadline = time.monotonic() + _PATIENCE
+    deadline = time.monotonic() + patience
     answer = ask()
     while not holds(answer):
-        assert time.monotonic() < deadline, f'still, after {_PATIENCE} s: {answer}'
+        assert time.monotonic() < deadline, f'still, after {patience} s: {answer}'
         time.sleep(0.05)
         answer = ask()
     return answer

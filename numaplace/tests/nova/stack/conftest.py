@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from numaplace.tests import real
-from numaplace.tests.nova.stack import clients, reading
+from numaplace.tests.nova.stack import clients, judging, reading
 
 SOURCE = Path(os.environ.get('NUMAPLACE_SOURCE', Path(__file__).parents[4]))
 
@@ -96,6 +96,34 @@ def rows(stack):
     """What Nova has stored."""
     with reading.Rows(stack.database('nova_cell1')) as rows:
         yield rows
+
+
+@pytest.fixture
+def balanced(stack, rows):
+    """Return a function that waits until the usage of each host is the sum of what it holds.
+
+    It also requires each guest to be sound, and returns the usage of the hosts by name.
+    """
+    hosts = {host: rows.host_json(host) for host in stack.hosts}
+
+    def usage():
+        return {host: judging.usage(rows.host(host)) for host in hosts}
+
+    def unequal():
+        held = {host: rows.held(host) for host in hosts}
+        assert [] == [fault for host in hosts for guest in held[host] for fault in judging.faults(hosts[host], guest)]
+        counted = usage()
+        sums = {host: judging.usage_by(map(reading.cells, held[host]), counted[host]) for host in hosts}
+        return {host: (sums[host], counted[host]) for host in hosts if sums[host] != counted[host]}
+
+    def balanced():
+        clients.await_that(unequal, lambda found: not found, patience=20)
+        return usage()
+
+    if unequal():
+        # What a failed test has left is corrected by the audit of a start.
+        stack.restart(*hosts)
+    return balanced
 
 
 @pytest.fixture

@@ -4,11 +4,13 @@
 import collections
 import copy
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, NamedTuple
+from xml.etree import ElementTree
 
+from numaplace import cpuset
 from numaplace.tests import audit
 
-__all__ = ['faults', 'pins', 'usage', 'usage_by']
+__all__ = ['Usage', 'cpus', 'faults', 'pins', 'usage', 'usage_by', 'vcpu_pins']
 
 _Data = dict[str, Any]
 
@@ -34,10 +36,29 @@ def pins(cell: _Data) -> dict[int, int]:
     return {int(vcpu): cpu for vcpu, cpu in (cell['cpu_pinning_raw'] or {}).items()}
 
 
-def usage(host: Iterable[_Data]) -> dict[int, tuple[list[int], int, dict[int, int]]]:
-    """Return the pinned CPUs, MiB and used pages of each cell of a host as the host counts them."""
+def cpus(text: str) -> set[int]:
+    """Return the CPUs of a list as libvirt writes it."""
+    return set(cpuset.ids(cpuset.parse(text)))
+
+
+def vcpu_pins(domain: ElementTree.Element) -> dict[int, set[int]]:
+    """Return the CPUs of libvirt's XML of a guest by its vCPUs."""
+    return {int(pin.get('vcpu')): cpus(pin.get('cpuset')) for pin in domain.findall('cputune/vcpupin')}
+
+
+class Usage(NamedTuple):
+    """What is used of a host cell; pages by their size in KiB, without sizes of which none is used."""
+
+    pinned_cpus: list[int]
+    memory_mib: int
+    pages: dict[int, int]
+    shared_vcpus: int
+
+
+def usage(host: Iterable[_Data]) -> dict[int, Usage]:
+    """Return the usage of each cell of a host as the host counts it."""
     return {
-        cell['id']: (
+        cell['id']: Usage(
             sorted(cell['pinned_cpus']),
             cell['memory_usage'],
             {
@@ -45,29 +66,31 @@ def usage(host: Iterable[_Data]) -> dict[int, tuple[list[int], int, dict[int, in
                 for pages in cell['mempages']
                 if pages['nova_object.data']['used']
             },
+            cell['cpu_usage'],
         )
         for cell in host
     }
 
 
-def usage_by(
-    guests: Iterable[Iterable[_Data]], cells: Iterable[int]
-) -> dict[int, tuple[list[int], int, dict[int, int]]]:
+def usage_by(guests: Iterable[Iterable[_Data]], cells: Iterable[int]) -> dict[int, Usage]:
     """Return the same as the sum of the guests of the host.
 
     :raises: AssertionError if a CPU is in two guests
     """
-    cpus, memory, pages = (
-        collections.defaultdict(list),
-        collections.Counter(),
-        collections.defaultdict(collections.Counter),
-    )
+    held = collections.defaultdict(list)
     for guest in guests:
         for cell in guest:
-            cpus[cell['id']] += pins(cell).values()
-            memory[cell['id']] += cell['memory']
-            size = cell['pagesize'] or _SMALLEST
-            pages[cell['id']][size] += cell['memory'] * 1024 // size
-    for taken in cpus.values():
-        assert len(taken) == len(set(taken)), f'a CPU is in two guests: {sorted(taken)}'
-    return {cell: (sorted(cpus[cell]), memory[cell], dict(pages[cell])) for cell in cells}
+            held[cell['id']].append(cell)
+    return {cell: _sum(held[cell]) for cell in cells}
+
+
+def _sum(held: list[_Data]) -> Usage:
+    """Return what guest cells use of the host cell that holds them."""
+    pinned = [cpu for cell in held for cpu in (*pins(cell).values(), *(cell['cpuset_reserved'] or ()))]
+    assert len(pinned) == len(set(pinned)), f'a CPU is in two guests: {sorted(pinned)}'
+    pages = collections.Counter()
+    for cell in held:
+        size = cell['pagesize'] or _SMALLEST
+        pages[size] += cell['memory'] * 1024 // size
+    memory_mib = sum(cell['memory'] for cell in held)
+    return Usage(sorted(pinned), memory_mib, dict(pages), sum(len(cell['cpuset']) for cell in held))

@@ -29,14 +29,14 @@ def crowded(cloud, rows):
 
 def test_a_guest_that_fits_nowhere_is_refused_by_the_filter_which_says_why(cloud, stack, scheduler_log, claims):
     """One, one and six pinned CPUs where no cell has more than four: placement counts CPUs of hosts, and agrees."""
-    assert 3 == cloud.candidates(PCPU=8, MEMORY_MB=768, DISK_GB=1)
+    assert 4 == cloud.candidates(PCPU=8, MEMORY_MB=768, DISK_GB=1)
     server = cloud.boot(cloud.cells('one-one-six', 1, 1, 6), 'guest')
     assert 'ERROR' == server.status
     assert 'No valid host was found. There are not enough hosts available.' == server.fault['message']
     assert [] == claims(server)
     (line,) = [line for line in scheduler_log.lines(FILTER, server.id) if line.level != 'DEBUG']
     assert 'WARNING' == line.level
-    assert 'NUMA topology fits 0 of 3 hosts: 2 cpus.dedicated.total, 1 cells.count; least short: cmp1' in line.text
+    assert 'NUMA topology fits 0 of 4 hosts: 2 cells.count, 2 cpus.dedicated.total; least short: cmp1' in line.text
     assert cloud.request_id(server) in line.text
     assert stack.services['nova-scheduler'].pid == reading.leader(line.pid)
 
@@ -44,7 +44,7 @@ def test_a_guest_that_fits_nowhere_is_refused_by_the_filter_which_says_why(cloud
 def test_every_refusing_host_is_told_in_full_where_debugging_is_on(cloud, scheduler_log):
     server = cloud.boot(cloud.cells('five', 5), 'guest')
     told = [line.text for line in scheduler_log.lines(FILTER, server.id) if line.level == 'DEBUG']
-    assert ['cmp1', 'cmp2', 'virt1'] == sorted(text.split('] ')[-1].split()[0] for text in told)
+    assert ['cmp1', 'cmp2', 'virt1', 'virt2'] == sorted(text.split('] ')[-1].split()[0] for text in told)
     assert all('guest cell 0 needs 5 dedicated CPUs: host cell 0 has 4 (1 short)' in text for text in told)
 
 

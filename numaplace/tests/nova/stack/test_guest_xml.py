@@ -1,11 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The XML that Nova's libvirt driver makes of what was decided, beside the rows."""
 
-from xml.etree import ElementTree
-
 import pytest
 
-from numaplace import cpuset
 from numaplace.tests.nova.stack import judging, reading
 
 HOST = 'virt1'
@@ -19,24 +16,14 @@ def boot(cloud, stack, rows):
     def boot(flavor):
         server = cloud.boot(flavor, 'guest', host=HOST)
         assert ('ACTIVE', None) == (server.status, server.fault)
-        (line,) = [line for line in log.lines('nova.virt.numa_libvirt', 'guest XML: ') if server.id in line.text]
-        text = line.text.partition('guest XML: ')[2]
-        return ElementTree.fromstring(text[: text.rindex('</domain>') + len('</domain>')]), rows.guest(server)
+        return log.guest_xml(server), rows.guest(server)
 
     return boot
 
 
-def cpus(text):
-    return set(cpuset.ids(cpuset.parse(text)))
-
-
-def vcpu_pins(domain):
-    return {int(pin.get('vcpu')): cpus(pin.get('cpuset')) for pin in domain.findall('cputune/vcpupin')}
-
-
 def guest_cells(domain):
     return [
-        (int(cell.get('id')), cpus(cell.get('cpus')), int(cell.get('memory')))
+        (int(cell.get('id')), judging.cpus(cell.get('cpus')), int(cell.get('memory')))
         for cell in domain.findall('cpu/numa/cell')
     ]
 
@@ -45,21 +32,21 @@ def test_pinned_vcpus_and_memory_are_where_the_row_says(boot, cloud):
     domain, cells = boot(cloud.cells('uneven', 1, 3, ram=512))
     pinned = {vcpu: {cpu} for cell in cells for vcpu, cpu in judging.pins(cell).items()}
     assert [0, 1, 2, 3] == sorted(pinned)
-    assert pinned == vcpu_pins(domain)
+    assert pinned == judging.vcpu_pins(domain)
     (emulator,) = domain.findall('cputune/emulatorpin')
-    assert set.union(*pinned.values()) == cpus(emulator.get('cpuset'))
+    assert set.union(*pinned.values()) == judging.cpus(emulator.get('cpuset'))
     assert [(number, set(cell['pcpuset']), 512 * 1024) for number, cell in enumerate(cells)] == guest_cells(domain)
     near = [
         (int(node.get('cellid')), node.get('mode'), node.get('nodeset')) for node in domain.findall('numatune/memnode')
     ]
     assert [(number, 'strict', str(cell['id'])) for number, cell in enumerate(cells)] == near
-    assert {cell['id'] for cell in cells} == cpus(domain.find('numatune/memory').get('nodeset'))
+    assert {cell['id'] for cell in cells} == judging.cpus(domain.find('numatune/memory').get('nodeset'))
 
 
 def test_floating_vcpus_stay_on_the_shared_cpus_of_the_cell_in_the_row(boot, cloud, rows):
     domain, cells = boot(cloud.flavor('m1.numa', 4, 1024, numa_nodes=2))
     shared = {cell['id']: set(cell['cpuset']) for cell in rows.host(HOST)}
-    assert {vcpu: shared[cell['id']] for cell in cells for vcpu in cell['cpuset']} == vcpu_pins(domain)
+    assert {vcpu: shared[cell['id']] for cell in cells for vcpu in cell['cpuset']} == judging.vcpu_pins(domain)
     assert [(number, set(cell['cpuset']), 512 * 1024) for number, cell in enumerate(cells)] == guest_cells(domain)
     nodes = [int(node.get('nodeset')) for node in domain.findall('numatune/memnode')]
     assert [cell['id'] for cell in cells] == nodes
@@ -69,5 +56,5 @@ def test_a_guest_without_numa_floats_over_all_shared_cpus(boot, cloud, rows):
     domain, cells = boot(cloud.flavor('m1.tiny', 1, 256))
     assert cells is None
     shared = set().union(*(cell['cpuset'] for cell in rows.host(HOST)))
-    assert shared == cpus(domain.find('vcpu').get('cpuset'))
+    assert shared == judging.cpus(domain.find('vcpu').get('cpuset'))
     assert domain.find('numatune') is None

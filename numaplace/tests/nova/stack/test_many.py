@@ -10,12 +10,11 @@ from numaplace.tests.nova.stack import clients, judging
 
 
 @pytest.fixture
-def only_fakes(connection, stack):
-    """The two hosts with eight cells together; the third takes no guests."""
-    (service,) = connection.compute.services(host='virt1')
-    connection.compute.disable_service(service)
-    yield ['cmp1', 'cmp2']
-    connection.compute.enable_service(service)
+def only_fakes(cloud):
+    """The two hosts with eight cells together; the others take no guests."""
+    hosts = ['cmp1', 'cmp2']
+    with cloud.only(*hosts):
+        yield hosts
 
 
 def test_of_ten_servers_at_once_eight_get_the_room_for_eight(cloud, rows, only_fakes):

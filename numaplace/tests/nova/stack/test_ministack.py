@@ -3,6 +3,7 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -114,6 +115,32 @@ def test_a_stack_that_is_interrupted_leaves_only_its_logs(start, stack, tmp_path
     assert 130 == process.returncode
     assert [] == running_in(state)
     assert [] == left_of(state, stack.server)
+
+
+@pytest.mark.parametrize('number', [signal.SIGINT, signal.SIGTERM])
+def test_a_command_that_is_interrupted_while_it_starts_does_not_go_on_alone(stack, monkeypatch, tmp_path, number):
+    processes = sys.modules['ministack.processes']
+    started = []
+
+    class Interrupted(subprocess.Popen):
+        def __init__(self, *words, **options):
+            super().__init__(*words, **options)
+            started.append(self)
+            os.kill(os.getpid(), number)
+
+    monkeypatch.setattr(subprocess, 'Popen', Interrupted)
+    entered = []
+    before = signal.signal(number, signal.default_int_handler)  # a job in the background ignores interrupts
+    try:
+        with (
+            pytest.raises(KeyboardInterrupt, match=r'^$'),
+            processes.running(['sleep', '60'], tmp_path / 'log', os.environ),
+        ):
+            entered.append(True)
+    finally:
+        signal.signal(number, before)
+    (child,) = started
+    assert ([], -signal.SIGKILL) == (entered, child.returncode)
 
 
 def test_a_stack_that_does_not_come_up_shows_why_and_leaves_only_its_logs(ministack, stack, tmp_path):

@@ -6,7 +6,7 @@ import pytest
 from numaplace.tests.nova.stack import clients, judging, reading
 
 HOST = 'cmp1'
-TALLY = 'numaplace.nova.tally'
+TALLY = 'numaplace.nova.shadow_report'
 SERVICES = ('nova-scheduler', HOST)
 
 

@@ -8,10 +8,13 @@ import pytest
 
 from numaplace import fit
 from numaplace.cli import picture
-from numaplace.db.records import InstanceRecord
 from numaplace.libvirt import capabilities
 from numaplace.model import ISOLATE, Guest
+from numaplace.model.records import InstanceRecord
 from numaplace.tests import recordings, samples
+
+#: It holds two whole cores.
+GUEST = samples.guest(vcpus=4)
 
 
 def place(record, number, guest, name=None):
@@ -107,3 +110,22 @@ def test_every_recorded_host_fits_80_columns_and_shows_each_cpu_once(name):
 
 def test_letters_go_on_after_z():
     assert ['A', 'Z', 'AA', 'AZ', 'BA'] == [picture._label(index) for index in (0, 25, 26, 51, 52)]
+
+
+def test_cpus_that_are_off_are_dark_whoever_holds_them():
+    record = samples.host_record(cells=1)
+    (cell,) = record.host.cells
+    # Online are CPUs 0, 2 and 5; CPUs 0 to 3 are of a server, the owner of 6 is unknown.
+    shape = replace(cell.shape, shared_cpus=0, online_cpus=0b100101)
+    record, server = place(replace(record, host=replace(record.host, cells=(replace(cell, shape=shape),))), 0, GUEST)
+    (cell,) = record.host.cells
+    pinned = replace(cell, pinned_cpus=cell.pinned_cpus | 1 << 6)
+    lines = picture.draw(replace(record, host=replace(record.host, cells=(pinned,))), [server]).splitlines()
+    assert lines[0].startswith('cell 0: 8 CPUs (0-7), 1,3-4,6-7 off, 512 of ')
+    assert ['   0 2 4 6', '   A A _ ?', '   1 3 5 7', '   a a . _'] == lines[2:6]
+    assert [
+        '  .  free to be pinned',
+        '  _  off to save power, free to be pinned',
+        '  ?  pinned, but by no server of this host',
+        '  a  pinned as in upper case, but off',
+    ] == lines[7:11]

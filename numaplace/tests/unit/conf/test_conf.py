@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Configuration files are read as Nova writes them, and bad values are explained."""
 
+import re
+
 import pytest
 from oslo_config import generator
 
@@ -28,6 +30,30 @@ def test_the_defaults_are_novas(load):
     assert {} == conf.reserved_pages(loaded)
     assert 'spread' == conf.strategy(loaded)
     assert 'none' == loaded.numaplace.default_guest_numa
+
+
+POWER = {
+    'by default': ('', None),
+    'cores off': ('cpu_power_management = True', 'cpu_state'),
+    'slow cores': ('cpu_power_management = true\ncpu_power_management_strategy = governor', 'governor'),
+    'a strategy that is not used': ('cpu_power_management_strategy = governor', None),
+}
+
+
+@pytest.mark.parametrize(('text', 'strategy'), POWER.values(), ids=POWER)
+def test_power_is_saved_by_a_strategy_where_it_is_managed(load, text, strategy):
+    loaded = load(f'[libvirt]\n{text}\n')
+    assert strategy == conf.power_strategy(loaded)
+    assert ('powersave', 'performance') == (
+        loaded.libvirt.cpu_power_governor_low,
+        loaded.libvirt.cpu_power_governor_high,
+    )
+
+
+def test_an_unknown_strategy_of_power_management_is_refused(load):
+    words = r"cpu_power_management_strategy = 'off': expected one of cpu_state, governor"
+    with pytest.raises(exception.InvalidConfiguration, match=words):
+        load('[libvirt]\ncpu_power_management_strategy = off\n')
 
 
 def test_options_of_others_are_ignored(load):
@@ -69,6 +95,12 @@ def test_vcpu_pin_set_stands_for_both_sets(load):
     assert (0b1011, 0b1011) == conf.cpu_sets(load('[DEFAULT]\nvcpu_pin_set = 0-3,^2'))
 
 
+@pytest.mark.parametrize(('text', 'value'), [('', ()), ('cxl', ('cxl',)), (' 8, cxl ,,12', (8, 'cxl', 12))])
+def test_general_memory_is_kinds_and_numbers_of_cells(load, text, value):
+    assert value == load(f'[numaplace]\ngeneral_memory = {text}').numaplace.general_memory
+    assert () == load('').numaplace.general_memory
+
+
 def test_networks_have_groups_of_their_own(load):
     loaded = load('[neutron]\nphysnets = foo\n[neutron_physnet_foo]\nnuma_nodes = 0,1\n[neutron_tunnel]\nnuma_nodes=1')
     assert ((0, 1), (1,)) == (loaded.neutron_physnet_foo.numa_nodes, loaded.neutron_tunnel.numa_nodes)
@@ -94,9 +126,10 @@ def test_a_bad_variable_is_named(load, monkeypatch):
 FAULTS = {
     'strategy': ('[numaplace]\nstrategy = x', 'one of linear, spread, pack'),
     'default_guest_numa': ('[numaplace]\ndefault_guest_numa = two', 'one of none, single'),
+    'general_memory': ('[numaplace]\ngeneral_memory = dram', 'cxl, gpu, hbm, slow, unknown, and numbers of host cells'),
     'virt_type': ('[libvirt]\nvirt_type = xen', 'one of kvm, qemu'),
     'max_attempts': ('[scheduler]\nmax_attempts = 0', 'whole number from 1'),
-    'cpu_allocation_ratio': ('[DEFAULT]\ncpu_allocation_ratio = 0', 'number above 0'),
+    'cpu_allocation_ratio': ('[DEFAULT]\ncpu_allocation_ratio = many', "'0.0' for none"),
     'ram_allocation_ratio': ('[DEFAULT]\nram_allocation_ratio = nan', 'number above 0'),
     'ram_weight_multiplier': ('[filter_scheduler]\nram_weight_multiplier = heavy', 'a number such as'),
     'cpu_shared_set': ('[compute]\ncpu_shared_set = 3-1', 'ends before it starts'),
@@ -106,12 +139,16 @@ FAULTS = {
         'true or false',
     ),
     'reserved_huge_pages': ('[DEFAULT]\nreserved_huge_pages = node:0,size:2048', 'node:0,size:2048,count:64'),
+    'cpu_mode': ('[libvirt]\ncpu_mode = host', 'one of host-model, host-passthrough, custom, none'),
+    'cpu_models': ('[libvirt]\ncpu_mode = custom\ncpu_models = Has well', "such as 'Haswell,Broadwell'"),
+    'cpu_model_extra_flags': ('[libvirt]\ncpu_model_extra_flags = +', "such as '-pdpe1gb, +vmx, pcid'"),
+    'hw_machine_type': ('[libvirt]\nhw_machine_type = q35', "such as 'x86_64=q35,aarch64=virt'"),
     'numa_nodes': ('[neutron_tunnel]\nnuma_nodes = x', "'0,1'"),
 }
 
 
 @pytest.mark.parametrize('option', ['', 'initial_'])
-@pytest.mark.parametrize('value', ['1e308', '1000000.5', '-1', 'inf'])
+@pytest.mark.parametrize('value', ['1e308', '1000000.5', '-1', 'inf', 'nan'])
 def test_a_ratio_that_no_host_has_is_refused(load, option, value):
     for kind in ('cpu', 'ram'):
         with pytest.raises(exception.InvalidConfiguration, match='above 0, up to 1000000'):
@@ -122,10 +159,29 @@ def test_the_largest_ratio_is_taken(load):
     assert (1e6, 1e6) == conf.ratios(load('[DEFAULT]\ncpu_allocation_ratio = 1000000\nram_allocation_ratio = 1e6'))
 
 
+RATIOS = {
+    'a new host, by default': ('', (None, None), (4.0, 1.0)),
+    'a new host': ('initial_cpu_allocation_ratio = 8\ninitial_ram_allocation_ratio = 1.5', (None, None), (8.0, 1.5)),
+    'a registered host': ('initial_cpu_allocation_ratio = 8\ninitial_ram_allocation_ratio = 1.5', (2.0, 3.0), (2, 3)),
+    'configured': ('cpu_allocation_ratio = 16\nram_allocation_ratio = 1.2', (2.0, 3.0), (16.0, 1.2)),
+    'not configured': ('cpu_allocation_ratio = 0.0\nram_allocation_ratio = 0', (2.0, None), (2.0, 1.0)),
+}
+
+
+@pytest.mark.parametrize(('text', 'stored', 'expected'), RATIOS.values(), ids=RATIOS)
+def test_the_ratios_are_those_that_nova_would_store(load, text, stored, expected):
+    assert expected == conf.ratios(load(f'[DEFAULT]\n{text}\n'), stored)
+
+
+def test_an_initial_ratio_of_zero_is_refused(load):
+    with pytest.raises(exception.InvalidConfiguration, match=r"number above 0, up to 1000000, such as '1.0' or '16'$"):
+        load('[DEFAULT]\ninitial_cpu_allocation_ratio = 0.0\n')
+
+
 @pytest.mark.parametrize('option', FAULTS)
 def test_a_bad_value_names_file_option_value_and_forms(load, option):
     text, forms = FAULTS[option]
-    with pytest.raises(exception.InvalidConfiguration) as caught:
+    with pytest.raises(exception.InvalidConfiguration, match=re.escape(forms)) as caught:
         load(text)
     line = str(caught.value)
     value = text.rpartition(' = ')[2]
@@ -133,7 +189,7 @@ def test_a_bad_value_names_file_option_value_and_forms(load, option):
     assert '\n' not in line
 
 
-def test_all_bad_values_are_told_at_once(load):
+def test_all_bad_values_are_reported_at_once(load):
     with pytest.raises(exception.InvalidConfiguration, match=r'strategy.*max_attempts'):
         load('[numaplace]\nstrategy = x\n[scheduler]\nmax_attempts = x')
 
@@ -147,7 +203,52 @@ CONFLICTS = {
     'old and new sets': (
         '[DEFAULT]\nvcpu_pin_set = 0-3\n[compute]\ncpu_dedicated_set = 3-5',
         exception.InvalidConfiguration,
-        'do not go together',
+        'conflicts with',
+    ),
+    'a flag both ways': (
+        '[libvirt]\ncpu_model_extra_flags = +vmx, pcid, -VMX',
+        exception.InvalidConfiguration,
+        'vmx is both required and forbidden',
+    ),
+    'an architecture with two machine types': (
+        '[libvirt]\nhw_machine_type = x86_64=q35, x86_64=pc',
+        exception.InvalidConfiguration,
+        'x86_64 has two machine types',
+    ),
+    'an architecture with two names and two machine types': (
+        '[libvirt]\nhw_machine_type = arm64=virt, aarch64=virt-7.2',
+        exception.InvalidConfiguration,
+        'aarch64 has two machine types',
+    ),
+    'a machine type that cannot be one': (
+        '[libvirt]\nhw_machine_type = x86_64=pc+q35',
+        exception.InvalidConfiguration,
+        'hw_machine_type = .x86_64=pc.q35.: expected pairs',
+    ),
+    'an architecture without a machine type': (
+        '[libvirt]\nhw_machine_type = x86_64=',
+        exception.InvalidConfiguration,
+        'hw_machine_type = .x86_64=.: expected pairs',
+    ),
+    'a custom CPU without a model': (
+        '[libvirt]\ncpu_mode = custom',
+        exception.InvalidConfiguration,
+        r'cpu_mode = custom needs \[libvirt\] cpu_models: expected names',
+    ),
+    'a model without a custom CPU': (
+        '[libvirt]\ncpu_models = Haswell',
+        exception.InvalidConfiguration,
+        r'cpu_models = Haswell needs \[libvirt\] cpu_mode = custom, which is not set',
+    ),
+    'a model with another mode': (
+        '[libvirt]\ncpu_mode = host-model\ncpu_models = Haswell',
+        exception.InvalidConfiguration,
+        'custom, which is host-model: expected both or neither',
+    ),
+    'flags without a CPU': (
+        '[libvirt]\ncpu_mode = none\ncpu_model_extra_flags = -vmx',
+        exception.InvalidConfiguration,
+        r'cpu_model_extra_flags = vmx does not go together with \[libvirt\] cpu_mode = none',
     ),
     'a network without cells': (
         '[neutron]\nphysnets = foo',
@@ -163,10 +264,39 @@ def test_options_that_contradict_each_other(load, text, fault, words):
         load(text)
 
 
+def test_cpus_and_machines_are_read_as_nova_writes_them(load):
+    loaded = load("""[libvirt]
+virt_type = qemu
+cpu_mode = custom
+cpu_models = IvyBridge, Haswell
+cpu_model_extra_flags = -PDPE1GB, +VMX, pcid, vmx
+hw_machine_type = AMD64=q35, armv7l=virt
+""").libvirt
+    assert ('custom', ('IvyBridge', 'Haswell')) == (loaded.cpu_mode, loaded.cpu_models)
+    assert (('pdpe1gb', 'disable'), ('vmx', 'require'), ('pcid', 'require')) == loaded.cpu_model_extra_flags
+    assert (('x86_64', 'q35'), ('armv7l', 'virt')) == loaded.hw_machine_type
+
+
+def test_of_cpus_nothing_is_set_by_default(load):
+    loaded = load('').libvirt
+    assert (None, (), (), ()) == (
+        loaded.cpu_mode,
+        loaded.cpu_models,
+        loaded.cpu_model_extra_flags,
+        loaded.hw_machine_type,
+    )
+
+
+def test_the_old_name_of_the_models_is_read_and_named_in_its_faults(load):
+    assert ('Haswell',) == load('[libvirt]\ncpu_mode = custom\ncpu_model = Haswell').libvirt.cpu_models
+    with pytest.raises(exception.InvalidConfiguration, match=r"test.conf: \[libvirt\] cpu_models = 'a b': expected"):
+        load('[libvirt]\ncpu_mode = custom\ncpu_model = a b')
+
+
 FILES = {
     'missing': (None, 'does not exist'),
     'no configuration': (b'hello', 'No .* found in assignment'),
-    'no text': (b'\xff\xfe\x00', 'no text in UTF-8'),
+    'no text': (b'\xff\xfe\x00', 'not UTF-8 text'),
 }
 
 
@@ -196,3 +326,56 @@ def test_the_sample_file_can_be_generated(tmp_path):
     assert '#connection = ' in text
     assert '[neutron_tunnel]' in text
     conf.load([str(target)])
+
+
+PCI = """
+[pci]
+alias = {"name": "gpu", "vendor_id": "10de", "product_id": "20b0", "device_type": "type-PCI"}
+alias = {"name": "gpu", "vendor_id": "10de", "product_id": "2330", "device_type": "type-PCI"}
+device_spec = {"address": ":0a:00."}
+device_spec = [{"vendor_id": "8086"}, {"devname": "eth0", "physical_network": "lake"}]
+"""
+
+
+def test_devices_are_read_as_nova_spells_them(load):
+    loaded = load(PCI)
+    assert ['20b0', '2330'] == [wanted['product_id'] for wanted in conf.pci_aliases(loaded)['gpu'].alternatives]
+    assert [('*', '0a', '00', '*'), (), ()] == [spec.address for spec in conf.device_specs(loaded)]
+    old = load(PCI.replace('device_spec', 'passthrough_whitelist'))
+    assert conf.device_specs(loaded) == conf.device_specs(old)
+    assert ({}, ()) == (conf.pci_aliases(load('')), conf.device_specs(load('')))
+
+
+@pytest.mark.parametrize(
+    ('text', 'error', 'expected'),
+    [
+        (
+            '[pci]\nalias = {"name": "gpu"}',
+            exception.InvalidConfiguration,
+            r"test.conf: \[pci\] alias = '.*': alias 'gpu': expected vendor_id and product_id",
+        ),
+        (
+            '[pci]\ndevice_spec = {"address": "0:0:0:0"}',
+            exception.InvalidConfiguration,
+            r"test.conf: \[pci\] device_spec = .*: address=\"0:0:0:0\": expected '\[\[\[DOMAIN:\]BUS:\]SLOT\]",
+        ),
+        (
+            PCI.replace('"2330"', '"2330", "numa_policy": "socket"'),
+            exception.PciInvalidAlias,
+            r"\[pci\] alias: alias 'gpu' has numa_policy legacy and socket: expected the same each time",
+        ),
+        (
+            '[pci]\ndevice_spec = {"one_time_use": "yes"}',
+            exception.PciConfigInvalidSpec,
+            r'\[pci\] device_spec: one_time_use needs \[pci\] report_in_placement = true: expected both or neither',
+        ),
+    ],
+)
+def test_devices_that_are_wrong_are_explained(load, text, error, expected):
+    with pytest.raises(error, match=expected):
+        load(text)
+
+
+def test_a_device_for_one_use_is_read_with_placement(load):
+    loaded = load('[pci]\nreport_in_placement = True\ndevice_spec = {"one_time_use": "yes"}')
+    assert {'one_time_use': 'true'} == conf.device_specs(loaded)[0].tags

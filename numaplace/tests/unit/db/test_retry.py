@@ -38,7 +38,7 @@ def test_a_race_that_is_never_won_is_given_up(monkeypatch):
 
 def test_another_fault_is_not_repeated():
     attempt = Lost(1, exception.NotFound)
-    with pytest.raises(exception.NotFound):
+    with pytest.raises(exception.NotFound, match=r'^lost$'):
         retry(attempt)
     assert attempt.calls == 1
 
@@ -67,6 +67,6 @@ def test_the_pauses_for_a_server_that_is_away_add_up_to_a_restart(monkeypatch):
 
 def test_what_may_have_happened_is_not_repeated():
     attempt = Lost(1, exception.UnknownOutcome)
-    with pytest.raises(exception.UnknownOutcome):
+    with pytest.raises(exception.UnknownOutcome, match=r'^lost$'):
         retry(attempt)
     assert 1 == attempt.calls

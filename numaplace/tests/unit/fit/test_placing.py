@@ -62,7 +62,7 @@ PINS = {
         '',
         '2-5',
     ),
-    'an emulator beside isolate takes a whole core': (
+    'an emulator with isolate takes a whole core': (
         cell(cpus='0-7', siblings=SMT, pinned='0'),
         guest_cell(0, '0-1', thread_policy='isolate'),
         'isolate',

@@ -2,13 +2,13 @@
 """Guests of all kinds, placed on recorded hosts as they are placed in earnest."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from uuid import UUID, uuid5
 
 from numaplace import partition, request
 from numaplace.libvirt import domain
 from numaplace.libvirt.profile import PROFILES
-from numaplace.model import Host, Placement
+from numaplace.model import Flavor, Host, Placement
 from numaplace.tests.unit.libvirt import samples
 
 __all__ = ['FLAVORS', 'HOSTS', 'Server', 'placed']
@@ -26,6 +26,7 @@ HOSTS = {
     'tiers': samples.host('tiers'),
 }
 
+_TIER = 'numaplace:vnuma_tier'
 _PINNED = {'hw:cpu_policy': 'dedicated'}
 _TWO = {'hw:numa_nodes': '2'}
 _UNEQUAL = {**_TWO, 'hw:numa_cpus.0': '0,3', 'hw:numa_mem.0': '64', 'hw:numa_cpus.1': '1-2', 'hw:numa_mem.1': '192'}
@@ -101,10 +102,12 @@ _SPECS = {
         'numaplace:memory_slots': '4',
         'numaplace:max_memory': '4096',
     },
+    'memory that is plugged in': {**_TWO, 'numaplace:memory_slots': '4', 'numaplace:max_memory': '4096'},
     'quotas': {'quota:cpu_shares': '2048', 'quota:cpu_period': '20000', 'quota:cpu_quota': '10000'},
     'quotas in cells': {**_TWO, 'quota:cpu_shares': '512', 'quota:cpu_quota': '-1'},
     'topology': {'hw:cpu_sockets': '1', 'hw:cpu_cores': '2', 'hw:cpu_threads': '2'},
     'topology with limits': {**_TWO, 'hw:cpu_max_sockets': '2', 'hw:cpu_max_threads': '1'},
+    'a socket in two cells': {**_TWO, 'hw:cpu_sockets': '1'},
     'divided over its host': {'numaplace:vnuma': 'host', 'numaplace:vnuma_remainder': 'first'},
     'divided by siblings': {
         'numaplace:vnuma': 'host',
@@ -116,7 +119,7 @@ _SPECS = {
     'divided where it fits': {'numaplace:vnuma': 'auto'},
     'divided and pinned': {'numaplace:vnuma': 'auto', **_PINNED, 'numaplace:vnuma_keep': '0'},
     'divided with 2 MiB pages': {'numaplace:vnuma': 'auto', 'hw:mem_page_size': '2MB'},
-    'divided over memory without CPUs': {'numaplace:vnuma': 'auto', 'numaplace:vnuma_tier': '64'},
+    'divided over memory without CPUs': {'numaplace:vnuma': 'auto', _TIER: '64'},
     'two cells on a node': {'numaplace:vnuma': 'host', 'numaplace:vnuma_nodes': '0', 'numaplace:vnuma_cells': '2'},
     'devices near to cells': {**_TWO, **_DEVICES},
     'devices near to pinned cells': {**_PINNED, **_UNEQUAL, **_DEVICES},
@@ -125,7 +128,7 @@ _SPECS = {
 
 #: Flavors by what they make.
 FLAVORS = {
-    name: request.Flavor(
+    name: Flavor(
         name, 4, 3072 if '1 GiB' in name and 'unequal' in name else 1024 if '1 GiB' in name else 256, extra_specs=specs
     )
     for name, specs in _SPECS.items()
@@ -137,7 +140,7 @@ class Server:
     """A guest that the fit has placed on a host."""
 
     name: str
-    flavor: request.Flavor
+    flavor: Flavor
     host: Host
     placement: Placement
 
@@ -146,7 +149,7 @@ class Server:
         """The same for the same server, in each form."""
         return str(uuid5(_GROUND, self.name))
 
-    def xml(self, profile: str, **options: str) -> str:
+    def xml(self, profile: str, **options: object) -> str:
         """Write its XML in a form."""
         return domain.write(
             self.uuid,
@@ -162,9 +165,21 @@ class Server:
         )
 
 
-def placed(host: str) -> Iterator[Server]:
-    """Yield a server of each flavor that goes on an empty host."""
+def placed(host: str, times: int = 1) -> Iterator[Server]:
+    """Yield a server of each flavor that goes on an empty host.
+
+    :param times: how much more memory each has than its flavor
+    """
     for name, flavor in FLAVORS.items():
-        placement = partition.place(HOSTS[host], request.read(flavor))
+        larger = _larger(flavor, times)
+        placement = partition.place(HOSTS[host], request.read(larger))
         if placement:
-            yield Server(f'{name} on {host}', flavor, HOSTS[host], placement)
+            yield Server(f'{name} on {host}', larger, HOSTS[host], placement)
+
+
+def _larger(flavor: Flavor, times: int) -> Flavor:
+    specs = {
+        key: str(int(value) * times) if key.startswith(('hw:numa_mem.', 'numaplace:max_memory', _TIER)) else value
+        for key, value in flavor.extra_specs.items()
+    }
+    return replace(flavor, memory_mib=flavor.memory_mib * times, extra_specs=specs)

@@ -102,6 +102,10 @@ SAMPLES = {
     'floating with the old pin set': Sample(host('seed3', '4-7', '4-7'), _FLOATING),
     'floating with a shared set alone': Sample(host('seed3', '0-1,6'), _FLOATING),
     'floating with a dedicated set alone': Sample(host('seed3', None, '2-5'), _FLOATING),
+    'floating beside memory without CPUs': Sample(host('tiers'), _FLOATING),
+    'floating beside memory without CPUs that counts': Sample(
+        capabilities.read(recordings.capabilities('tiers'), general_memory=(8,)), _FLOATING
+    ),
     'one cell': Sample(host('seed3'), placed(cell(0, '0-3', 1024))),
     'two cells': Sample(host('seed3'), placed(cell(0, '0-1', 512), cell(1, '2-3', 512))),
     'cells out of order': Sample(host('seed3'), placed(cell(2, '0-1', 512), cell(0, '2-3', 512))),

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The capabilities XML: recorded hosts agree with what other tools said of them, and faults say where they are."""
 
+import re
+
 import pytest
 
 from numaplace import cpuset, exception
@@ -64,6 +66,8 @@ def test_facts_are_what_filters_ask_for():
         ('hvm', 'x86_64', ('qemu',)),
     ]
     assert {'q35', 'pc-q35-7.2', 'pc'} <= set(facts.guests[1].machines)
+    most = dict(facts.guests[1].max_vcpus)
+    assert (288, 255, 255) == (most['pc-q35-7.2'], most['pc'], most['pc-q35-2.5'])
 
 
 def test_facts_that_are_not_told_are_empty():
@@ -105,6 +109,18 @@ def test_a_cell_may_have_memory_alone_and_another_cpus_alone():
     assert [cell.shape.socket for cell in host.cells] == [0, None]
 
 
+@pytest.mark.parametrize('package', ['-1', '0'])
+def test_a_number_of_minus_1_is_that_of_no_package_and_no_die(package):
+    """So Arm servers and POWER have it in /sys, where these are the same host."""
+    cpus = ''.join(
+        f"<cpu id='{cpu}' socket_id='{package}' die_id='-1' cluster_id='{cpu // 2}' core_id='{cpu}' siblings='{cpu}'/>"
+        for cpu in range(4)
+    )
+    (cell,) = capabilities.read(_document(_cell(cpus=cpus))).cells
+    assert (cell.shape.socket, cell.shape.dies, cell.shape.clusters) == (0, (), (0b11, 0b1100))
+    assert cell.shape.siblings == (1, 2, 4, 8)
+
+
 @pytest.mark.parametrize(
     ('size', 'expected_mib'),
     [
@@ -144,15 +160,15 @@ _BAD = {
         _document(_cell('')),
         '/capabilities/host/topology/cells/cell/@id: the cell number is missing',
     ),
-    'a cell id that is no number': (
+    'a cell id that is not a number': (
         _document(_cell("id='one'")),
-        "cell/@id: 'one' is no cell number: expected a whole",
+        "cell/@id: 'one' is not a cell number: expected a whole",
     ),
     'a negative cell id': (
         _document(_cell("id='-1'")),
-        "cell/@id: '-1' is no cell number: expected .* from 0 to 65535",
+        "cell/@id: '-1' is not a cell number: expected .* from 0 to 65535",
     ),
-    'a huge cell id': (_document(_cell("id='65536'")), "cell/@id: '65536' is no cell number"),
+    'a huge cell id': (_document(_cell("id='65536'")), "cell/@id: '65536' is not a cell number"),
     'two cells of one id': (
         _document(_cell(), _cell(cpus="<cpu id='1' siblings='1'/>")),
         r'/cells/cell\[2\]/@id: there are two cells 0: expected each number once',
@@ -163,9 +179,12 @@ _BAD = {
     ),
     'a CPU twice in a cell': (_document(_cell(cpus=_CPU * 2)), r'cpu\[2\]/@id: CPU 0 is in cell 0 already'),
     'a CPU without id': (_document(_cell(cpus="<cpu siblings='0'/>")), 'cpu/@id: the CPU number is missing'),
-    'a CPU that is no number': (_document(_cell(cpus="<cpu id='0x1' siblings='0'/>")), "'0x1' is no CPU number"),
-    'a CPU beyond all kernels': (_document(_cell(cpus="<cpu id='65536' siblings='0'/>")), "'65536' is no CPU number"),
-    'digits of another script': (_document(_cell(cpus="<cpu id='٣' siblings='0'/>")), "'٣' is no CPU number"),
+    'a CPU that is not a number': (_document(_cell(cpus="<cpu id='0x1' siblings='0'/>")), "'0x1' is not a CPU number"),
+    'a CPU beyond all kernels': (
+        _document(_cell(cpus="<cpu id='65536' siblings='0'/>")),
+        "'65536' is not a CPU number",
+    ),
+    'digits of another script': (_document(_cell(cpus="<cpu id='٣' siblings='0'/>")), "'٣' is not a CPU number"),
     'siblings that are no list': (
         _document(_cell(cpus="<cpu id='0' siblings='0,x'/>")),
         "cpu/@siblings: invalid CPU list element 'x'",
@@ -174,28 +193,37 @@ _BAD = {
         _document(_cell(cpus="<cpu id='0' siblings='0-1'/><cpu id='1' siblings='1'/>")),
         'cell: CPUs 1 are in two cores: expected the same siblings for each CPU of a core',
     ),
-    'a socket that is no number': (
+    'a socket that is not a number': (
         _document(_cell(cpus="<cpu id='0' socket_id='' siblings='0'/>")),
-        "cpu/@socket_id: '' is no socket number",
+        "cpu/@socket_id: '' is not a socket number",
     ),
-    'no CPU online': (_document(_cell(cpus="<cpu id='0'/>")), "no CPU of the host is online: expected .* 'siblings'"),
-    'memory that is no number': (
+    'very old': (
+        _document(_cell(inner='', cpus="<cpu id='0'/>"), _cell("id='1'", '', "<cpu id='1'/>")),
+        r"cell\[1\]: neither .* reports how much memory a cell has \('memory'\) or which CPUs share a core "
+        r"\(cpus/cpu with 'siblings'\), as with very old libvirts: import the host from lstopo, ",
+    ),
+    'no memory of any cell': (_document(_cell(inner='')), r"reports how much memory a cell has \('memory'\), as"),
+    'no siblings of any CPU': (
+        _document(_cell(cpus="<cpu id='0'/>")),
+        r"share a core \(cpus/cpu with 'siblings'\), as",
+    ),
+    'memory that is not a number': (
         _document(_cell(inner="<memory unit='KiB'>4e6</memory>")),
-        "line 1, /capabilities/host/topology/cells/cell/memory: '4e6' is no size: expected a whole number",
+        "line 1, /capabilities/host/topology/cells/cell/memory: '4e6' is not a size: expected a whole number",
     ),
-    'negative memory': (_document(_cell(inner='<memory>-1</memory>')), "memory: '-1' is no size"),
+    'negative memory': (_document(_cell(inner='<memory>-1</memory>')), "memory: '-1' is not a size"),
     'empty memory': (_document(_cell(inner='<memory/>')), 'memory: the size is missing'),
     'memory without end': (
         _document(_cell(inner=f'<memory>{"9" * 5000}</memory>')),
-        r"memory: '9{57}\.\.\.' is no size",
+        r"memory: '9{57}\.\.\.' is not a size",
     ),
     'an unknown unit': (
         _document(_cell(inner="<memory unit='pages'>1</memory>")),
-        "memory/@unit: 'pages' is no unit: expected b, KiB, MiB, GiB",
+        "memory/@unit: 'pages' is not a unit: expected b, KiB, MiB, GiB",
     ),
-    'a page size that is no number': (
+    'a page size that is not a number': (
         _document(_cell(inner="<pages size='4K'>1</pages>")),
-        "pages/@size: '4K' is no page",
+        "pages/@size: '4K' is not a page",
     ),
     'a page size of half a KiB': (
         _document(_cell(inner="<pages unit='b' size='512'>1</pages>")),
@@ -203,17 +231,17 @@ _BAD = {
     ),
     'a number of pages that is none': (
         _document(_cell(inner="<pages size='4'>?</pages>")),
-        r"'\?' is no number of pages",
+        r"'\?' is not a number of pages",
     ),
     'pages of one size twice': (
         _document(_cell(inner="<pages size='4'>1</pages><pages unit='b' size='4096'>1</pages>")),
         r'pages\[2\]/@size: pages of 4 KiB stand here twice',
     ),
-    'a distance that is no number': (
+    'a distance that is not a number': (
         _document(_cell(inner="<distances><sibling id='0' value='near'/></distances>")),
-        "distances/sibling/@value: 'near' is no distance",
+        "distances/sibling/@value: 'near' is not a distance",
     ),
-    'escapes of a terminal': (_document(_cell("id='\u202e\x9b31m'")), r"'\\u202e\\x9b31m' is no cell number"),
+    'escapes of a terminal': (_document(_cell("id='\u202e\x9b31m'")), r"'\\u202e\\x9b31m' is not a cell number"),
     'an entity': (
         b'<!DOCTYPE c [<!ENTITY x SYSTEM "file:///etc/passwd">]><capabilities><host>&x;</host></capabilities>',
         r'x.xml: the document has a DTD \(<!DOCTYPE>\), which is refused',
@@ -267,9 +295,11 @@ def test_a_file_is_loaded_as_it_is(tmp_path):
     ],
 )
 def test_a_file_that_cannot_be_read_is_named(tmp_path, name, reason):
-    with pytest.raises(exception.InvalidCapabilities) as caught:
+    with pytest.raises(
+        exception.InvalidCapabilities,
+        match='^' + re.escape(f'{tmp_path}/{name}: cannot be read: {reason}; expected a file that holds'),
+    ):
         capabilities.load(f'{tmp_path}/{name}')
-    assert str(caught.value).startswith(f'{tmp_path}/{name}: cannot be read: {reason}; expected a file that holds')
 
 
 def test_a_file_without_end_is_not_read_to_its_end():

@@ -47,7 +47,7 @@ def test_a_domain_is_as_it_was_written(name):
             'four cells',
             "sockets='4' cores='2'",
             "sockets='2' cores='4'",
-            ('sockets, cores and threads', '4:2:2', '2:4:2'),
+            ('sockets, dies, cores and threads', '4:1:2:2', '2:1:4:2'),
         ),
         ('four cells by threads, locked', '<locked/>', '', ('locked memory', 'yes', '')),
         ('realtime', '<nosharepages/>', '', ('pages that are never merged', 'yes', '')),

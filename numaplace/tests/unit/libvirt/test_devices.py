@@ -115,14 +115,14 @@ def test_a_mac_address_is_the_same_each_time_local_and_of_one_device():
             'two cells',
             ['network=a,node=2'],
             [],
-            "--nic 'network=a,node=2': node 2 is no cell of the guest: expected a number from 0 to 1",
+            "--nic 'network=a,node=2': node 2 is not a cell of the guest: expected a number from 0 to 1",
         ),
-        ('floating', [], ['path=/a,node=0'], 'node 0 is no cell of the guest: expected a guest with cells'),
+        ('floating', [], ['path=/a,node=0'], 'node 0 is not a cell of the guest: expected a guest with cells'),
         (
             'another machine type',
             [],
             ['path=/a,node=0'],
-            'node 0 is no cell of the guest',
+            'node 0 is not a cell of the guest',
         ),
         ('two cells', [], ['path=/a', 'path=/a,node=0'], "--disk 'path=/a,node=0': another disk of the guest is that"),
         (
@@ -134,9 +134,8 @@ def test_a_mac_address_is_the_same_each_time_local_and_of_one_device():
     ],
 )
 def test_devices_that_cannot_be_are_faults(sample, nics, disks, told):
-    with pytest.raises(exception.InvalidRequest) as caught:
+    with pytest.raises(exception.InvalidRequest, match=re.escape(told)):
         SAMPLES[sample].xml(attached=own_devices(nics, disks))
-    assert told in str(caught.value)
 
 
 @pytest.mark.parametrize(
@@ -152,7 +151,6 @@ def test_devices_that_cannot_be_are_faults(sample, nics, disks, told):
         ('x86_64', 'virt', False),
         ('riscv64', 'virt', False),
         ('ppc64le', 'pseries', False),
-        ('s390x', 's390-ccw-virtio', False),
     ],
 )
 def test_a_device_with_a_node_needs_a_machine_with_expander_buses(arch, machine, has):
@@ -162,6 +160,8 @@ def test_a_device_with_a_node_needs_a_machine_with_expander_buses(arch, machine,
         root = etree.fromstring(_text(own_devices([], ['path=/a,node=1']), **options))
         assert ['1'] == [node.text for node in root.iterfind('devices/controller/target/node')]
         return
-    with pytest.raises(exception.InvalidRequest) as caught:
+    with pytest.raises(
+        exception.MachineLimitExceeded,
+        match=re.escape(f"--disk 'path=/a,node=1': machine type {machine} of {arch} has no PCIe expander"),
+    ):
         _text(own_devices([], ['path=/a,node=1']), **options)
-    assert f"--disk 'path=/a,node=1': machine type '{machine}' of {arch} has no PCIe expander" in str(caught.value)

@@ -1,13 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
 """The domain XML: what is pinned where, and that nothing in a name gets out of its element."""
 
+import re
+
 import pytest
 from lxml import etree
 
 from numaplace import cpuset, exception
+from numaplace.libvirt import xmltext
+from numaplace.libvirt.cpumodel import GuestCpu
 from numaplace.libvirt.profile import PROFILES
-from numaplace.model import Guest, Placement
-from numaplace.request import Tuning
+from numaplace.model import CellPlacement, CpuTopology, Guest, GuestCell, Placement
+from numaplace.request import Tuning, Viommu
 from numaplace.tests import recordings
 from numaplace.tests.unit.libvirt import samples
 from numaplace.tests.unit.libvirt.samples import SAMPLES, Sample, cell, placed
@@ -78,7 +82,7 @@ def test_the_whole_document_is_printed_as_virsh_prints_it():
     <acpi/>
     <apic/>
   </features>
-  <cpu>
+  <cpu mode='host-model'>
     <topology sockets='4' cores='1' threads='1'/>
     <numa>
       <cell id='0' cpus='0-1' memory='524288' unit='KiB'/>
@@ -212,11 +216,11 @@ def test_the_topology_is_the_guests_and_otherwise_one_socket_a_vcpu():
 @pytest.mark.parametrize(
     ('name', 'machine', 'features', 'mode'),
     [
-        ('one cell', 'q35', True, None),
+        ('one cell', 'q35', True, 'host-model'),
         ('kvm', 'q35', True, 'host-model'),
-        ('aarch64', 'virt', False, None),
+        ('aarch64', 'virt', False, 'custom'),
         ('s390x', 's390-ccw-virtio', False, 'host-model'),
-        ('another machine type', 'pc-i440fx-7.2', True, None),
+        ('another machine type', 'pc-i440fx-7.2', True, 'host-model'),
     ],
 )
 def test_machine_features_and_cpu_mode_follow_architecture_and_type(name, machine, features, mode):
@@ -224,6 +228,159 @@ def test_machine_features_and_cpu_mode_follow_architecture_and_type(name, machin
     assert root.find('os/type').get('machine') == machine
     assert (root.find('features') is not None) == features
     assert root.find('cpu').get('mode') == mode
+
+
+def test_model_and_features_of_the_cpu_stand_around_its_topology():
+    cpu = GuestCpu('custom', 'Haswell', (('pcid', 'require'), ('hle', 'disable')))
+    sample = Sample(samples.host('seed3'), placed(cell(0, '0-1', 64)))
+    root = etree.fromstring(sample.xml(cpu=cpu, profile=PROFILES['nova-33']))
+    assert (
+        xmltext.write(root.find('cpu'))
+        == """\
+<cpu mode='custom' match='exact'>
+  <model>Haswell</model>
+  <topology sockets='2' cores='1' threads='1'/>
+  <feature policy='require' name='pcid'/>
+  <feature policy='disable' name='hle'/>
+  <numa>
+    <cell id='0' cpus='0-1' memory='65536' unit='KiB'/>
+  </numa>
+</cpu>
+"""
+    )
+
+
+def test_the_cpu_that_qemu_has_by_default_has_no_mode():
+    assert {} == dict(etree.fromstring(SAMPLES['one cell'].xml(cpu=GuestCpu())).find('cpu').attrib)
+
+
+@pytest.mark.parametrize(
+    ('arch', 'pmu', 'written'),
+    [
+        ('x86_64', False, True),
+        ('i686', True, True),
+        ('aarch64', False, True),
+        ('armv7l', True, True),
+        ('ppc64le', True, True),
+        ('ppc64le', False, False),
+        ('ppc64', False, False),
+        ('s390x', True, False),
+        ('s390x', False, False),
+        ('riscv64', True, False),
+    ],
+)
+def test_performance_counters_are_switched_where_qemu_can(arch, pmu, written):
+    """Seen with libvirt 9.0 and QEMU 7.2: POWER has them always, s390x and RISC-V have no such property of the CPU."""
+    sample = SAMPLES['floating']
+    if written:
+        root = etree.fromstring(sample.xml(arch=arch, tuning=Tuning(pmu=pmu)))
+        assert ('on' if pmu else 'off') == root.find('features/pmu').get('state')
+        return
+    with pytest.raises(exception.MachineLimitExceeded, match='expected no hw:pmu') as caught:
+        sample.xml(arch=arch, tuning=Tuning(pmu=pmu))
+    told = f' of {arch} cannot switch its performance counters: expected no hw:pmu, nor hw_pmu of the image'
+    assert str(caught.value).endswith(told)
+
+
+_ONE_CELL = Sample(samples.host('seed3'), placed(cell(0, '0-1', 128, {0: 1, 1: 2}, 2048)))
+
+
+@pytest.mark.parametrize(('arch', 'cpu'), [('s390x', None), ('riscv64', GuestCpu(is_known=False))])
+def test_a_cell_that_the_guest_cannot_see_is_bound_all_the_same(arch, cpu):
+    root = etree.fromstring(_ONE_CELL.xml(arch=arch, cpu=cpu))
+    assert ([], []) == (root.findall('cpu/numa'), root.findall('numatune/memnode'))
+    assert ('strict', '0') == tuple(root.find('numatune/memory').get(key) for key in ('mode', 'nodeset'))
+    assert ['1', '2'] == [pin.get('cpuset') for pin in root.findall('cputune/vcpupin')]
+    assert {'size': '2048', 'unit': 'KiB'} == root.find('memoryBacking/hugepages/page').attrib
+    assert 'shared' == root.find('memoryBacking/access').get('mode')
+    assert (cpu is None) == (root.find('cpu') is not None)
+
+
+@pytest.mark.parametrize(
+    'sample',
+    [SAMPLES['two cells'], Sample(samples.host('seed3'), Placement(Guest(2, 512, cpu_topology=CpuTopology(1, 2))))],
+    ids=['cells', 'topology'],
+)
+def test_what_only_a_cpu_shows_is_refused_where_libvirt_has_no_cpu_driver(sample):
+    with pytest.raises(exception.MachineLimitExceeded, match='its libvirt has no CPU driver for riscv64'):
+        sample.xml(arch='riscv64', cpu=GuestCpu(is_known=False))
+
+
+def _tier(pagesize_kib):
+    return CellPlacement(GuestCell(1, 0, 0, 64, pagesize_kib), 8, pagesize_kib)
+
+
+@pytest.mark.parametrize(
+    ('form', 'second', 'expected'),
+    [
+        ('libvirt-8.10', _tier(2048), ['thread-context']),
+        ('libvirt-8.10', _tier(None), []),
+        ('libvirt-8.10', cell(1, '2-3', 64, None, 2048), []),
+        ('newest', _tier(2048), []),
+    ],
+    ids=['huge pages', 'ordinary pages', 'a node with CPUs', 'a later libvirt'],
+)
+def test_thread_contexts_are_switched_off_for_huge_pages_on_a_node_without_cpus(form, second, expected):
+    """Seen with libvirt 9.0 and QEMU 7.2: the nodes select no CPUs."""
+    sample = Sample(samples.host('tiers'), placed(cell(0, '0-1', 64), second))
+    root = etree.fromstring(sample.xml(profile=PROFILES[form]))
+    spaces = {'qemu': 'http://libvirt.org/schemas/domain/qemu/1.0'}
+    assert expected == root.xpath('qemu:capabilities/qemu:del/@capability', namespaces=spaces)
+
+
+def test_s390x_has_no_guests_with_two_cells():
+    with pytest.raises(exception.MachineLimitExceeded, match=r'2 NUMA cells.*s390-ccw-virtio of s390x'):
+        SAMPLES['two cells'].xml(arch='s390x')
+
+
+_EIM = ["<driver intremap='on' eim='on'/>"]
+_KVM = ["<driver intremap='on' caching_mode='on' eim='on' iotlb='on' aw_bits='48'/>"]
+
+
+@pytest.mark.parametrize(
+    ('form', 'vcpus', 'asked', 'options', 'expected'),
+    [
+        ('newest', 255, None, {}, []),
+        ('newest', 256, None, {}, _EIM),
+        ('newest', 256, None, {'domain_type': 'kvm'}, _EIM),
+        ('libvirt-2.2', 256, None, {}, _EIM),
+        ('libvirt-1.2', 256, None, {}, _EIM),
+        ('nova-33', 256, None, {}, []),
+        ('nova-12', 256, None, {}, []),
+        ('nova-33', 2, 'intel', {'domain_type': 'kvm'}, _KVM),
+        ('newest', 256, 'auto', {}, _KVM),
+        ('newest', 2, 'virtio', {}, [None]),
+        ('libvirt-2.2', 2, 'auto', {'domain_type': 'kvm'}, _KVM),
+    ],
+)
+def test_an_iommu_is_written_where_it_is_asked_for_or_needed_but_in_novas_forms(form, vcpus, asked, options, expected):
+    sample = Sample(samples.host('seed3'), Placement(Guest(vcpus, 512)))
+    viommu = None if asked is None else Viommu(asked)
+    root = etree.fromstring(sample.xml(profile=PROFILES[form], viommu=viommu, **options))
+    found = [
+        None if (driver := one.find('driver')) is None else etree.tostring(driver, encoding='unicode').strip()
+        for one in root.findall('devices/iommu')
+    ]
+    assert expected == [None if text is None else text.replace('"', "'") for text in found]
+    assert any(expected) == (root.find('features/ioapic') is not None)
+
+
+@pytest.mark.parametrize(('form', 'expected'), [('newest', '3'), ('libvirt-1.2', '3'), ('nova-33', None)])
+def test_an_arm_guest_of_nine_vcpus_has_a_gicv3_but_in_novas_forms(form, expected):
+    sample = Sample(samples.host('seed3'), Placement(Guest(9, 512)))
+    gic = etree.fromstring(sample.xml(profile=PROFILES[form], arch='aarch64')).find('features/gic')
+    assert expected == (None if gic is None else gic.get('version'))
+
+
+def test_what_the_machine_type_does_not_take_is_not_written():
+    sample = Sample(samples.host('seed3'), Placement(Guest(256, 512)))
+    with pytest.raises(
+        exception.MachineLimitExceeded,
+        match='^'
+        + re.escape("domain 'cirros2': the guest has 256 vCPUs; machine type pc of x86_64 takes at most 255")
+        + '$',
+    ):
+        sample.xml(machine='pc')
 
 
 def test_hostile_names_stay_in_their_elements():
@@ -251,7 +408,7 @@ def test_a_shared_vcpu_on_a_host_cell_without_shared_cpus_is_a_fault():
     ('options', 'expected'),
     [
         ({'arch': 'amd64'}, "architecture 'amd64': expected one of aarch64, .*x86_64"),
-        ({'machine': "q35'\x1b"}, r"""machine type "q35'\\x1b": expected letters, digits, .* as in 'q35'"""),
+        ({'machine': "q35'\x1b"}, r"""machine type "q35'\\x1b": expected a machine type of letters, .* as in 'q35'"""),
     ],
 )
 def test_an_architecture_or_machine_that_libvirt_cannot_know_is_a_fault(options, expected):

@@ -7,10 +7,14 @@ import pytest
 from lxml import etree
 
 from numaplace import exception, partition
-from numaplace.libvirt import vnuma
+from numaplace.libvirt import checking, vnuma
+from numaplace.libvirt.domain import write
 from numaplace.libvirt.expand import expand
+from numaplace.libvirt.profile import PROFILES
 from numaplace.tests.unit.libvirt.domains import DISTRIBUTIONS, expanded, host, talk, whole
+from numaplace.tests.unit.libvirt.samples import UUID
 
+QEMU = {'qemu': 'http://libvirt.org/schemas/domain/qemu/1.0'}
 NODES = ['0-14,60-74', '15-29,75-89', '30-44,90-104', '45-59,105-119']
 
 
@@ -117,7 +121,7 @@ def test_devices_of_a_node_share_its_bus_and_nodes_do_not_share_buses():
 @pytest.mark.parametrize(
     ('devices', 'told'),
     [
-        (NIC.format(number=0, node=4), "/@node: '4' is no guest cell: expected a whole number from 0 to 3"),
+        (NIC.format(number=0, node=4), "/@node: '4' is not a guest cell: expected a whole number from 0 to 3"),
         (
             NIC.format(number=0, node=1).replace('<mac', "<address type='pci' bus='0x01'/><mac"),
             'the <interface> has an <address>: expected one of the two',
@@ -217,3 +221,57 @@ def test_distances_that_the_host_does_not_tell_are_left_to_libvirt():
     root = etree.fromstring(expand(domain, partition.place(bare, domain.guest), bare))
     assert 4 == len(root.findall('cpu/numa/cell'))
     assert root.find('.//distances') is None
+
+
+def _of(arch, machine, text=None):
+    return (text or whole()).replace("arch='x86_64' machine='q35'", f"arch='{arch}' machine='{machine}'")
+
+
+def test_an_expanded_guest_differs_in_nothing_from_what_numaplace_writes():
+    found, domain = host(), vnuma.read(whole().encode())
+    placement = partition.place(found, domain.guest)
+    expected = write('a', UUID, 'a', placement, found, domain_type='kvm')
+    assert [] == checking.compare(expected, expand(domain, placement, found, uuid=UUID), place='expanded')
+
+
+def test_pins_that_the_domain_has_are_kept():
+    root = _expand(talk(more="<iothreads>2</iothreads><cputune><emulatorpin cpuset='7'/></cputune>"))
+    assert [('7',)] == _attributes(root, 'cputune/emulatorpin', 'cpuset')
+    assert ([], '2') == (root.findall('cputune/iothreadpin'), root.findtext('iothreads'))
+
+
+@pytest.mark.parametrize('arch', ['aarch64', 'riscv64'])
+def test_where_vcpus_cannot_be_switched_nothing_is_written_of_it_and_the_wish_is_refused(arch):
+    text = _of(arch, 'virt')
+    root = _expand(text)
+    assert root.find('vcpus') is None
+    assert 4 == len(root.findall('cpu/numa/cell'))
+    with pytest.raises(exception.InvalidDomain, match=f'virt of {arch} cannot switch vCPUs off and on'):
+        expanded(text.replace("'static'", "'static' current='8'"))
+
+
+def test_a_guest_without_an_architecture_has_that_of_its_host():
+    domain, found = vnuma.read(talk().encode()), host()
+    root = etree.fromstring(expand(domain, partition.place(found, domain.guest), found, host_arch='arm64'))
+    assert root.find('vcpus') is None
+
+
+def test_where_the_guest_sees_no_cells_one_is_bound_and_several_are_refused():
+    one = "<vnuma mode='node' distribution='interleave'><partition nodeset='1'/></vnuma>"
+    root = _expand(_of('s390x', 's390-ccw-virtio', whole(one)))
+    assert (None, []) == (root.find('cpu/numa'), root.findall('numatune/memnode'))
+    assert [('strict', '1')] == _attributes(root, 'numatune/memory', 'mode', 'nodeset')
+    with pytest.raises(exception.InvalidDomain, match='4 NUMA cells; machine type s390-ccw-virtio of s390x takes at'):
+        expanded(_of('s390x', 's390-ccw-virtio', whole("<vnuma mode='host' distribution='interleave'/>")))
+
+
+@pytest.mark.parametrize('form', ['newest', 'libvirt-8.10'])
+def test_memory_without_cpus_that_is_preallocated_switches_thread_contexts_off(form):
+    """Libvirt 9.0 and QEMU 7.2 start no guest with one there."""
+    text = talk("<vnuma mode='auto'><memory unit='MiB' tier='64'>256</memory></vnuma>", memory='', vcpu='2')
+    text = text.replace('<vcpu', '<memoryBacking><hugepages/></memoryBacking>\n  <vcpu')
+    domain, found = vnuma.read(text.encode()), host('tiers')
+    placement = partition.place(found, domain.guest)
+    root = etree.fromstring(expand(domain, placement, found, profile=PROFILES[form]))
+    switched = root.xpath('qemu:capabilities/qemu:del/@capability', namespaces=QEMU)
+    assert ([] if form == 'newest' else ['thread-context']) == switched

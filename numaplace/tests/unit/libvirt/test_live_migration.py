@@ -3,11 +3,9 @@
 
 from dataclasses import replace
 
-import pytest
-
-from numaplace import cpuset, exception, fit, wire
+from numaplace import fit
 from numaplace.libvirt import live_migration
-from numaplace.model import Guest, Host
+from numaplace.model import Guest, Host, Placement
 from numaplace.tests import samples
 
 
@@ -41,20 +39,16 @@ def test_realtime_vcpus_are_named_with_their_priority():
 
 def test_a_guest_that_floats_has_no_pins():
     assert {} == info(Guest(2, 512))
-    assert None is wire.read_live_migrate_numa_info(live_migration.numa_info(fit.place(Host(), Guest(0, 0)), Host()))
+    assert {} == live_migration.numa_info(Placement(Guest(2, 512)), Host())['nova_object.data']
 
 
-def test_what_is_written_is_read():
+def test_all_fields_of_a_guest_of_two_cells():
     host = samples.host()
     placement = fit.place(host, replace(samples.guest(cells=2), realtime_vcpus=0b1), strategy=fit.LINEAR)
-    read = wire.read_live_migrate_numa_info(live_migration.numa_info(placement, host))
-    assert [(vcpu, 1 << cpu) for cell in placement.cells for vcpu, cpu in cell.pins] == list(read.cpu_pins)
-    assert ((0, 0b01), (1, 0b10)) == read.cell_pins
-    assert cpuset.mask([0, 1, 8, 9]) & ~1 == read.emulator_pins
-    assert (0b1, 1) == (read.sched_vcpus, read.sched_priority)
-
-
-@pytest.mark.parametrize('pins', [{'a': [0]}, {'0': 'x'}, {'0': [-1]}, [0]])
-def test_pins_that_are_none_are_a_fault(pins):
-    with pytest.raises(exception.InvalidObject, match='an object of number to CPU numbers'):
-        wire.read_live_migrate_numa_info(wire.primitive('LibvirtLiveMigrateNUMAInfo', {'cpu_pins': pins}))
+    assert {
+        'cpu_pins': {str(vcpu): [cpu] for cell in placement.cells for vcpu, cpu in cell.pins},
+        'cell_pins': {'0': [0], '1': [1]},
+        'emulator_pins': [1, 8, 9],
+        'sched_vcpus': [0],
+        'sched_priority': 1,
+    } == live_migration.numa_info(placement, host)['nova_object.data']

@@ -25,7 +25,7 @@ def _cpus(threads=1, online='0-7'):
 
 
 def _read(text, threads=1, online='0-7'):
-    return numactl.read(text.encode(), _cpus(threads, online), place='nodes.txt', beside='cpus.txt')
+    return numactl.read(text.encode(), _cpus(threads, online), place='nodes.txt', origin='cpus.txt').host
 
 
 def _nodes(*lists):
@@ -47,9 +47,10 @@ def _nodes(*lists):
         (('0,2', '', '1,3'), 2, '0,2'),
         (('0-7',), 1, '0'),
         (('0,3', '1-2'), 1, '0'),
+        (('0-1,4-5', '2-3,6-7'), 4, '0-1,4-5'),
     ],
 )
-def test_runs_that_are_apart_by_the_number_of_cores_tell_the_cores(lists, threads, core):
+def test_runs_that_are_apart_by_the_number_of_cores_and_nodes_of_one_core_tell_the_cores(lists, threads, core):
     online = ','.join(filter(None, lists))
     shape = _read(_nodes(*lists), threads, online).cells[0].shape
     assert shape.siblings[0] == cpuset.parse(core)
@@ -62,14 +63,14 @@ def test_runs_that_are_apart_by_the_number_of_cores_tell_the_cores(lists, thread
         (('0-7',), 2),
         (('0-3', '4-7'), 2),
         (('0-14,60-74', '15-29,75-88'), 2),
-        (('0-1,4-5', '2-3,6-7'), 4),
+        (('0-1,4-5', '2-3,6-7'), 8),
         (('0-2,4', '3,5-7'), 2),
         (('0-1,8-9', '2-3,10-11'), 2),
         (('0,2,4,6', '1,3,5,7'), 2),
     ],
 )
 def test_numbers_that_could_mean_two_things_are_refused(lists, threads):
-    with pytest.raises(exception.InvalidCapabilities, match='do not tell which of them share a core: expected'):
+    with pytest.raises(exception.InvalidCapabilities, match='do not show which of them share a core: expected'):
         _read(_nodes(*lists), threads, ','.join(lists))
 
 
@@ -90,17 +91,17 @@ _BAD = {
     'nothing': ('', "nodes.txt: there is no line 'node N cpus: ...': expected the output of `numactl -H`"),
     'no NUMA': ('No NUMA support available on this system.', "there is no line 'node N cpus"),
     'no CPUs': ('node 0 cpus:\nnode 0 size: 5 MB\n', 'no node has CPUs'),
-    'a CPU that is no number': (_TEXT.replace('0 1 4 5', '0 x 4 5'), "nodes.txt: line 2: 'x' is no CPU number"),
-    'a CPU beyond all kernels': (_TEXT.replace('0 1 4 5', '65536'), "line 2: '65536' is no CPU number"),
+    'a CPU that is not a number': (_TEXT.replace('0 1 4 5', '0 x 4 5'), "nodes.txt: line 2: 'x' is not a CPU number"),
+    'a CPU beyond all kernels': (_TEXT.replace('0 1 4 5', '65536'), "line 2: '65536' is not a CPU number"),
     'a CPU twice': (_TEXT.replace('2 3 6 7', '5 6'), 'line 5: CPUs 5 are in node 0 already'),
     'a node twice': (_TEXT + _TEXT.splitlines()[1], 'line 12: the CPUs of node 0 stand here twice'),
     'two machines': (_TEXT * 2, 'line 12: the output of one machine ends and another begins'),
-    'a size that is none': (_TEXT.replace('1966 MB', '1966 GB'), "line 3: '1966 GB' is no size: .* '1966 MB'"),
+    'a size that is none': (_TEXT.replace('1966 MB', '1966 GB'), "line 3: '1966 GB' is not a size: .* '1966 MB'"),
     'no size': (_TEXT.replace('node 0 size', 'node 0 weight'), 'something is missing .of node 0, its size'),
     'a node too few': (_TEXT.replace('node 4 cpus', 'node 4 cats'), '1 of 2 nodes'),
     'distances cut off': (_TEXT[: _TEXT.index('  4:')], 'distances from each node to each'),
     'a distance too few': (_TEXT.replace('20  10', '20'), 'line 11: 1 distances: expected 2'),
-    'a distance that is none': (_TEXT.replace('20  10', '20  far'), "line 11: 'far' is no distance"),
+    'a distance that is none': (_TEXT.replace('20  10', '20  far'), "line 11: 'far' is not a distance"),
     'distances of other nodes': (_TEXT.replace('  0   4', '  0   5'), 'distances from each node to each'),
 }
 
@@ -126,4 +127,4 @@ def test_a_core_in_two_nodes_is_refused():
     with pytest.raises(
         exception.InvalidCapabilities, match='CPUs 0,2 share a core, of which numactl has CPU 0 in node 0'
     ):
-        numactl.read(_TEXT.encode(), cpus, beside='cpus.txt')
+        numactl.read(_TEXT.encode(), cpus, origin='cpus.txt')

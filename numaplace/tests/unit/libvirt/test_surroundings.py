@@ -75,21 +75,21 @@ def _ways(attributes):
 
 
 _BAD = {
-    'a die that is no number': ({'cpus': _cpus((0, 'x'))}, "cpu/@die_id: 'x' is no die number"),
-    'a cluster that is no number': ({'cpus': _cpus((0, 0, -1))}, "cpu/@cluster_id: '-1' is no cluster number"),
+    'a die that is not a number': ({'cpus': _cpus((0, 'x'))}, "cpu/@die_id: 'x' is not a die number"),
+    'a cluster that is not a number': ({'cpus': _cpus((0, 0, -2))}, "cpu/@cluster_id: '-2' is not a cluster number"),
     'a bank without level': ({'cache': "<bank size='1'/>"}, 'bank/@level: the cache level is missing'),
     'a bank without size': ({'cache': "<bank level='3'/>"}, 'bank/@size: the cache size is missing'),
     'CPUs of a bank': ({'cache': "<bank level='3' size='1' cpus='all'/>"}, "bank/@cpus: invalid CPU list .*'all'"),
     'a way from nowhere': (_ways("target='0' type='read' value='1'"), 'latency/@initiator: the cell number is missing'),
     'a way to nowhere': (_ways("initiator='0' target='1' type='read' value='1'"), '@target: there is no cell 1'),
-    'a way of no kind': (_ways("initiator='0' target='0' type='x' value='1'"), "@type: 'x' is no type of access"),
+    'a way of no kind': (_ways("initiator='0' target='0' type='x' value='1'"), "@type: 'x' is not a type of access"),
     'a latency that is none': (
         _ways("initiator='0' target='0' type='read' value='slow'"),
-        "@value: 'slow' is no latency",
+        "@value: 'slow' is not a latency",
     ),
     'a bandwidth in no unit': (
         {'beside': "<interconnects><bandwidth initiator='0' target='0' type='read' unit='x'/></interconnects>"},
-        "bandwidth/@unit: 'x' is no unit",
+        "bandwidth/@unit: 'x' is not a unit",
     ),
 }
 

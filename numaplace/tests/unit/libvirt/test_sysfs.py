@@ -24,6 +24,125 @@ def test_a_recorded_host_is_what_libvirt_said_it_is(name, tmp_path):
     assert found == capabilities.read(recordings.capabilities(name))
 
 
+def _bitmap(cpus):
+    """Return a set as the kernel writes bitmaps: at least two words of 32 bits, the highest first."""
+    words = [f'{cpus >> shift & 0xFFFFFFFF:08x}' for shift in range(0, max(cpus.bit_length(), 33), 32)]
+    return ','.join(reversed(words)) + '\n'
+
+
+def _make_older(root):
+    """Turn lists of CPUs into bitmaps, and that of the online ones into marks of the others."""
+    names = {'cpulist': 'cpumap', 'shared_cpu_list': 'shared_cpu_map'}
+    for pattern in ('node/node*/cpulist', 'cpu/cpu*/topology/*_list', 'cpu/cpu*/cache/index*/shared_cpu_list'):
+        for path in root.glob(f'devices/system/{pattern}'):
+            name = names.get(path.name, path.name.removesuffix('_list'))
+            path.with_name(name).write_text(_bitmap(cpuset.parse(path.read_text().strip())))
+            path.unlink()
+    cpus = root / 'devices/system/cpu'
+    online = cpuset.parse((cpus / 'online').read_text().strip())
+    (cpus / 'online').unlink()
+    for directory in cpus.glob('cpu[0-9]*'):
+        if not online >> int(directory.name.removeprefix('cpu')) & 1:
+            (directory / 'online').write_text('0\n')
+
+
+@pytest.mark.parametrize('name', recordings.HOSTS)
+def test_bitmaps_tell_an_older_kernels_host(name, tmp_path):
+    _make_older(recordings.lay_out(name, tmp_path))
+    assert list(tmp_path.glob('devices/system/cpu/cpu*/topology/*_list')) == []
+    assert sysfs.read(tmp_path, pagesize_kib=4) == capabilities.read(recordings.capabilities(name))
+
+
+@pytest.mark.parametrize('text', ['', '0-3', '00000000,', '0' * 9, ','.join(['ffffffff'] * 2049)])
+def test_a_bitmap_that_is_none_is_refused(text, seed3):
+    (seed3 / 'devices/system/node/node0/cpulist').unlink()
+    (seed3 / 'devices/system/node/node0/cpumap').write_text(text)
+    with pytest.raises(
+        exception.UnreadableTopology, match=r"node0/cpumap: .* is not a bitmap such as '00000000,0000ffff'; "
+    ):
+        sysfs.read(seed3, pagesize_kib=4)
+
+
+def test_nodes_may_tell_their_cpus_by_links_alone(seed3):
+    """One without links has memory alone, unless none has any."""
+    expected = sysfs.read(seed3, pagesize_kib=4)
+    nodes = seed3 / 'devices/system/node'
+    for node in nodes.glob('node*'):
+        for cpu in cpuset.ids(cpuset.parse((node / 'cpulist').read_text().strip())):
+            (node / f'cpu{cpu}').mkdir(exist_ok=True)
+        (node / 'cpulist').unlink()
+        (node / 'cpumap').unlink(missing_ok=True)
+    assert sysfs.read(seed3, pagesize_kib=4) == expected
+    for link in nodes.glob('node2/cpu[0-9]*'):
+        link.unlink() if link.is_symlink() else link.rmdir()
+    assert [cell.shape.online_cpus for cell in sysfs.read(seed3, pagesize_kib=4).cells] == [0b1111, 0b110000, 0]
+    for link in nodes.glob('node?/cpu[0-9]*'):
+        link.unlink() if link.is_symlink() else link.rmdir()
+    with pytest.raises(exception.UnreadableTopology, match='node0/cpulist: there is no such file, and no cpumap; '):
+        sysfs.read(seed3, pagesize_kib=4)
+    (nodes / 'online').write_text('1\n')
+    (cell,) = sysfs.read(seed3, pagesize_kib=4).cells
+    assert (cell.id, cell.shape.online_cpus) == (1, 0xFF)
+
+
+@pytest.mark.parametrize(('name', 'kind'), [('die_id', 'dies'), ('cluster_id', 'clusters')])
+def test_a_negative_number_is_that_of_no_die_and_no_cluster(name, kind, seed3):
+    """Kernels write a set all the same, of the CPU alone."""
+    for cpu in range(4):
+        topology = seed3 / f'devices/system/cpu/cpu{cpu}/topology'
+        for path in ('package_cpus_list', 'core_siblings_list'):
+            (topology / path).write_text('0-3\n')
+        for path in ('thread_siblings_list', 'core_cpus_list'):
+            (topology / path).write_text(f'{cpu}\n')
+        (topology / f'{name.removesuffix("_id")}_cpus_list').write_text('0-1\n' if cpu < 2 else '2-3\n')
+        (topology / name).write_text('0\n' if cpu < 2 else '1\n')
+    found = sysfs.read(seed3, pagesize_kib=4).cells[0].shape
+    assert getattr(found, kind) == (0b0011, 0b1100)
+    for path in seed3.glob(f'devices/system/cpu/cpu[0-3]/topology/{name}'):
+        path.write_text('-1\n')
+    assert getattr(sysfs.read(seed3, pagesize_kib=4).cells[0].shape, kind) == ()
+
+
+@pytest.mark.parametrize(
+    ('size', 'size_kib'), [('16384K', 16384), ('33M', 33792), ('1G', 1048576), ('524288', 512), (None, None)]
+)
+def test_sizes_of_caches_come_in_any_unit(size, size_kib, seed3):
+    """A cache without size or CPUs is left out, as libvirt does."""
+    for cpu in range(8):
+        index = seed3 / f'devices/system/cpu/cpu{cpu}/cache/index3'
+        if cpu:
+            for name in ('shared_cpu_list', 'shared_cpu_map'):
+                (index / name).unlink(missing_ok=True)
+        elif size is None:
+            (index / 'size').unlink()
+        else:
+            (index / 'size').write_text(f'{size}\n')
+    caches = sysfs.read(seed3, pagesize_kib=4).cells[0].shape.caches
+    assert [(bank.level, bank.size_kib) for bank in caches] == ([] if size is None else [(3, size_kib)])
+
+
+def test_a_cpu_that_tells_no_siblings_is_in_the_core_that_names_it(seed3):
+    cpus = seed3 / 'devices/system/cpu'
+    for cpu in range(4):
+        (cpus / f'cpu{cpu}/topology/thread_siblings_list').write_text('0,2\n' if cpu % 2 == 0 else f'{cpu}\n')
+    for name in ('thread_siblings_list', 'thread_siblings', 'core_cpus_list', 'core_cpus'):
+        (cpus / f'cpu2/topology/{name}').unlink(missing_ok=True)
+    assert sysfs.read(seed3, pagesize_kib=4).cells[0].shape.siblings == (0b0101, 0b0010, 0b1000)
+    (cpus / 'cpu3/topology/thread_siblings_list').write_text('1,3\n')
+    with pytest.raises(exception.UnreadableTopology, match='system/cpu: CPUs 1 are in two cores: expected the same'):
+        sysfs.read(seed3, pagesize_kib=4)
+
+
+def test_distances_may_be_told_to_nodes_that_are_offline(seed3):
+    nodes = seed3 / 'devices/system/node'
+    shutil.rmtree(nodes / 'node1')
+    (nodes / 'online').write_text('0,2\n')
+    (nodes / 'possible').write_text('0-2\n')
+    (nodes / 'node2/distance').write_text('20 10\n')
+    cells = sysfs.read(seed3, pagesize_kib=4).cells
+    assert [cell.shape.distances for cell in cells] == [((0, 10), (2, 20)), ((0, 20), (2, 10))]
+
+
 def test_the_operators_options_apply(seed3):
     options = {
         'shared_cpus': cpuset.parse('0-1'),
@@ -125,7 +244,6 @@ def test_a_cpu_of_which_the_kernel_tells_nothing_is_a_core_in_package_0(seed3):
 _BAD = {
     'no /sys at all': ('', None, 'sys/devices/system/cpu/online: there is no such file'),
     'no CPUs': ('devices/system/cpu', None, 'cpu/online: there is no such file'),
-    'no CPUs of a node': ('devices/system/node/node1/cpulist', None, 'node1/cpulist: there is no such file'),
     'no memory of a node': ('devices/system/node/node1/meminfo', None, 'node1/meminfo: there is no such file'),
     'no number of pages': (
         'devices/system/node/node0/hugepages/hugepages-2048kB/nr_hugepages',
@@ -137,27 +255,36 @@ _BAD = {
     'pages that are no number': (
         'devices/system/node/node0/hugepages/hugepages-2048kB/nr_hugepages',
         'many\x1b',
-        r"nr_hugepages: 'many\\x1b' is no whole number",
+        r"nr_hugepages: 'many\\x1b' is not a whole number",
     ),
     'too few distances': ('devices/system/node/node0/distance', '10 20', 'node0/distance: expected 3 whole numbers'),
     'distances that are no numbers': ('devices/system/node/node0/distance', '10 near 20', 'expected 3 whole numbers'),
-    'a package that is no number': (
+    'a package that is not a number': (
         'devices/system/cpu/cpu0/topology/physical_package_id',
         'x',
-        "physical_package_id: 'x' is no whole number",
+        "physical_package_id: 'x' is not a whole number",
+    ),
+    'a CPU in two nodes': (
+        'devices/system/node/node1/cpulist',
+        '3-5',
+        'node/node1: CPU 3 is in node 0 already: expected',
     ),
     'no CPU online': ('devices/system/cpu/online', '', 'cpu/online: no CPU is online'),
     'a number without end': (
         'devices/system/node/node0/hugepages/hugepages-2048kB/nr_hugepages',
         '9' * 5000,
-        "99\\.\\.\\.' is no whole number",
+        "99\\.\\.\\.' is not a whole number",
     ),
     'a file without end': ('devices/system/cpu/online', '0,' * 2**20, 'online: cannot be read: it is larger than'),
-    'a cache level that is no number': ('devices/system/cpu/cpu0/cache/index3/level', 'L3', "'L3' is no whole number"),
+    'a cache level that is no number': (
+        'devices/system/cpu/cpu0/cache/index3/level',
+        'L3',
+        "'L3' is not a whole number",
+    ),
     'a cache size that is none': (
         'devices/system/cpu/cpu0/cache/index3/size',
-        '16M',
-        "index3/size: '16M' is no size such as '32K'",
+        '16 large',
+        "index3/size: '16 large' is not a size such as '32K' or '33M'",
     ),
     'CPUs of a cache that are no list': (
         'devices/system/cpu/cpu0/cache/index3/shared_cpu_list',

@@ -5,7 +5,7 @@ import pytest
 
 from numaplace import cpuset, exception
 from numaplace.libvirt import topology
-from numaplace.libvirt.topology import FoundCell
+from numaplace.libvirt.found_cell import FoundCell
 from numaplace.model import Networks, Pages
 
 #: Two cells of two cores with two threads; cell 3 has huge pages.

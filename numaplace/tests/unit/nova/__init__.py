@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The parts of the room for Nova that need no Nova."""
+"""The parts of `numaplace.nova` that need no Nova."""

@@ -1,11 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """Host mode and node mode divide as the vNUMA talk shows it."""
 
+import re
+
 import pytest
 
 from numaplace import cpuset, exception
 from numaplace.model import CpuTopology, Guest, Wish
-from numaplace.model.wish import DISTRIBUTIONS, INTERLEAVE, NODE_MODE, ROUND_ROBIN, SIBLINGS
+from numaplace.model.vnuma import DISTRIBUTIONS, INTERLEAVE, NODE_MODE, ROUND_ROBIN, SIBLINGS
 from numaplace.partition import divide
 from numaplace.tests.unit.partition.hosts import node, plain, talk
 
@@ -24,7 +26,7 @@ def test_host_mode_makes_a_cell_of_each_node_and_a_socket_of_each_cell():
     found = divide(talk(), GUEST, Wish())
     assert ['0-3', '4-7', '8-11', '12-15'] == _vcpus(found)
     assert [8192] * 4 == _memory(found)
-    assert (0, 1, 2, 3) == found.bindings
+    assert (0, 1, 2, 3) == found.host_cell_ids
     assert CpuTopology(4, 2, 2) == found.guest.cpu_topology
 
 
@@ -32,13 +34,13 @@ def test_node_mode_puts_all_into_the_named_node():
     found = divide(talk(), GUEST, Wish(NODE_MODE, nodes=0b10))
     assert ['0-15'] == _vcpus(found)
     assert [32768] == _memory(found)
-    assert (1,) == found.bindings
+    assert (1,) == found.host_cell_ids
     assert CpuTopology(1, 8, 2) == found.guest.cpu_topology
 
 
 def test_more_cells_than_nodes_share_the_nodes_evenly():
     found = divide(talk(), Guest(24, 24576), Wish(nodes=cpuset.parse('0-3,^2'), cells=6))
-    assert (0, 0, 1, 1, 3, 3) == found.bindings
+    assert (0, 0, 1, 1, 3, 3) == found.host_cell_ids
     assert ['0-3', '4-7', '8-11', '12-15', '16-19', '20-23'] == _vcpus(found)
 
 
@@ -46,9 +48,9 @@ def test_more_cells_than_nodes_share_the_nodes_evenly():
     ('distribution', 'vcpus', 'topology'),
     [
         ('contiguous', ['0-3', '4-7', '8-11', '12-15'], CpuTopology(4, 2, 2)),
-        (SIBLINGS, ['0-1,8-9', '2-3,10-11', '4-5,12-13', '6-7,14-15'], CpuTopology(4, 2, 2)),
-        (ROUND_ROBIN, ['0-1,8-9', '2-3,10-11', '4-5,12-13', '6-7,14-15'], CpuTopology(4, 2, 2)),
-        (INTERLEAVE, ['0,4,8,12', '1,5,9,13', '2,6,10,14', '3,7,11,15'], CpuTopology(4, 4, 1)),
+        (SIBLINGS, ['0-1,8-9', '2-3,10-11', '4-5,12-13', '6-7,14-15'], CpuTopology(8, 1, 2)),
+        (ROUND_ROBIN, ['0-1,8-9', '2-3,10-11', '4-5,12-13', '6-7,14-15'], CpuTopology(8, 1, 2)),
+        (INTERLEAVE, ['0,4,8,12', '1,5,9,13', '2,6,10,14', '3,7,11,15'], CpuTopology(16, 1, 1)),
     ],
 )
 def test_a_distribution_deals_vcpus_in_its_way(distribution, vcpus, topology):
@@ -97,7 +99,7 @@ def test_vcpus_that_are_no_whole_cores_become_cores_of_one_thread_on_demand():
     ],
 )
 def test_a_wish_that_cannot_be_met_names_what_is_wrong(wish, guest, part, text):
-    with pytest.raises(exception.InvalidPartition) as caught:
+    with pytest.raises(exception.InvalidPartition, match=re.escape(text)) as caught:
         divide(talk(), guest, wish)
     assert part == caught.value.part
     assert text in str(caught.value)
@@ -106,7 +108,7 @@ def test_a_wish_that_cannot_be_met_names_what_is_wrong(wish, guest, part, text):
 
 def test_nodes_without_cpus_get_no_cell_by_themselves_and_cannot_be_named():
     host = plain(4, 0, 4)
-    assert (0, 2) == divide(host, Guest(8, 1024), Wish()).bindings
+    assert (0, 2) == divide(host, Guest(8, 1024), Wish()).host_cell_ids
     with pytest.raises(exception.InvalidPartition, match='host cell 1 has no CPUs; expected some of 0,2'):
         divide(host, Guest(8, 1024), Wish(nodes=0b111))
 
@@ -119,3 +121,9 @@ def test_every_distribution_is_known():
 def test_a_node_of_single_threads_makes_cores_of_one_thread():
     host = type(talk())((node(0, [[0, 1], [2, 3]]), node(1, [[4], [5]])))
     assert 1 == divide(host, Guest(4, 1024), Wish()).guest.cpu_topology.threads
+
+
+def test_cores_have_one_thread_where_no_more_are_allowed():
+    found = divide(talk(), GUEST, Wish(max_topology=CpuTopology(2, 8, 1)))
+    assert CpuTopology(2, 8, 1) == found.guest.cpu_topology
+    assert 2 == found.guest.dies

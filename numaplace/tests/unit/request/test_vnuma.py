@@ -1,17 +1,19 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A flavor asks for automatic vNUMA."""
+"""A flavor requests automatic vNUMA."""
+
+import re
 
 import pytest
 
 from numaplace import exception, request
-from numaplace.model import Wish
-from numaplace.model.wish import AUTO_MODE, HOST_MODE, NODE_MODE, PIN_TO_CORE, PIN_TO_NODE
+from numaplace.model import CpuTopology, Flavor, Wish
+from numaplace.model.vnuma import AUTO_MODE, HOST_MODE, NODE_MODE, PIN_TO_CORE, PIN_TO_NODE
 
 
 def _read(image=None, **specs):
     named = {key.replace('vnuma', 'numaplace:vnuma'): value for key, value in specs.items()}
     named = {key.replace('hw_', 'hw:'): value for key, value in named.items()}
-    return request.read(request.Flavor('f', 8, 4096, extra_specs=named), image or {})
+    return request.read(Flavor('f', 8, 4096, extra_specs=named), image or {})
 
 
 def test_a_flavor_without_the_key_has_no_wish():
@@ -44,8 +46,11 @@ def test_the_keys_make_a_wish_and_no_cells(specs, expected):
     ('specs', 'text'),
     [
         ({'vnuma': 'both'}, "numaplace:vnuma='both': expected host, node or auto"),
-        ({'vnuma_cells': '2'}, 'expected numaplace:vnuma beside it'),
-        ({'vnuma': 'host', 'vnuma_cellz': '2'}, "numaplace:vnuma_cellz='2': expected one of numaplace:vnuma, "),
+        ({'vnuma_cells': '2'}, 'expected numaplace:vnuma with it'),
+        (
+            {'vnuma': 'host', 'vnuma_cellz': '2'},
+            "numaplace:vnuma_cellz='2': there is no such key: expected numaplace:vnuma_cells",
+        ),
         ({'vnuma': 'host', 'vnuma_cells': '0'}, 'expected an integer from 1'),
         ({'vnuma': 'host', 'vnuma_cells': '²'}, 'expected an integer from 1'),
         ({'vnuma': 'node'}, 'needs to know in which host cells'),
@@ -61,8 +66,8 @@ def test_the_keys_make_a_wish_and_no_cells(specs, expected):
         ),
     ],
 )
-def test_what_cannot_be_is_told_by_key_and_value(specs, text):
-    with pytest.raises(exception.Invalid) as caught:
+def test_impossible_values_are_reported_by_key_and_value(specs, text):
+    with pytest.raises(exception.Invalid, match=re.escape(text)) as caught:
         _read(**specs)
     assert text in str(caught.value)
     assert "flavor 'f': " in str(caught.value)
@@ -71,3 +76,12 @@ def test_what_cannot_be_is_told_by_key_and_value(specs, text):
 def test_an_image_may_not_decide_what_the_flavor_leaves_to_the_host():
     with pytest.raises(exception.InvalidRequest, match=r"image: hw_numa_nodes='2': expected it without"):
         _read({'hw_numa_nodes': '2'}, vnuma='host')
+
+
+@pytest.mark.parametrize(
+    ('image', 'expected'),
+    [({}, CpuTopology(4, 65536, 1)), ({'hw_cpu_max_sockets': '2'}, CpuTopology(2, 65536, 1))],
+)
+def test_the_most_sockets_cores_and_threads_are_part_of_the_wish(image, expected):
+    guest = _read(image, vnuma='host', hw_cpu_max_sockets='4', hw_cpu_max_threads='1')
+    assert expected == guest.wish.max_topology

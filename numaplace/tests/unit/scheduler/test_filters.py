@@ -6,8 +6,10 @@ from dataclasses import replace
 import pytest
 
 from numaplace import plugins
-from numaplace.db.records import DISABLED, DOWN
-from numaplace.model import Guest, Placement
+from numaplace.model import Guest, Placement, Wish
+from numaplace.model.records import DISABLED, DOWN, GONE
+from numaplace.model.vnuma import AUTO_MODE, INTERLEAVE, PIN_TO_CORE
+from numaplace.request import own_devices
 from numaplace.scheduler.default_numa import single
 from numaplace.scheduler.filters import Request
 from numaplace.tests import samples
@@ -44,6 +46,10 @@ ADMITTED = {
         {'image': {'hw_architecture': 'x86_64', 'img_hv_type': 'kvm', 'hw_vm_mode': 'hvm'}},
     ),
     'no device': ('PciPassthroughFilter', {'specs': {'pci_passthrough:alias': ''}}),
+    'as many devices as a Nova has free': (
+        'PciPassthroughFilter',
+        {'specs': {'pci_passthrough:alias': 'gpu:2, nic'}, 'host': {'facts': {'pci_devices': 3}}},
+    ),
     'memory to the last MiB': ('RamFilter', {'guest': Guest(1, 8192)}),
     'overcommitted memory': ('RamFilter', {'guest': Guest(1, 12288), 'host': {'ram_allocation_ratio': 1.5}}),
 }
@@ -91,7 +97,13 @@ REFUSED = {
         ['image.hw_vm_mode'],
     ),
     'a device': ('PciPassthroughFilter', {'specs': {'pci_passthrough:alias': 'gpu:1'}}, ['pci.unsupported']),
-    'too much memory': ('RamFilter', {'guest': Guest(1, 8193)}, ['memory.host']),
+    'more devices than a Nova has free': (
+        'PciPassthroughFilter',
+        {'specs': {'pci_passthrough:alias': 'gpu:2,nic:1'}, 'host': {'facts': {'pci_devices': 2}}},
+        ['pci.unsupported'],
+    ),
+    'a host whose compute service is deleted': ('ComputeFilter', {'host': {'state': GONE}}, ['host.down']),
+    'too much memory': ('RamFilter', {'guest': Guest(1, 8193)}, ['memory.host.total']),
     'too many cells': ('NUMATopologyFilter', {'guest': samples.guest(cells=3)}, ['cells.count']),
 }
 
@@ -129,7 +141,7 @@ def test_a_host_without_facts_is_said_to_have_none():
     assert 'hw_vm_mode=hvm, the host says nothing of it' == reason.subject
 
 
-def test_the_memory_that_is_missing_is_told_in_mib():
+def test_the_missing_memory_is_reported_in_mib():
     (reason,) = ask('RamFilter', guest=Guest(1, 9000)).reasons
     assert (9000, 8192.0, 'MiB') == (reason.needed, reason.available, reason.unit)
 
@@ -138,6 +150,28 @@ def test_the_numa_filter_answers_with_the_placement():
     answer = ask('NUMATopologyFilter', guest=samples.guest(cells=2))
     assert isinstance(answer, Placement)
     assert {0, 1} == {placed.host_cell for placed in answer.cells}
+
+
+_DIVIDED = Guest(2, 512, wish=Wish(AUTO_MODE, pinning=PIN_TO_CORE, keep=0))
+
+
+@pytest.mark.parametrize('guest', [samples.guest(), _DIVIDED], ids=['cells', 'divided'])
+@pytest.mark.parametrize('node', [0, 1])
+def test_a_guest_goes_near_the_physical_network_of_its_nic(guest, node):
+    devices = own_devices([f'network=physnet{node}'], [])
+    answer = ask('NUMATopologyFilter', guest=guest, devices=devices)
+    assert [node] == [placed.host_cell for placed in answer.cells]
+
+
+def test_the_numa_filter_refuses_a_division_that_the_machine_type_lacks():
+    """How many cells and how much memory in each there will be is known when the guest is divided."""
+    guest = Guest(4, 768, wish=Wish(distribution=INTERLEAVE))
+    facts = {'facts': {'architecture': 's390x'}}
+    assert ['machine.cells'] == [reason.code for reason in ask('NUMATopologyFilter', guest=guest, host=facts).reasons]
+    facts = {'facts': {'architecture': 'ppc64le'}}
+    (reason,) = ask('NUMATopologyFilter', guest=guest, host=facts).reasons
+    assert ('machine.memory', 384, 256) == (reason.code, reason.needed, reason.available)
+    assert isinstance(ask('NUMATopologyFilter', guest=guest), Placement)
 
 
 def test_the_numa_filter_keeps_to_the_ratios_of_the_host():
@@ -152,7 +186,7 @@ def test_the_numa_filter_keeps_to_the_ratios_of_the_host():
 
 def test_every_filter_that_is_installed_loads():
     names = plugins.known(plugins.FILTERS)
-    assert 7 == len(plugins.load(plugins.FILTERS, names, 'test'))
+    assert 23 == len(plugins.load(plugins.FILTERS, names, 'test'))
 
 
 def test_a_guest_without_cells_can_be_given_one():

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Weighers order hosts, the same in every process."""
 
-from numaplace.scheduler.weights import order
+from numaplace.scheduler.filters import Request
+from numaplace.scheduler.weights import weigh
 from numaplace.scheduler.weights.ram import RAMWeigher
 from numaplace.tests import samples
 
@@ -11,6 +12,11 @@ HOSTS = [
     samples.host_record('b', memory_mib=4096),
     samples.host_record('d', memory_mib=4096),
 ]
+
+
+def order(hosts, weighers):
+    asked = Request(samples.instance_request(samples.guest()))
+    return [host for host, _ in weigh(hosts, weighers, asked)]
 
 
 def names(hosts):

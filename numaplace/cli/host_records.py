@@ -1,0 +1,210 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Make the record of a host from a source and the configuration, and store it with what its libvirt runs."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from numaplace import exception, units
+from numaplace.cli import names, unmanaged
+from numaplace.conf.numaplace import REFUSE, WARN
+
+if TYPE_CHECKING:
+    from oslo_config import cfg
+
+    from numaplace.cli import sources
+    from numaplace.db.api import Database
+    from numaplace.libvirt.topology import HostFacts, Options
+    from numaplace.model import Host
+    from numaplace.model.holding import Holding
+    from numaplace.model.records import HostRecord
+
+__all__ = ['Stored', 'before', 'options', 'record_of', 'store', 'uri_of']
+
+
+def options(conf: cfg.ConfigOpts, before: Host | None = None) -> Options:
+    """Return the operator's options for a host.
+
+    :param before: the host as it is stored
+    """
+    from numaplace import conf as configuration
+    from numaplace.model import Networks
+
+    physnets: dict[int, set[str]] = {}
+    for physnet in conf.neutron.physnets:
+        for cell in conf[f'neutron_physnet_{physnet}'].numa_nodes:
+            physnets.setdefault(cell, set()).add(physnet)
+    tunneled = conf.neutron_tunnel.numa_nodes
+    shared, dedicated = configuration.cpu_sets(conf)
+    return {
+        'shared_cpus': shared,
+        'dedicated_cpus': dedicated,
+        'reserved': configuration.reserved_pages(conf),
+        'networks': {
+            cell: Networks(frozenset(physnets.get(cell, ())), cell in tunneled) for cell in {*physnets, *tunneled}
+        },
+        'power_strategy': configuration.power_strategy(conf),
+        'before': before,
+        'general_memory': conf.numaplace.general_memory,
+    }
+
+
+def _facts(found: HostFacts) -> dict[str, Any]:
+    """Return the facts that the filters need, as JSON.
+
+    Domains are triples of architecture, type and mode; machines are the vCPU limits of machine types, by architecture.
+    """
+    from numaplace.request import machines
+
+    facts = {
+        'architecture': found.arch,
+        'cpu_model': found.cpu_model,
+        'cpu_vendor': found.vendor,
+        'domains': [[guest.arch, kind, guest.os_type] for guest in found.guests for kind in guest.domain_types],
+        'machines': {
+            guest.arch: limits
+            for guest in found.guests
+            if guest.arch in machines.DEFAULTS and (limits := machines.shorten(guest.arch, dict(guest.max_vcpus)))
+        },
+    }
+    return {key: value for key, value in facts.items() if value}
+
+
+def record_of(
+    conf: cfg.ConfigOpts,
+    name: str,
+    found: sources.Found,
+    known: HostRecord | None = None,
+    zone: str | None = None,
+) -> HostRecord:
+    """Return the record of a host, with its settings from the configuration.
+
+    :param known: as it is stored; None for a new one
+    :param zone: its availability zone, or None for that of the configuration
+    """
+    from numaplace import conf as configuration
+    from numaplace.model.records import HostRecord
+
+    stored = (known.cpu_allocation_ratio, known.ram_allocation_ratio) if known else (None, None)
+    cpu_ratio, ram_ratio = configuration.ratios(conf, stored)
+    return HostRecord(
+        name=name,
+        host=found.host,
+        availability_zone=zone or names.name('[DEFAULT] default_availability_zone:', conf.default_availability_zone),
+        facts=_with_architecture(_facts(found.facts), known.facts if known else {}) | _address(conf, known),
+        cpu_allocation_ratio=cpu_ratio,
+        ram_allocation_ratio=ram_ratio,
+        libvirt_uri=found.libvirt_uri or (known.libvirt_uri if known else None),
+    )
+
+
+def _address(conf: cfg.ConfigOpts, known: HostRecord | None) -> dict[str, str]:
+    address = conf.my_ip or (known.facts.get('host_ip') if known else None)
+    return {'host_ip': address} if address else {}
+
+
+def before(database: Database, name: str) -> HostRecord:
+    """Return a host as it is stored, or one without cells, facts and ratios if its row cannot be read.
+
+    :raises: :class:`~numaplace.exception.NotFound`
+    """
+    from numaplace.model import Host
+    from numaplace.model.records import HostRecord
+
+    try:
+        return database.host(name)
+    except exception.InvalidObject:
+        return HostRecord(name, Host())
+
+
+def uri_of(template: str, host_name: str) -> str:
+    """Return the URI of a libvirt, in which ``{host}`` stands for the name of its host."""
+    return template.replace('{host}', host_name)
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """A host as it was stored.
+
+    :param warnings: what the operator should know
+    """
+
+    record: HostRecord
+    warnings: tuple[str, ...]
+
+
+def store(
+    database: Database,
+    record: HostRecord,
+    place: str,
+    *,
+    refresh: bool,
+    policy: str,
+    zone: str | None,
+    must_answer: bool = False,
+) -> Stored:
+    """Register or refresh a host, with the domains of its libvirt.
+
+    :param place: where it was read from
+    :param policy: ``[numaplace] unknown_guests``
+    :param zone: availability zone that a refreshed host is moved to; None leaves it where it is
+    :param must_answer: as for :func:`numaplace.cli.unmanaged.look`
+    :raises: :class:`~numaplace.exception.AlreadyExists`, :class:`~numaplace.exception.Conflict` for a new host that is
+        refused for its domains; with `refresh` :class:`~numaplace.exception.NotFound`, and the faults of
+        :func:`numaplace.compute.resource_tracker.refresh`; and those of its libvirt
+    """
+    from numaplace.compute import resource_tracker
+    from numaplace.compute.unmanaged import found as find_unmanaged
+    from numaplace.libvirt import power
+
+    seen, warnings = unmanaged.look(database, record, is_registered=refresh, must_answer=must_answer)
+    others: tuple[Holding, ...] = ()
+
+    def strangers(known: Collection[str]) -> tuple[Holding, ...]:
+        nonlocal others
+        domains, mine = (seen.domains, {*seen.ours, *known}) if seen else ((), ())
+        others = find_unmanaged(domains, mine)
+        return find_unmanaged(domains, mine, is_held=policy != WARN)
+
+    if refresh:
+        known = strangers if seen else None
+        record = resource_tracker.refresh(database, record.name, record.host, record, unmanaged=known, zone=zone)
+    else:
+        record = replace(record, unmanaged=strangers(()))
+        if others and policy == REFUSE:
+            raise exception.Conflict(unmanaged.refusal(record.name, others))
+        try:
+            record = resource_tracker.register(database, record)
+        except exception.AlreadyExists as error:
+            raise exception.AlreadyExists(f'{error}; update it with --refresh, or use another name') from error
+    if seen:
+        warnings += tuple(unmanaged.warnings(record.name, others, seen, policy))
+    warnings += (*_unknown_architecture(record, place), *_overdrawn(record.host), *power.warnings(record.host))
+    return Stored(record, warnings)
+
+
+def _with_architecture(facts: dict[str, Any], known: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the facts of a host that is read again, with the stored architecture if its source reports none."""
+    stored = {'architecture': known['architecture']} if 'architecture' in known else {}
+    return stored | facts
+
+
+def _unknown_architecture(record: HostRecord, place: str) -> Iterator[str]:
+    if not record.facts.get('architecture'):
+        yield (
+            f'{place} does not report the architecture: no XML is written for servers on host '
+            f"'{names.shorten(record.name)}' until it is given with --refresh --architecture ARCH"
+        )
+
+
+def _overdrawn(host: Host) -> Iterator[str]:
+    """Yield the pages of which a host has fewer than its servers hold."""
+    for cell in host.cells:
+        for pages in cell.pages:
+            if pages.used and pages.free < 0:
+                yield (
+                    f'host cell {cell.id}: its servers hold {pages.used} {units.size(pages.size_kib)} pages, but it '
+                    f'has {pages.total}, and {pages.reserved} of them are reserved'
+                )

@@ -1,0 +1,219 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a server requests, and the error if no host takes it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from numaplace import exception, explain
+from numaplace.cli import names
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Mapping, Sequence
+
+    from oslo_config import cfg
+
+    from numaplace.cli import server_hints
+    from numaplace.db.api import Database
+    from numaplace.db.records import InstanceRequest
+    from numaplace.model import Devices, Flavor, Guest
+    from numaplace.model.records import InstanceRecord
+    from numaplace.scheduler.select import NoHost
+
+__all__ = [
+    'IMAGE_NAME',
+    'add_all_hosts',
+    'add_image',
+    'again',
+    'ask',
+    'find_flavor',
+    'image',
+    'new_server',
+    'read',
+    'refuse',
+    'unknown_flavor',
+]
+
+#: The property that holds the name of an image.
+IMAGE_NAME = 'image_name'
+#: Most flavors that the error for an unknown flavor names.
+_SHOWN = 8
+
+
+def read(conf: cfg.ConfigOpts, flavor: Flavor, image_properties: Mapping[str, str]) -> Guest:
+    """Return what a flavor and an image request, with the default of the configuration.
+
+    :raises: :class:`~numaplace.exception.Invalid` for a contradictory request
+    """
+    from numaplace import request
+    from numaplace.scheduler import default_numa
+
+    guest = request.read(flavor, image_properties)
+    if conf.numaplace.default_guest_numa == 'single':
+        guest = default_numa.single(guest)
+    _check_machine(conf, flavor, image_properties, guest)
+    return guest
+
+
+def _check_machine(conf: cfg.ConfigOpts, flavor: Flavor, image_properties: Mapping[str, str], guest: Guest) -> None:
+    """Refuse a guest that no host can run, as far as flavor and image alone determine its machine type.
+
+    :raises: :class:`~numaplace.exception.MachineLimitExceeded`, and as :func:`numaplace.request.viommu.resolve`,
+        :func:`numaplace.request.tuning`, :func:`numaplace.request.devices` and :func:`numaplace.request.hotplug`
+    """
+    from numaplace import request
+    from numaplace.request import machines
+    from numaplace.request.viommu import resolve
+
+    hotplug, pmu = request.hotplug(flavor), request.tuning(flavor, image_properties).pmu
+    near = request.devices(flavor).near_place
+    machine = machines.of_host(image_properties, {}, conf.libvirt.hw_machine_type)
+    if machine is None:
+        return
+    for reason in machines.reasons(guest, machine, hotplug, near=near, pmu=pmu):
+        raise exception.MachineLimitExceeded(f'flavor {flavor.name!r}: {explain.sentence(reason)}')
+    resolve(request.viommu(flavor, image_properties), guest, machine)
+
+
+def ask(conf: cfg.ConfigOpts, uri: str, flavor: Flavor, image_properties: Mapping[str, str], guest: Guest) -> None:
+    """Make sure that the libvirt at a URI can start a guest, as far as that is known before it has a host.
+
+    :raises: :class:`~numaplace.exception.MachineLimitExceeded`, :class:`~numaplace.exception.LibvirtError`, and the
+        faults of :func:`numaplace.libvirt.machine.choose`
+    """
+    from numaplace.cli import server_xml
+    from numaplace.libvirt import capabilities, connection, cpumodel, machine
+
+    arch = capabilities.facts(connection.capabilities_at(uri), place=uri).arch
+    chosen = machine.choose(image_properties, uri, arch, conf.libvirt.virt_type, conf.libvirt.hw_machine_type)
+    who, libvirt = f'flavor {flavor.name!r}', connection.Libvirt(uri)
+    server_xml.check_support(who, guest, chosen, libvirt)
+    supported = libvirt.domain_capabilities(chosen.arch, chosen.domain_type, chosen.machine)
+    cpumodel.check_guest(cpumodel.choose(chosen, supported=supported), guest, chosen.arch, who)
+
+
+def new_server(
+    conf: cfg.ConfigOpts,
+    name: str,
+    flavor: Flavor,
+    image_properties: Mapping[str, str],
+    *,
+    zone: str | None,
+    devices: Devices,
+    scheduling: server_hints.Scheduling,
+) -> InstanceRequest:
+    """Return a server that is not stored yet.
+
+    :param devices: its own, in addition to those of the flavor
+    :param scheduling: its project, its hints and its group
+    :raises: as :func:`read`
+    """
+    from numaplace.db.records import InstanceRequest
+
+    return InstanceRequest(
+        name=name,
+        flavor=flavor,
+        guest=read(conf, flavor, image_properties),
+        image_properties=image_properties,
+        availability_zone=zone,
+        devices=devices,
+        **scheduling,
+    )
+
+
+def again(server: InstanceRecord, guest: Guest) -> InstanceRequest:
+    """Return a stored server as a request for a host."""
+    from numaplace.db.records import InstanceRequest
+
+    return InstanceRequest(
+        name=server.name,
+        flavor=server.flavor,
+        guest=guest,
+        image_properties=server.image_properties,
+        availability_zone=server.availability_zone,
+        uuid=server.uuid,
+        devices=server.devices,
+        project=server.project,
+        hints=server.hints,
+        group=server.group,
+    )
+
+
+def find_flavor(database: Database, name: str) -> Flavor:
+    """Return the flavor that ``--flavor`` names.
+
+    :raises: :class:`~numaplace.exception.NotFound`, with the known names
+    """
+    try:
+        return database.flavor(name)
+    except exception.NotFound as error:
+        raise unknown_flavor(name, database.flavors({})) from error
+
+
+def unknown_flavor(name: str, flavors: Sequence[Flavor]) -> exception.NotFound:
+    """Return the error for a flavor that does not exist, with the names of those that do."""
+    more = f' and {len(flavors) - _SHOWN} more' if len(flavors) > _SHOWN else ''
+    known = ', '.join([names.shorten(flavor.name) for flavor in flavors[:_SHOWN]]) + more
+    return exception.NotFound(
+        f"--flavor '{names.shorten(name)}': there is no such flavor; known flavors: {known or 'none'}; "
+        'see `numaplace flavor create --help`'
+    )
+
+
+def add_image(parser: argparse.ArgumentParser) -> None:
+    """Add the options that describe an image."""
+    parser.add_argument('--image', metavar='IMAGE', help='Name of the image; it is kept with the server.')
+    parser.add_argument(
+        '--image-property',
+        action='append',
+        default=[],
+        metavar='KEY=VALUE',
+        help='Property of the image, such as hw_numa_nodes=2; may be repeated.',
+    )
+
+
+def image(parsed_args: argparse.Namespace) -> dict[str, str]:
+    """Return the properties of the described image, including its name.
+
+    :raises: :class:`~numaplace.exception.Invalid` for a bad name or property
+    """
+    properties = names.pairs('--image-property', parsed_args.image_property)
+    if parsed_args.image is not None:
+        properties[IMAGE_NAME] = names.name('image', parsed_args.image)
+    return properties
+
+
+def add_all_hosts(parser: argparse.ArgumentParser) -> None:
+    """Add the option that shows the reasons of every host."""
+    parser.add_argument(
+        '--all-hosts',
+        action='store_true',
+        help='If no host takes the server, show the reasons of each host (default: equal reasons once, those of the '
+        'nearest hosts first, and the number of other hosts).',
+    )
+
+
+def refuse(name: str, answer: NoHost, *, all_hosts: bool = False) -> exception.NoValidHost:
+    """Return the error that shows what the hosts lack.
+
+    :param all_hosts: whether each host has its own lines
+    """
+    head = f"numaplace: no valid host for server '{names.shorten(name)}'"
+    if not answer.rejections:
+        return exception.NoValidHost(
+            f'{head}: there are no hosts; register one with `numaplace host discover` or `numaplace host import`', []
+        )
+    refusals = [explain.HostRefusal(each.host, each.filter, each.refusal) for each in answer.rejections]
+    if cause := _one_machine(answer):
+        return exception.NoValidHost(f'{head}: {cause}', explain.plain(refusals))
+    lines = explain.grouped(refusals, each=all_hosts, hint='; --all-hosts shows each')
+    return exception.NoValidHost('\n  '.join((f'{head}:', *lines)), explain.plain(refusals))
+
+
+def _one_machine(answer: NoHost) -> str:
+    """Return why the machine type excludes the guest from each host, if the reason is the same; otherwise nothing."""
+    causes = {tuple(explain.lines(rejection.refusal)) for rejection in answer.rejections}
+    codes = {reason.code for rejection in answer.rejections for reason in rejection.refusal.reasons}
+    alike = len(causes) == 1 and all(code.startswith('machine.') for code in codes)
+    return '; '.join(map(explain.escape, causes.pop())) if alike else ''

@@ -1,0 +1,160 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The transactions of aggregates and of server groups, and what a scheduler sees of a fleet."""
+
+from __future__ import annotations
+
+import abc
+import uuid
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from dataclasses import replace
+
+from sqlalchemy.engine import Connection
+
+from numaplace import exception
+from numaplace.db import aggregates, hosts, rows, server_groups
+from numaplace.db.retry import repeated
+from numaplace.db.tables import INSTANCES
+from numaplace.model.fleet import in_aggregates
+from numaplace.model.grouping import Aggregate, ServerGroup
+from numaplace.model.records import HostRecord
+
+__all__ = ['Grouping']
+
+
+class Grouping(abc.ABC):
+    """The part of a database that knows groups of hosts and of servers."""
+
+    @abc.abstractmethod
+    def _transaction(
+        self, happened: Callable[[Connection], bool] | None = None, *, reads: bool = False
+    ) -> AbstractContextManager[Connection]:
+        """Begin a transaction, and commit it if the body completes."""
+
+    # --- hosts as a scheduler sees them
+
+    @repeated
+    def candidates(
+        self, group: str | None, name: str | None = None, unread: rows.Unread | None = None
+    ) -> tuple[list[HostRecord], ServerGroup | None]:
+        """Return hosts with their aggregates and the UUIDs of their servers, and a server group, as of one moment.
+
+        :param group: UUID of the group, or None
+        :param name: the only host, or None for all
+        :param unread: as for :meth:`numaplace.db.api.Database.hosts`
+        :raises: :class:`~numaplace.exception.NotFound` for that host or that group
+        """
+        with self._transaction(reads=True) as connection:
+            found = (
+                list(hosts.find_all(connection, unread=unread).values())
+                if name is None
+                else [hosts.find(connection, name)]
+            )
+            joined = in_aggregates(found, aggregates.find_all(connection))
+            places = server_groups.places(connection, *([] if name is None else [INSTANCES.c.host == name]))
+            wanted = None if group is None else server_groups.find(connection, group)
+        on: dict[str, set[str]] = {}
+        for server, names in places.items():
+            for host in names:
+                on.setdefault(host, set()).add(server)
+        return [replace(host, servers=frozenset(on.get(host.name, ()))) for host in joined], wanted
+
+    # --- aggregates
+
+    @repeated
+    def aggregates(self) -> list[Aggregate]:
+        """Return all aggregates by name."""
+        with self._transaction(reads=True) as connection:
+            return aggregates.find_all(connection)
+
+    @repeated
+    def aggregate(self, name: str) -> Aggregate:
+        """Return an aggregate.
+
+        :raises: :class:`~numaplace.exception.NotFound`
+        """
+        with self._transaction(reads=True) as connection:
+            return aggregates.find(connection, name)
+
+    @repeated
+    def create_aggregate(self, aggregate: Aggregate) -> Aggregate:
+        """Store a new aggregate without hosts.
+
+        :raises: :class:`~numaplace.exception.AlreadyExists`, :class:`~numaplace.exception.Invalid`
+        """
+        with self._transaction(lambda later: aggregate in aggregates.find_all(later)) as connection:
+            aggregates.insert(connection, aggregate)
+        return aggregate
+
+    @repeated
+    def change_aggregate(self, name: str, change: Callable[[Aggregate], Aggregate]) -> Aggregate:
+        """Replace an aggregate with what `change` returns for it; other changes of aggregates wait.
+
+        :raises: as :func:`numaplace.db.aggregates.change`, and what `change` raises
+        """
+        after = None
+        with self._transaction(lambda later: after in aggregates.find_all(later)) as connection:
+            aggregates.lock(connection)
+            before = aggregates.find(connection, name)
+            after = change(before)
+            aggregates.change(connection, before, after)
+        return after
+
+    @repeated
+    def delete_aggregate(self, name: str) -> None:
+        """Delete an aggregate that has no hosts.
+
+        :raises: :class:`~numaplace.exception.NotFound`, :class:`~numaplace.exception.Conflict`
+        """
+        with self._transaction(lambda later: name not in _names(later)) as connection:
+            aggregates.lock(connection)
+            aggregates.delete(connection, name)
+
+    # --- server groups
+
+    @repeated
+    def server_groups(self) -> list[ServerGroup]:
+        """Return all server groups by name."""
+        with self._transaction(reads=True) as connection:
+            return server_groups.find_all(connection)
+
+    @repeated
+    def server_group(self, name_or_uuid: str) -> ServerGroup:
+        """Return a server group; a UUID takes precedence over a name.
+
+        :raises: :class:`~numaplace.exception.NotFound`
+        """
+        with self._transaction(reads=True) as connection:
+            return server_groups.find(connection, name_or_uuid)
+
+    @repeated
+    def create_server_group(self, group: ServerGroup) -> ServerGroup:
+        """Store a new server group.
+
+        :raises: :class:`~numaplace.exception.AlreadyExists`, :class:`~numaplace.exception.Invalid`
+        """
+        group = replace(group, uuid=group.uuid or str(uuid.uuid4()))
+        with self._transaction(lambda later: _has_group(later, group.uuid)) as connection:
+            server_groups.insert(connection, group)
+        return group
+
+    @repeated
+    def delete_server_group(self, name_or_uuid: str) -> None:
+        """Delete a server group; its members stay where they are, without a policy.
+
+        :raises: :class:`~numaplace.exception.NotFound`
+        """
+        with self._transaction(lambda later: not _has_group(later, name_or_uuid)) as connection:
+            server_groups.delete(connection, name_or_uuid)
+
+
+def _names(connection: Connection) -> list[str]:
+    return [aggregate.name for aggregate in aggregates.find_all(connection)]
+
+
+def _has_group(connection: Connection, name_or_uuid: str) -> bool:
+    try:
+        server_groups.find(connection, name_or_uuid)
+    except exception.NotFound:
+        return False
+    return True

@@ -1,0 +1,248 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The rows of hosts within a transaction: how they are read, guarded and written."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace as replaced
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+
+from numaplace import exception
+from numaplace.db import convert, rows
+from numaplace.db.records import HostUsage
+from numaplace.db.tables import HOSTS, UNMANAGED_DOMAINS
+from numaplace.model import Host
+from numaplace.model.holding import Holding
+from numaplace.model.records import HostRecord
+
+__all__ = [
+    'add_domain',
+    'count_change',
+    'delete',
+    'find',
+    'find_all',
+    'forget_domain',
+    'insert',
+    'is_gone',
+    'is_stored',
+    'lock',
+    'lock_all',
+    'lock_usage',
+    'replace',
+    'replace_usage',
+]
+
+_SELECT = sa.select(*convert.HOST.selected).order_by(HOSTS.c.host)
+_IS_NAMED = HOSTS.c.id == sa.select(HOSTS.c.id).where(HOSTS.c.host == sa.bindparam('name')).scalar_subquery()
+
+
+def _locked(query: sa.Select[Any]) -> sa.Select[Any]:
+    """Return a query for one host by its name that locks its row.
+
+    The lock is that of the primary key, which all writes of the row use: two transactions that lock the entries of
+    several indexes in different orders would wait for each other. It lets others refer to the host meanwhile.
+    """
+    return query.where(_IS_NAMED).with_for_update(key_share=True)
+
+
+_SELECT_NAMED = sa.select(*convert.HOST.selected).where(HOSTS.c.host == sa.bindparam('name'))
+_LOCK = _locked(sa.select(*convert.HOST.selected))
+_LOCK_NUMBER = _locked(sa.select(HOSTS.c.id))
+_LOCK_USAGE = _locked(sa.select(*convert.USAGE.selected))
+_IS_AS_READ = HOSTS.c.id == sa.bindparam('read_number'), HOSTS.c.generation == sa.bindparam('read_generation')
+_REPLACE = sa.update(HOSTS).where(*_IS_AS_READ)
+_DELETE = sa.delete(HOSTS).where(*_IS_AS_READ)
+
+_DOMAIN_HOST = UNMANAGED_DOMAINS.c.host
+_SELECT_DOMAINS = sa.select(*convert.DOMAIN.selected).order_by(UNMANAGED_DOMAINS.c.name, UNMANAGED_DOMAINS.c.id)
+
+_NAME, _URI = map(convert.HOST.columns.index, (HOSTS.c.host, HOSTS.c.libvirt_uri))
+_URI_OF_USAGE = convert.USAGE.columns.index(HOSTS.c.libvirt_uri)
+_HOST_OF_DOMAIN = convert.DOMAIN.columns.index(_DOMAIN_HOST)
+
+#: Most hosts that a query names; for more of them, all hosts are read.
+_MAX_NAMES = 500
+
+
+def find(connection: Connection, name: str, instead: Host | None = None, *, lock: bool = False) -> HostRecord:
+    """Return a host.
+
+    :param instead: as for :func:`numaplace.db.convert.host_record`
+    :param lock: do as :func:`lock_all`
+    :raises: :class:`~numaplace.exception.NotFound`, :class:`~numaplace.exception.InvalidObject`
+    """
+    row = connection.execute(_LOCK if lock else _SELECT_NAMED, {'name': name}).all()
+    if not row:
+        raise _no_host(name)
+    return next(iter(_records(connection, row, instead=instead).values()))
+
+
+def find_all(
+    connection: Connection, names: Iterable[str] | None = None, *, unread: rows.Unread | None = None
+) -> dict[str, HostRecord]:
+    """Return hosts in the order of their names.
+
+    :param names: only these; names without a host are left out; None for all hosts. More than fit in a query: all hosts
+    :param unread: collects the hosts whose rows cannot be read, by name; without it the first one raises
+    """
+    wanted = None if names is None else list(names)
+    query = _SELECT if wanted is None or len(wanted) > _MAX_NAMES else _SELECT.where(HOSTS.c.host.in_(wanted))
+    return _records(connection, connection.execute(query).all(), unread)
+
+
+def lock_all(
+    connection: Connection, names: Iterable[str], *, unread: rows.Unread | None = None
+) -> dict[str, HostRecord]:
+    """Return hosts as :func:`find_all`; wait for others that change them, and block changes until the transaction ends.
+
+    One after the other, in the order of their names, so that two transactions never wait for each other.
+    """
+    found = [row for name in sorted(names) for row in connection.execute(_LOCK, {'name': name})]
+    return _records(connection, found, unread)
+
+
+def _records(
+    connection: Connection,
+    found: Sequence[Sequence[Any]],
+    unread: rows.Unread | None = None,
+    instead: Host | None = None,
+) -> dict[str, HostRecord]:
+    """Return the hosts of rows by name, with the domains there that numaplace does not manage."""
+    domains = _domains(connection, [row[_NAME] for row in found if row[_URI] is not None])
+
+    def read(row: Sequence[Any]) -> HostRecord:
+        return convert.host_record(row, domains.get(row[_NAME], ()), instead)
+
+    return {record.name: record for record in rows.read_all(found, read, _named, unread)}
+
+
+def _domains(connection: Connection, names: Sequence[str]) -> dict[str, list[Sequence[Any]]]:
+    """Return the rows of domains by host.
+
+    :param names: of hosts that have a libvirt; there are no such domains on others
+    """
+    found: dict[str, list[Sequence[Any]]] = {}
+    if names:
+        query = _SELECT_DOMAINS if len(names) > _MAX_NAMES else _SELECT_DOMAINS.where(_DOMAIN_HOST.in_(names))
+        for row in connection.execute(query):
+            found.setdefault(row[_HOST_OF_DOMAIN], []).append(row)
+    return found
+
+
+def _named(row: Sequence[Any]) -> tuple[object, str]:
+    name = row[_NAME]
+    return name, f'host {name!r}'
+
+
+def lock_usage(connection: Connection, name: str) -> HostUsage:
+    """Return what a claim needs to know of a host; lock it as :func:`lock_all`.
+
+    :raises: :class:`~numaplace.exception.NotFound`
+    """
+    row = connection.execute(_LOCK_USAGE, {'name': name}).first()
+    if row is None:
+        raise _no_host(name)
+    # After the lock, so that it is what the last holder of the lock stored.
+    domains = () if row[_URI_OF_USAGE] is None else _domains(connection, [name]).get(name, ())
+    try:
+        return convert.host_usage(name, row, domains)
+    except rows.UNREADABLE as error:
+        raise rows.unreadable(f'host {name!r}', error) from error
+
+
+def lock(connection: Connection, name: str) -> int | None:
+    """Lock a host unread, as :func:`lock_all`, and return its number; None if there is no such host."""
+    number: int | None = connection.scalar(_LOCK_NUMBER, {'name': name})
+    return number
+
+
+def _no_host(name: str) -> exception.NotFound:
+    return exception.NotFound(f'there is no host {name!r}')
+
+
+def insert(connection: Connection, record: HostRecord) -> None:
+    """Store a new host.
+
+    :raises: :class:`~numaplace.exception.AlreadyExists`
+    """
+    values = {**convert.host_values(record), 'generation': 0}
+    rows.insert(connection, HOSTS, values, known=f'a host {record.name!r} exists')
+    _insert_domains(connection, record.name, record.unmanaged)
+
+
+def _insert_domains(connection: Connection, name: str, unmanaged: Iterable[Holding]) -> None:
+    if values := [convert.domain_values(name, holding) for holding in unmanaged]:
+        connection.execute(sa.insert(UNMANAGED_DOMAINS), values)
+
+
+def replace_usage(connection: Connection, read: HostRecord | HostUsage, used: Host) -> None:
+    """Write what the servers of a host use, only if its row is unchanged since it was locked, by its generation.
+
+    :raises: :class:`~numaplace.exception.ConcurrentUpdate`
+    """
+    _replace(connection, read, convert.usage_values(replaced(read, host=used)))
+
+
+def replace(connection: Connection, read: HostRecord, changed: HostRecord) -> None:
+    """Write a whole host, with the domains there that numaplace does not manage, as :func:`replace_usage` does.
+
+    :raises: :class:`~numaplace.exception.ConcurrentUpdate`
+    """
+    _replace(connection, read, convert.host_values(changed))
+    if gone := set(read.unmanaged) - set(changed.unmanaged):
+        are_gone = UNMANAGED_DOMAINS.c.uuid.in_([holding.uuid for holding in gone])
+        connection.execute(sa.delete(UNMANAGED_DOMAINS).where(_DOMAIN_HOST.in_([read.name]), are_gone))
+    _insert_domains(connection, read.name, [one for one in changed.unmanaged if one not in read.unmanaged])
+
+
+def _replace(connection: Connection, read: HostRecord | HostUsage, values: Mapping[str, Any]) -> None:
+    result = connection.execute(_REPLACE, {**values, **_guard(read), 'generation': read.generation + 1})
+    rows.check_guard(result, f'host {read.name!r}')
+
+
+def forget_domain(connection: Connection, name: str, domain_uuid: str) -> None:
+    """Delete the row of a domain that a server is now, on a host that is locked."""
+    is_it = _DOMAIN_HOST.in_([name]), UNMANAGED_DOMAINS.c.uuid == domain_uuid
+    connection.execute(sa.delete(UNMANAGED_DOMAINS).where(*is_it))
+
+
+def add_domain(connection: Connection, name: str, holding: Holding) -> None:
+    """Store a domain that was a server, on a host that is locked."""
+    forget_domain(connection, name, holding.uuid)
+    _insert_domains(connection, name, [holding])
+
+
+def delete(connection: Connection, read: HostRecord) -> None:
+    """Delete a host only if its row is unchanged.
+
+    :raises: :class:`~numaplace.exception.ConcurrentUpdate`
+    """
+    rows.check_guard(connection.execute(_DELETE, _guard(read)), f'host {read.name!r}')
+
+
+def _guard(read: HostRecord | HostUsage) -> dict[str, Any]:
+    return {'read_number': read.number, 'read_generation': read.generation}
+
+
+def count_change(connection: Connection, name: str) -> None:
+    """Lock a host and increment its generation, so that others notice a change that its row does not show."""
+    number = lock(connection, name)
+    connection.execute(sa.update(HOSTS).where(HOSTS.c.id == number).values(generation=HOSTS.c.generation + 1))
+
+
+def is_gone(connection: Connection, record: HostRecord) -> bool:
+    """Return whether a host is deleted, once all transactions that change it are over."""
+    return rows.is_gone(connection, HOSTS.c.id == record.number)
+
+
+def is_stored(connection: Connection, record: HostRecord) -> bool:
+    """Return whether a host is stored, once the transaction that stores it is over."""
+    try:
+        insert(connection, record)
+    except exception.AlreadyExists:
+        connection.rollback()
+        return connection.scalar(sa.select(HOSTS.c.id).where(HOSTS.c.uuid == record.uuid)) is not None
+    return False

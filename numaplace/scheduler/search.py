@@ -1,0 +1,126 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Find hosts for a guest by the index: the filters and the fit are asked only about the hosts that come first.
+
+The hosts, their order and the refusals are those that filtering and weighing all hosts one by one gives.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from numaplace.model import Refusal
+from numaplace.model.records import HostRecord
+from numaplace.scheduler.filters import Filter, Request
+from numaplace.scheduler.index import HostIndex, Measures
+from numaplace.scheduler.weights import Weigher
+
+__all__ = ['Search']
+
+_Rows = npt.NDArray[np.intp]
+
+
+class Search:
+    """One request over the hosts of an index, which may not change meanwhile.
+
+    The arrays cost a few passes over all hosts. Beyond that, each weigher costs the exact answers of the hosts at both
+    ends of its measure, and each host that is yielded its own: few, as the arrays leave out nearly all that refuse.
+
+    :param filters: names and filters, in their order
+    :param weighers: weighers and their multipliers
+    """
+
+    def __init__(
+        self,
+        index: HostIndex,
+        request: Request,
+        filters: Sequence[tuple[str, Filter]],
+        weighers: Sequence[tuple[Weigher, float]],
+    ) -> None:
+        self._index, self._request, self._filters, self._weighers = index, request, filters, weighers
+        self._asked: dict[int, tuple[str, Refusal] | None] = {}
+        #: How many hosts each filter leaves out by the arrays, by its name: a host counts for the first that does.
+        self.left_out: dict[str, int] = {}
+        mask = index.everything()
+        for name, check in filters:
+            passing = check.may_admit(index, request)
+            if passing is not None:
+                before = int(np.count_nonzero(mask))
+                mask &= passing
+                self.left_out[name] = before - int(np.count_nonzero(mask))
+        self._rows: _Rows = np.flatnonzero(mask)
+
+    def heaviest_first(self) -> Iterator[tuple[HostRecord, float]]:
+        """Yield the hosts that take the guest with their weights, as :func:`numaplace.scheduler.weights.weigh` does."""
+        rows, totals = self._weighed()
+        while len(rows):
+            best = int(np.argmax(totals))
+            if self._refused(int(rows[best])) is None:
+                yield self._index.records[rows[best]], float(totals[best])
+            rows, totals = np.delete(rows, best), np.delete(totals, best)
+
+    def refusals(self) -> Iterator[tuple[str, str, Refusal]]:
+        """Yield each host that refuses the guest, by name, with the filter and the reasons: every host is asked."""
+        for row, record in enumerate(self._index.records):
+            refused = self._refused(row)
+            if refused is not None:
+                yield (record.name, *refused)
+
+    def _refused(self, row: int) -> tuple[str, Refusal] | None:
+        """Return the first filter that refuses a host, and its refusal; None if it takes the guest."""
+        if row not in self._asked:
+            self._asked[row] = self._ask(self._index.records[row])
+        return self._asked[row]
+
+    def _ask(self, record: HostRecord) -> tuple[str, Refusal] | None:
+        for name, check in self._filters:
+            answer = check.admit(record, self._request)
+            if isinstance(answer, Refusal):
+                return name, answer
+        return None
+
+    def _weighed(self) -> tuple[_Rows, Measures]:
+        """Return the rows that are left, and their weights.
+
+        What a measure is scaled by is that of all hosts that take the guest, so those at both ends are asked.
+        """
+        rows, scales = self._rows, []
+        for weigher, multiplier in self._weighers:
+            multipliers = weigher.multipliers(self._index, multiplier)
+            if not multipliers.any():
+                continue
+            measures = self._measures(weigher)
+            if weigher.lowest is None and (not len(measures) or measures.min() == measures.max()):
+                continue
+            rows, high = self._end(rows, measures)
+            if weigher.lowest is None:
+                rows, low = self._end(rows, -measures)
+                low = -low
+            else:
+                low = weigher.lowest
+            scales.append((multipliers, measures, low, max(low, high)))
+        totals = np.zeros(len(rows))
+        for multipliers, measures, low, high in scales:
+            if high > low:
+                totals += multipliers[rows] * ((np.maximum(measures[rows], low) - low) / (high - low))
+        return rows, totals
+
+    def _measures(self, weigher: Weigher) -> Measures:
+        measures = weigher.weigh_all(self._index, self._request)
+        if measures is not None:
+            return measures
+        found = np.zeros(len(self._index))
+        for row in self._rows:
+            found[row] = weigher.weigh(self._index.records[row], self._request)
+        return found
+
+    def _end(self, rows: _Rows, measures: Measures) -> tuple[_Rows, float]:
+        """Return the rows without those that refuse the guest above the highest that takes it, and its measure."""
+        while len(rows):
+            highest = int(np.argmax(measures[rows]))
+            if self._refused(int(rows[highest])) is None:
+                return rows, float(measures[rows[highest]])
+            rows = np.delete(rows, highest)
+        return rows, 0.0

@@ -1,0 +1,116 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A nova.conf is checked as a whole, and those of the usual deployment tools are used as they are."""
+
+import json
+import re
+from importlib import resources
+
+import pytest
+
+_DIRECTORY = resources.files('numaplace.tests.data').joinpath('nova_confs')
+CONFIGURATIONS = sorted(_DIRECTORY.iterdir(), key=lambda path: path.name)
+
+FAULTY = """
+[DEFAULT]
+vcpu_pin_set = 0-3
+reserved_huge_pages = node:0,size:16384,count:2
+my_ipp = 192.0.2.1
+state_path = /var/lib/nova
+transport_url = rabbit://nova:hunter2@192.0.2.1//
+
+[compute]
+cpu_shared_set = 0-3
+
+[filter_schedler]
+enabled_filters = x
+
+[filter_scheduler]
+enabled_filters = ComputeFilter
+max_attempts = 3
+
+[pci]
+device_spec = {"vendor_id": "8086", "product_id": "154d"}
+alias = {"name": "gpu", "vendor_id": "10de", "product_id": "1db4"}
+"""
+
+
+def check(program, *options):
+    """Return the status and the findings, by option, of a check."""
+    result = program.run('config', 'check', *options, '-f', 'json')
+    return result.returncode, [(found['Kind'], found['Option'], found['Remark']) for found in json.loads(result.stdout)]
+
+
+def test_contradictions_and_unknown_options_are_listed_first(prepared):
+    prepared('flavor create --ram 512 --vcpus 1 --property hw:cpu_policy=dedicated m1.pinned')
+    prepared.configure(more=FAULTY)
+    status, found = check(prepared)
+    assert 1 == status
+    assert [
+        ('conflict', '[compute] cpu_shared_set', 'it has no effect beside [DEFAULT] vcpu_pin_set'),
+        ('conflict', '[pci] alias', "no device_spec has the devices of 'gpu'"),
+        (
+            'conflict',
+            '[filter_scheduler] enabled_filters',
+            "NUMATopologyFilter is not enabled, but flavor 'm1.pinned' has hw:cpu_policy",
+        ),
+        ('conflict', '[DEFAULT] reserved_huge_pages', 'no host has pages of 16M'),
+        ('unknown', '[DEFAULT] my_ipp', 'nobody reads it; did you mean my_ip?'),
+        (
+            'unknown',
+            '[filter_schedler] enabled_filters',
+            'nobody reads this group; did you mean [filter_scheduler]?',
+        ),
+        ('unknown', '[filter_scheduler] max_attempts', 'nobody reads it; it is one of [scheduler]'),
+    ] == sorted((each for each in found if each[0] in ('conflict', 'unknown')), key=found.index)
+    assert {'used'} == {kind for kind, _, _ in found[7:]}
+    assert ('nova', '[DEFAULT] state_path', '') in check(prepared, '--all')[1]
+
+
+def test_values_are_not_shown(prepared):
+    prepared.configure(more=FAULTY)
+    result = prepared.run('config', 'check', '--all')
+    assert 'transport_url' in result.stdout
+    assert 'hunter2' not in result.stdout + result.stderr
+
+
+def test_a_file_that_cannot_be_used_is_a_conflict(prepared):
+    prepared.configure(more='[compute]\ncpu_shared_set = 0-3\ncpu_dedicated_set = 2-5\n')
+    status, found = check(prepared)
+    assert 1 == status
+    assert ('conflict', '') == found[0][:2]
+    assert 'both name the CPUs 2-3' in found[0][2]
+
+
+def test_a_good_file_has_no_conflict(prepared):
+    status, found = check(prepared)
+    assert 0 == status
+    assert {'used'} == {kind for kind, _, _ in found}
+
+
+@pytest.mark.parametrize('path', CONFIGURATIONS, ids=lambda path: path.name)
+def test_the_file_of_a_deployment_tool_works_with_every_command(numaplace, path):
+    text = path.read_text('utf-8')
+    # Where a service logs to is not there.
+    text = re.sub('^(log_dir|logdir|use_journal)', r'#\1', text, flags=re.MULTILINE)
+    numaplace.config.write_text(f'{text}\n[numaplace]\nconnection = sqlite:///{numaplace.database}\n')
+
+    def run(*words):
+        result = numaplace.run(*words)
+        assert 0 == result.returncode, result.stderr
+        return result
+
+    run('host', 'import', 'h1', '--capabilities', numaplace.fixture('seed3'))
+    run('host', 'import', 'h2', '--capabilities', numaplace.fixture('seed3'))
+    run('flavor', 'create', '--ram', '256', '--vcpus', '1', '--property', 'hw:numa_nodes=1', 'm1.numa')
+    run('server', 'group', 'create', '--policy', 'anti-affinity', 'web')
+    for name in ('web1', 'web2'):
+        run('server', 'create', '--flavor', 'm1.numa', '--hint', 'group=web', name)
+    hosts = [server['Host'] for server in json.loads(run('server', 'list', '-f', 'json').stdout)]
+    assert ['h1', 'h2'] == sorted(hosts)
+    run('server', 'delete', 'web1', 'web2')
+    status, found = check(numaplace)
+    conflicts = [remark for kind, _, remark in found if kind == 'conflict']
+    if path.name == 'packstack.conf':  # which has no filter for NUMA
+        assert ["NUMATopologyFilter is not enabled, but flavor 'm1.numa' has hw:numa_nodes"] == conflicts
+    else:
+        assert (0, []) == (status, conflicts)

@@ -1,0 +1,91 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Hosts for several servers: the hosts are read once, and what was claimed is seen by the next search."""
+
+import sqlite3
+
+import pytest
+
+from numaplace import conf
+from numaplace.compute import claims
+from numaplace.db import api
+from numaplace.scheduler import select
+from numaplace.scheduler.filters import Request
+from numaplace.tests import samples
+
+
+@pytest.fixture
+def database(tmp_path):
+    with api.connect(f'sqlite:///{tmp_path}/test.sqlite') as database:
+        for name, memory_mib in (('big', 8192), ('middle', 4096), ('small', 2048)):
+            database.create_host(samples.host_record(name, memory_mib=memory_mib))
+        yield database
+
+
+@pytest.fixture
+def policy():
+    return select.Policy.of(conf.load([]))
+
+
+def _requests(number, **keys):
+    return [Request(samples.instance_request(samples.guest(**keys), f'guest{each}')) for each in range(number)]
+
+
+def _hosts(database, number):
+    return [database.instance(f'guest{each}').host for each in range(number)]
+
+
+def test_all_servers_get_the_hosts_that_one_after_the_other_gets(database, policy, tmp_path):
+    found = select.select_many(database, _requests(6, vcpus=8), policy, at_least=6)
+    with api.connect(f'sqlite:///{tmp_path}/other.sqlite') as other:
+        for name, memory_mib in (('big', 8192), ('middle', 4096), ('small', 2048)):
+            other.create_host(samples.host_record(name, memory_mib=memory_mib))
+        for request in _requests(6, vcpus=8):
+            assert select.select(other, request, policy)
+        assert [each.host for each in found.found] == _hosts(database, 6) == _hosts(other, 6)
+
+
+def test_the_hosts_are_read_once(database, policy, monkeypatch):
+    reads = []
+    candidates = database.candidates
+
+    def counting(group, name=None, unread=None):
+        reads.append(name)
+        return candidates(group, name, unread)
+
+    monkeypatch.setattr(database, 'candidates', counting)
+    assert select.select_many(database, _requests(4), policy, at_least=4)
+    assert [None] == [name for name in reads if name is None]
+    assert 3 == len([name for name in reads if name is not None]), 'the claimed host, before the next search'
+
+
+def test_what_others_took_meanwhile_costs_a_search_of_all_hosts(database, policy):
+    requests = _requests(2, cells=2, vcpus=8)
+
+    class Rival(list):
+        """Takes the best hosts while the second server is searched for."""
+
+        def __iter__(self):
+            yield self[0]
+            for name in ('middle', 'small'):
+                rival = samples.instance_request(samples.guest(cells=2, vcpus=8), f'rival{name}')
+                claims.instance_claim(database, rival, name)
+            yield self[1]
+
+    answer = select.select_many(database, Rival(requests), policy, at_least=1)
+    assert ['big'] == [each.host for each in answer.found]
+    assert {'big', 'middle', 'small'} == {each.host for each in answer.missing.rejections}
+
+
+def test_a_host_whose_row_is_damaged_meanwhile_does_not_stop_the_others(database, policy, tmp_path):
+    class Damaging(list):
+        """Damages the row of the host that was claimed while the second server is searched for."""
+
+        def __iter__(self):
+            yield self[0]
+            with sqlite3.connect(f'{tmp_path}/test.sqlite') as connection:
+                connection.execute("UPDATE compute_nodes SET numa_topology = '{' WHERE host = 'big'")
+            connection.close()
+            yield self[1]
+
+    found = select.select_many(database, Damaging(_requests(2)), policy, at_least=2)
+    assert ['big', 'middle'] == [each.host for each in found.found]
