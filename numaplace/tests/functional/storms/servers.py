@@ -63,7 +63,7 @@ class Server:
         self._process = None
 
     def _answers(self) -> bool:
-        """Tell whether a statement gets through: the port is open long before a server has recovered."""
+        """Return whether a statement gets through: the port is open long before a server has recovered."""
         try:
             with self.admin.connect() as connection:
                 connection.execute(sa.text('SELECT 1'))
@@ -78,7 +78,7 @@ def _children(parent: int) -> list[int]:
     for status in Path('/proc').glob('[0-9]*/stat'):
         try:
             fields = status.read_text().rpartition(')')[2].split()
-        except OSError:  # gone meanwhile
+        except OSError:  # gone in the meantime
             continue
         if int(fields[1]) == parent:
             found.append(int(status.parent.name))
@@ -137,10 +137,11 @@ def mariadb() -> Iterator[Server]:
     install, daemon = real.require_program('mariadb-install-db'), real.require_program('mariadbd')
     user, port = _user('mysql'), _free_port()
     with _directory(user) as path:
-        data = f'--datadir={path / "data"}'
-        _run([install, '--no-defaults', '--auth-root-authentication-method=normal', '--skip-test-db', data], user)
+        # A MariaDB that starts deletes all temporary tables in its tmpdir, those of other servers too.
+        common = ['--no-defaults', f'--datadir={path / "data"}', f'--tmpdir={path}']
+        _run([install, *common, '--auth-root-authentication-method=normal', '--skip-test-db'], user)
         options = ['--bind-address=127.0.0.1', f'--port={port}', f'--socket={path / "socket"}']
-        command = [daemon, '--no-defaults', data, *options, '--innodb-buffer-pool-size=32M', '--skip-name-resolve']
+        command = [daemon, *common, *options, '--innodb-buffer-pool-size=32M', '--skip-name-resolve']
         url = f'mysql+pymysql://root@127.0.0.1:{port}/mysql'
         with _running(Server(command, user, path / 'log', url)) as server:
             yield server
