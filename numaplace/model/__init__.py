@@ -25,7 +25,7 @@ from numaplace.model.guest import (
 from numaplace.model.hardware import Cache, MemoryAccess
 from numaplace.model.host import CellShape, FreeCores, Host, HostCell, Pages, intern_shape
 from numaplace.model.limits import Limits, Networks, limit
-from numaplace.model.pci import PciPool, PciRequest
+from numaplace.model.pci import GrantedDevice, PciDevice, PciPool, PciRequest
 from numaplace.model.placement import CellPlacement, Placement
 from numaplace.model.refusal import Reason, Refusal, is_permanent
 from numaplace.model.vnuma import Wish
@@ -51,6 +51,7 @@ __all__ = [
     'Disk',
     'Flavor',
     'FreeCores',
+    'GrantedDevice',
     'Guest',
     'GuestCell',
     'Host',
@@ -62,6 +63,7 @@ __all__ = [
     'Nic',
     'Offline',
     'Pages',
+    'PciDevice',
     'PciPool',
     'PciRequest',
     'Placement',

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""PCI devices that are free on a host, and what a guest requests of them."""
+"""PCI devices of a host, which are free, what a guest requests of them, and what it holds."""
 
 from __future__ import annotations
 
@@ -8,7 +8,20 @@ from dataclasses import dataclass, field
 
 from numaplace.pci_specs import POLICIES, TYPES
 
-__all__ = ['LEGACY', 'PCI', 'PF', 'PREFERRED', 'REQUIRED', 'SOCKET', 'VDPA', 'VF', 'PciPool', 'PciRequest']
+__all__ = [
+    'LEGACY',
+    'PCI',
+    'PF',
+    'PREFERRED',
+    'REQUIRED',
+    'SOCKET',
+    'VDPA',
+    'VF',
+    'GrantedDevice',
+    'PciDevice',
+    'PciPool',
+    'PciRequest',
+]
 
 #: NUMA affinity policies.
 REQUIRED, LEGACY, PREFERRED, SOCKET = POLICIES
@@ -55,6 +68,37 @@ class PciPool:
             'dev_type': self.dev_type,
             'physical_network': self.physical_network,
         }
+
+
+@dataclass(frozen=True, slots=True)
+class PciDevice:
+    """A PCI device of a host that guests may have.
+
+    :param address: ``domain:bus:slot.function`` in hexadecimal digits, such as ``0000:0a:00.1``
+    :param dev_type: PCI, PF, VF or VDPA
+    :param numa_node: id of the host cell, or None where it is not known
+    :param parent: address of the PF of a VF, or None
+    :param tags: what the ``device_spec`` that it matches says of it, such as ``physical_network`` and ``managed``
+    """
+
+    address: str
+    vendor_id: str
+    product_id: str
+    dev_type: str = PCI
+    numa_node: int | None = None
+    parent: str | None = None
+    tags: Mapping[str, str | None] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class GrantedDevice:
+    """A PCI device that a guest holds.
+
+    :param request: name of the alias, or of the network, for which it was taken
+    """
+
+    device: PciDevice
+    request: str = ''
 
 
 @dataclass(frozen=True, slots=True)
