@@ -181,7 +181,8 @@ def store(
             raise exception.AlreadyExists(f'{error}; update it with --refresh, or use another name') from error
     if seen:
         warnings += tuple(unmanaged.warnings(record.name, others, seen, policy))
-    warnings += (*_unknown_architecture(record, place), *_overdrawn(record.host), *power.warnings(record.host))
+    off = (finding.warning for finding in power.check(record.name, record.host))
+    warnings += (*_unknown_architecture(record, place), *_overdrawn(record.host), *off)
     return Stored(record, warnings)
 
 

@@ -238,5 +238,5 @@ def _surroundings(host: Host, sys: str | Path, proc: str | Path, root: str | Pat
     from numaplace.fleet import kernel
     from numaplace.libvirt import booted, cgroups
 
-    found = kernel.check('', host, booted.read(sys, proc, root))
-    return (*map(str, cgroups.limits(host, sys)), *(f'{finding.code}: {finding.text}' for finding in found))
+    found = (*cgroups.check('', host, sys), *kernel.check('', host, booted.read(sys, proc, root)))
+    return tuple(finding.warning for finding in found)

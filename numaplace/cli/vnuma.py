@@ -76,8 +76,8 @@ class _OfDomain(base._Command):
 
         xml, place = capabilities.load(path), files.place(path)
         host = capabilities.read(xml, place=place, **options(self.conf))
-        for warning in power.warnings(host):
-            self.app.warn(warning)
+        for finding in power.check('', host):
+            self.app.warn(finding.warning)
         arch = ''
         with suppress(exception.InvalidCapabilities):
             arch = capabilities.facts(xml, place=place).arch

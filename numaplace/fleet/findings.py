@@ -74,6 +74,11 @@ class Finding:
         return f'{code.cause}; {code.effect}: {code.cure}'.format(**fields)
 
     @property
+    def warning(self) -> str:
+        """The text after its code, for where no columns tell the code."""
+        return f'{self.code}: {self.text}'
+
+    @property
     def order(self) -> tuple[str, str, str, str, int, str]:
         """Sorts findings: errors first, then by host, server and code."""
         return (
@@ -305,6 +310,24 @@ CODES: Mapping[str, Code] = {
         'no guest gets them, and the host does not use them by itself',
         'add them to [compute] cpu_dedicated_set, or leave them out of isolcpus; ignore this if other programs, such '
         'as a virtual switch, are pinned there',
+    ),
+    'kernel.cpuset': Code(
+        WARNING,
+        'guests may not use CPUs {found} of this host: {subject} leaves {expected} to them',
+        'a guest that is placed there does not start',
+        'leave the others out of [compute] cpu_shared_set and cpu_dedicated_set, or open them',
+    ),
+    'kernel.mems': Code(
+        WARNING,
+        'guests may not use NUMA cells {found} of this host: {subject} leaves {expected} to them',
+        'a guest that is placed there does not start',
+        'leave the CPUs of the others out of [compute] cpu_shared_set and cpu_dedicated_set, or open them',
+    ),
+    'kernel.offline': Code(
+        WARNING,
+        'CPUs {found} are off, and it is not known with which CPUs they share a core',
+        'each counts as a core of its own, which the CPU thread policies may take for a whole one',
+        'register or refresh the host once while they are online; --refresh then keeps what was read of them',
     ),
     'kernel.boot': Code(
         WARNING,

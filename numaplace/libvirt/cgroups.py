@@ -3,64 +3,40 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterator
 from pathlib import Path
 
 from numaplace import cpuset
+from numaplace.fleet.findings import Finding
 from numaplace.libvirt import kernel
 from numaplace.model import Host
 
-__all__ = ['Limit', 'limits']
+__all__ = ['check']
 
 #: Where systemd puts guests, and the root group that this process sees: of the machine, or of its container.
 _GROUPS = ('machine.slice', '')
 
-#: The files of each kind, in cgroup v2 and in v1, which has a separate hierarchy for cpusets.
+#: The code of each kind, and its files in cgroup v2 and in v1, which has a separate hierarchy for cpusets.
 _FILES = (
-    ('CPUs', 'cpuset.cpus.effective', 'cpuset.effective_cpus'),
-    ('NUMA cells', 'cpuset.mems.effective', 'cpuset.effective_mems'),
+    ('kernel.cpuset', 'cpuset.cpus.effective', 'cpuset.effective_cpus'),
+    ('kernel.mems', 'cpuset.mems.effective', 'cpuset.effective_mems'),
 )
 
-_REMEDIES = {
-    'CPUs': 'leave the others out of [compute] cpu_shared_set and cpu_dedicated_set, or open them',
-    'NUMA cells': 'leave the CPUs of the others out of [compute] cpu_shared_set and cpu_dedicated_set, or open them',
-}
 
+def check(name: str, host: Host, root: str | Path = '/sys') -> Iterator[Finding]:
+    """Find the CPUs for guests, and the cells with memory, that a control group does not let guests use.
 
-@dataclass(frozen=True, slots=True)
-class Limit:
-    """A control group that restricts what guests may use of a host; sets are masks.
-
-    :param what: what it restricts, as a plural noun
-    :param path: file that lists what guests may use
-    """
-
-    what: str
-    path: Path
-    open: int
-    closed: int
-
-    def __str__(self) -> str:
-        """Return the limit in words."""
-        return (
-            f'guests may not use {self.what} {cpuset.text(self.closed)} of this host: {self.path} leaves '
-            f'{cpuset.text(self.open) or "none"} to them; {_REMEDIES[self.what]}'
-        )
-
-
-def limits(host: Host, root: str | Path = '/sys') -> list[Limit]:
-    """Return the limits that control groups put on the CPUs for guests and on the cells with memory.
+    :param name: of the host
 
     :param root: where sysfs is mounted
     :raises: :class:`~numaplace.exception.UnreadableTopology` if one of their files is malformed
     """
     wanted = {
         # The kernel omits offline CPUs from the effective set.
-        'CPUs': (host.shared_cpus | host.dedicated_cpus) & ~host.offline_cpus,
-        'NUMA cells': cpuset.mask(cell.id for cell in host.cells if cell.shape.memory_mib),
+        'kernel.cpuset': (host.shared_cpus | host.dedicated_cpus) & ~host.offline_cpus,
+        'kernel.mems': cpuset.mask(cell.id for cell in host.cells if cell.shape.memory_mib),
     }
-    found = []
-    for what, unified, legacy in _FILES:
+    for code, unified, legacy in _FILES:
         for group in _GROUPS:
             mount = Path(root, 'fs/cgroup')
             path = next(
@@ -68,7 +44,6 @@ def limits(host: Host, root: str | Path = '/sys') -> list[Limit]:
             )
             if path is not None:
                 left = kernel.cpus(path)
-                if closed := wanted[what] & ~left:
-                    found.append(Limit(what, path, left, closed))
+                if closed := wanted[code] & ~left:
+                    yield Finding(code, name, None, None, cpuset.text(closed), cpuset.text(left) or 'none', str(path))
                 break
-    return found

@@ -8,12 +8,13 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from numaplace import cpuset
+from numaplace.fleet.findings import Finding
 from numaplace.model import CellShape, Host
 
 if TYPE_CHECKING:
     from numaplace.libvirt.found_cell import FoundCell
 
-__all__ = ['CPU_STATE', 'GOVERNOR', 'complete', 'locate', 'unknown_cores', 'warnings', 'why_refused']
+__all__ = ['CPU_STATE', 'GOVERNOR', 'check', 'complete', 'locate', 'unknown_cores', 'why_refused']
 
 #: The values of ``[libvirt] cpu_power_management_strategy``: take unused CPUs offline, or slow them down.
 CPU_STATE, GOVERNOR = 'cpu_state', 'governor'
@@ -89,13 +90,13 @@ def unknown_cores(host: Host) -> int:
     return host.offline_cpus & ~cpuset.union(core for cell in host.cells for core in cell.shape.siblings)
 
 
-def warnings(host: Host) -> Iterator[str]:
-    """Yield warnings for the operator about offline CPUs."""
+def check(name: str, host: Host) -> Iterator[Finding]:
+    """Find the offline CPUs whose siblings are not known.
+
+    :param name: of the host
+    """
     if unknown := unknown_cores(host):
-        yield (
-            f'CPUs {cpuset.text(unknown)} are off, and it is not known with which CPUs they share a core: each counts '
-            f'as a core of its own, which the CPU thread policies may take for a whole one; {_HOW}'
-        )
+        yield Finding('kernel.offline', name, found=cpuset.text(unknown))
 
 
 def why_refused(missing: int, offline: int, strategy: str | None, *, all_named: bool) -> str:

@@ -7,7 +7,7 @@ from lxml import etree
 from numaplace.tests import recordings
 
 _MANAGED = '[libvirt]\ncpu_power_management = True\n[compute]\ncpu_dedicated_set = 1-7\n'
-_UNKNOWN = 'numaplace: warning: CPUs 4-5 are off, and it is not known with which CPUs they share a core: '
+_UNKNOWN = 'numaplace: warning: kernel.offline: CPUs 4-5 are off, and it is not known with which CPUs they '
 
 
 @pytest.fixture
@@ -120,7 +120,7 @@ def test_lstopo_warns_only_of_cpus_that_are_no_part_of_the_host(numaplace):
     result = numaplace.run(*['host', 'import', 'old', '--architecture', 'x86_64', '--lstopo', 'host.xml'])
     left_out, unknown = result.stderr.splitlines()
     assert left_out.startswith('numaplace: warning: host.xml: CPUs 13-14 are left out: offline, or kept from lstopo ')
-    assert unknown.startswith('numaplace: warning: CPUs 2,5 are off, and it is not known ')
+    assert unknown.startswith('numaplace: warning: kernel.offline: CPUs 2,5 are off, and it is not known ')
     assert [2, 5] == numaplace.json('host show old')['offline_cpus']
 
 

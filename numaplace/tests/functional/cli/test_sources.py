@@ -226,7 +226,7 @@ def test_cpus_that_control_groups_keep_from_guests_are_warned_of(numaplace):
     result = numaplace.run('host', 'discover', '--root', 'seed3', 'seed3')
     assert 0 == result.returncode
     assert result.stderr.startswith(
-        'numaplace: warning: guests may not use CPUs 4-7 of this host: seed3/sys/fs/cgroup/'
+        'numaplace: warning: kernel.cpuset: guests may not use CPUs 4-7 of this host: seed3/sys/fs/cgroup/'
     )
     assert 8 == numaplace.json('host show seed3')['cpus']
 

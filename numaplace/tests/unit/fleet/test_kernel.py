@@ -9,8 +9,9 @@ from numaplace.fleet.kernel import Kernel
 from numaplace.libvirt import capabilities
 from numaplace.tests import recordings
 
-#: The codes that are found here.
+#: The codes that are found here; control groups and offline CPUs are found where they are read.
 CODES = {'kernel.unisolated', 'kernel.unused', 'kernel.boot', 'kernel.pages', 'host.emulator'}
+READ = {'kernel.cpuset', 'kernel.mems', 'kernel.offline'}
 
 #: The host seed3 has CPUs 0-3 in cell 0, 4-5 in cell 1 and 6-7 in cell 2; cell 1 alone has a page of 1 GiB.
 _SETS = {'shared_cpus': '0,4,6', 'dedicated_cpus': '1-3,5,7'}

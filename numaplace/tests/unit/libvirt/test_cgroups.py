@@ -4,6 +4,7 @@
 import pytest
 
 from numaplace import cpuset, exception
+from numaplace.fleet.findings import Finding
 from numaplace.libvirt import capabilities, cgroups
 from numaplace.tests import recordings
 
@@ -18,7 +19,7 @@ def _limits(tmp_path, files, **sets):
         target = tmp_path / 'fs/cgroup' / path
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_text(f'{text}\n')
-    return cgroups.limits(_host(**sets), tmp_path)
+    return list(cgroups.check('h', _host(**sets), tmp_path))
 
 
 @pytest.mark.parametrize(
@@ -26,11 +27,12 @@ def _limits(tmp_path, files, **sets):
     ['machine.slice/cpuset.cpus.effective', 'cpuset/machine.slice/cpuset.effective_cpus', 'cpuset.cpus.effective'],
 )
 def test_cpus_that_are_closed_to_guests_are_named_with_what_to_do(tmp_path, path):
-    (limit,) = _limits(tmp_path, {path: '0-2,7'})
-    assert (limit.open, limit.closed) == (cpuset.parse('0-2,7'), cpuset.parse('3-6'))
-    assert str(limit) == (
-        f'guests may not use CPUs 3-6 of this host: {tmp_path}/fs/cgroup/{path} leaves 0-2,7 to them; leave the others '
-        'out of [compute] cpu_shared_set and cpu_dedicated_set, or open them'
+    (finding,) = _limits(tmp_path, {path: '0-2,7'})
+    place = f'{tmp_path}/fs/cgroup/{path}'
+    assert finding == Finding('kernel.cpuset', 'h', None, None, '3-6', '0-2,7', place)
+    assert finding.text == (
+        f'guests may not use CPUs 3-6 of this host: {place} leaves 0-2,7 to them; a guest that is placed there does '
+        'not start: leave the others out of [compute] cpu_shared_set and cpu_dedicated_set, or open them'
     )
 
 
@@ -46,10 +48,11 @@ def test_cpus_that_no_guest_is_given_are_no_matter(tmp_path):
 
 def test_cells_that_are_closed_are_named_if_they_hold_memory(tmp_path):
     """Cell 2 holds none."""
-    (limit,) = _limits(tmp_path, {'cpuset.mems.effective': '0,8', 'cpuset.cpus.effective': '0-7'})
-    assert str(limit).startswith('guests may not use NUMA cells 1 of this host: ')
-    (limit,) = _limits(tmp_path, {'cpuset.mems.effective': ''})
-    assert 'leaves none to them' in str(limit)
+    (finding,) = _limits(tmp_path, {'cpuset.mems.effective': '0,8', 'cpuset.cpus.effective': '0-7'})
+    assert (finding.code, finding.found) == ('kernel.mems', '1')
+    assert finding.text.startswith('guests may not use NUMA cells 1 of this host: ')
+    (finding,) = _limits(tmp_path, {'cpuset.mems.effective': ''})
+    assert 'leaves none to them' in finding.text
 
 
 def test_without_control_groups_there_are_no_limits(tmp_path):

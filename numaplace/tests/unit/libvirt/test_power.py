@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 
 from numaplace import cpuset, exception, fit
+from numaplace.fleet.findings import Finding
 from numaplace.libvirt import capabilities, cgroups, domain, lscpu, lstopo, numactl, power, sysfs, topology
 from numaplace.libvirt.found_cell import FoundCell
 from numaplace.libvirt.power import CPU_STATE, GOVERNOR
@@ -235,13 +236,8 @@ def test_without_a_host_before_only_what_the_source_tells_is_known():
 
 
 def test_siblings_that_are_not_known_are_warned_of():
-    (warning,) = power.warnings(_offline8())
-    assert warning == (
-        'CPUs 4-5 are off, and it is not known with which CPUs they share a core: each counts as a core of its own, '
-        'which the CPU thread policies may take for a whole one; register or refresh the host once while they are '
-        'online: --refresh then keeps what was read of them'
-    )
-    assert list(power.warnings(_offline8(before=_online8()))) == []
+    assert [Finding('kernel.offline', 'h', found='4-5')] == list(power.check('h', _offline8()))
+    assert list(power.check('h', _offline8(before=_online8()))) == []
 
 
 # --- what guests have of them ----------------------------------------------------------
@@ -262,8 +258,8 @@ def test_control_groups_do_not_close_what_is_off(tmp_path):
     path = tmp_path / 'fs/cgroup/machine.slice/cpuset.cpus.effective'
     path.parent.mkdir(parents=True)
     path.write_text('0-3,6\n')
-    (limit,) = cgroups.limits(_offline8(), tmp_path)
-    assert limit.closed == 1 << 7
+    (finding,) = cgroups.check('h', _offline8(), tmp_path)
+    assert finding.found == '7'
 
 
 def test_where_online_cpus_are_not_known_none_is_off():
