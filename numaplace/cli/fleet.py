@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from numaplace.model.records import HostRecord, InstanceRecord
     from numaplace.scheduler.filters import Answer, Filter, Request
 
-__all__ = ['AuditFleet', 'ExplainFleet', 'ExportFleet']
+__all__ = ['AuditFleet', 'ExplainFleet', 'ExportFleet', 'find_flavor', 'read']
 
 _MOST_HOURS = 1_000_000
 
@@ -51,7 +51,7 @@ def _settings(conf: cfg.ConfigOpts) -> Settings:
     )
 
 
-def _read(command: base.Action | base.ListOf, parsed_args: argparse.Namespace) -> Fleet:
+def read(command: base.Action | base.ListOf, parsed_args: argparse.Namespace) -> Fleet:
     """Return the fleet that ``--from`` names."""
     source = parsed_args.source
     if source == sources.LIBVIRT:
@@ -101,7 +101,7 @@ class ExportFleet(base.Action):
         from numaplace.fleet import anonymise
 
         versions = names.pairs('--object-version', parsed_args.versions)
-        fleet = _read(self, parsed_args)
+        fleet = read(self, parsed_args)
         sources.write_file(anonymise.anonymise(fleet) if parsed_args.anonymise else fleet, parsed_args.file, versions)
 
 
@@ -140,7 +140,7 @@ class AuditFleet(base.ListOf):
         from numaplace.fleet import audit
 
         found = audit.audit(
-            _read(self, parsed_args),
+            read(self, parsed_args),
             settings=_settings(self.conf),
             now=datetime.now(UTC),
             patience=parsed_args.move_hours,
@@ -193,7 +193,7 @@ class ExplainFleet(base.ListOf):
         from numaplace.fleet import explain
         from numaplace.model.fleet import candidates
 
-        fleet = _read(self, parsed_args)
+        fleet = read(self, parsed_args)
         server = _server(fleet, parsed_args.server) if parsed_args.server is not None else None
         if server is not None:
             server = explain.as_requested(server)
@@ -233,7 +233,7 @@ class ExplainFleet(base.ListOf):
             asked = server_request.new_server(
                 self.conf,
                 'explained',
-                _flavor(fleet, parsed_args.flavor),
+                find_flavor(fleet, parsed_args.flavor),
                 names.pairs('--image-property', parsed_args.image_property),
                 zone=parsed_args.zone,
                 devices=Devices(),
@@ -288,7 +288,7 @@ def _server(fleet: Fleet, name: str) -> InstanceRecord:
     return found[0]
 
 
-def _flavor(fleet: Fleet, name: str) -> Flavor:
+def find_flavor(fleet: Fleet, name: str) -> Flavor:
     """Return a flavor by its id, or else by its name.
 
     :raises: :class:`~numaplace.exception.NotFound`, with the known names

@@ -10,7 +10,7 @@ from numaplace.model import ISOLATE, Flavor, Guest, Reason, Refusal
 from numaplace.model.fleet import Fleet, Provider
 from numaplace.model.records import HostRecord, InstanceRecord
 
-__all__ = ['NAME', 'Wanted', 'check', 'wanted']
+__all__ = ['NAME', 'Wanted', 'check', 'times', 'wanted']
 
 #: What refused a host, as the name of a filter.
 NAME = 'placement'
@@ -78,6 +78,19 @@ def check(
             return Refusal.of(Reason('placement.unknown'))
         reasons = list(_reasons(provider, request, own))
         return Refusal.of(*reasons) if reasons else None
+
+    return ask
+
+
+def times(fleet: Fleet, request: Wanted) -> Callable[[HostRecord, int], Refusal | None]:
+    """Return a function that refuses a host which placement would not offer a number of times."""
+    checks: dict[int, Callable[[HostRecord], Refusal | None]] = {}
+
+    def ask(record: HostRecord, number: int) -> Refusal | None:
+        if number not in checks:
+            amounts = {name: number * amount for name, amount in request.resources.items()}
+            checks[number] = check(fleet, Wanted(amounts, request.traits, request.forbidden))
+        return checks[number](record)
 
     return ask
 

@@ -1,0 +1,162 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``numaplace fleet capacity``: how many more guests fit."""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections.abc import Sequence
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+
+from numaplace import exception
+from numaplace.cli import base, fleet, names
+from numaplace.cli import fleet_sources as sources
+
+if TYPE_CHECKING:
+    from numaplace.fleet.capacity import Question
+    from numaplace.model import Flavor, Refusal
+    from numaplace.model.fleet import Fleet
+    from numaplace.model.records import HostRecord
+
+__all__ = ['CapacityFleet']
+
+_MOST_SECONDS = 86_400
+_COLUMNS = ('flavor', 'host', 'at_least', 'at_most', 'binding')
+
+
+def _seconds(text: str) -> float:
+    """Read a number of seconds.
+
+    :raises: argparse.ArgumentTypeError
+    """
+    with suppress(ValueError):
+        if 0 <= (seconds := float(text)) <= _MOST_SECONDS:
+            return seconds
+    raise argparse.ArgumentTypeError(f'{names.shorten(text)!r}: expected a number of seconds from 0 to {_MOST_SECONDS}')
+
+
+class CapacityFleet(base.ListOf):
+    """Count how many more guests of a flavor fit, host by host and in all.
+
+    It is the largest number, which one server after the other may miss if its cells are several: where it is not found
+    within the time limit, two bounds are shown. Each flavor is counted by itself. What refuses the next guest is named
+    by its code.
+    """
+
+    examples = (
+        'numaplace fleet capacity --flavor m1.numa',
+        'numaplace fleet capacity --flavor m1.numa m1.large --hosts',
+        'numaplace fleet capacity --from fleet.json.gz --flavor m1.numa -f json',
+    )
+
+    _lines: Sequence[str] = ()
+
+    def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
+        """Add the guests, and how far the answer goes."""
+        parser = super().get_parser(prog_name)
+        sources.add_to(parser)
+        parser.add_argument(
+            '--flavor',
+            metavar='FLAVOR',
+            dest='flavors',
+            action='extend',
+            nargs='+',
+            required=True,
+            help='Name or id of a flavor; may be repeated.',
+        )
+        parser.add_argument(
+            '--image-property',
+            action='append',
+            default=[],
+            metavar='KEY=VALUE',
+            help='Property of the image of the guests, such as hw_numa_nodes=2; may be repeated.',
+        )
+        parser.add_argument('--zone', metavar='ZONE', help='Availability zone that the guests ask for.')
+        parser.add_argument('--hosts', action='store_true', help='Show each host too.')
+        parser.add_argument(
+            '--seconds',
+            metavar='SECONDS',
+            type=_seconds,
+            default='10',
+            help='How long to search for exact numbers of guests of unlike cells (default: %(default)s).',
+        )
+        return parser
+
+    def take_action(self, parsed_args: argparse.Namespace) -> tuple[tuple[str, ...], list[tuple[Any, ...]]]:
+        """Return the whole fleet first for each flavor, then with --hosts each host."""
+        from numaplace.fleet import capacity
+        from numaplace.model.fleet import candidates
+
+        read = fleet.read(self, parsed_args)
+        flavors = [fleet.find_flavor(read, name) for name in dict.fromkeys(parsed_args.flavors)]
+        questions = [self._question(read, flavor, parsed_args) for flavor in flavors]
+        asked = candidates(read)
+        end = time.monotonic() + parsed_args.seconds
+        lines, rows = list[str](), list[tuple[Any, ...]]()
+        for question in questions:
+            hosts = capacity.capacity(asked, question, stop=lambda: time.monotonic() >= end)
+            lines += capacity.lines(question.flavor, hosts, each=parsed_args.hosts)
+            shown = [capacity.in_all(question.flavor, hosts), *(hosts if parsed_args.hosts else ())]
+            rows += [
+                (
+                    base.Text(one.flavor),
+                    None if one.host is None else base.Text(one.host),
+                    one.at_least,
+                    one.at_most,
+                    one.binding,
+                )
+                for one in shown
+            ]
+        known = {host.name for host in read.hosts}
+        if unread := {row.host for row in read.unread if row.host and row.server is None} - known:
+            lines.append(f'not counted, as they cannot be read (`numaplace fleet audit`): {len(unread)} hosts')
+        self._lines = lines
+        return _COLUMNS, rows
+
+    def produce_output(self, parsed_args: argparse.Namespace, column_names: Sequence[str], data: Any) -> int:
+        """Print text for people, rows for machines."""
+        if parsed_args.formatter != 'table' or parsed_args.columns:
+            return int(super().produce_output(parsed_args, column_names, data))
+        self.app.stdout.write(''.join(f'{line}\n' for line in self._lines))
+        return base.DONE
+
+    def _question(self, read: Fleet, flavor: Flavor, parsed_args: argparse.Namespace) -> Question:
+        from numaplace.cli import server_hints, server_request
+        from numaplace.fleet import placement
+        from numaplace.fleet.capacity import Question
+        from numaplace.model import Devices
+        from numaplace.request.pci import ALIAS_KEY
+        from numaplace.scheduler import select
+        from numaplace.scheduler.filters import Request
+        from numaplace.scheduler.limits import limits
+
+        if flavor.extra_specs.get(ALIAS_KEY, '').strip():
+            raise exception.Invalid(
+                f'flavor {flavor.name!r}: {ALIAS_KEY} requests devices, which are not counted: expected one without'
+            )
+        guest = server_request.new_server(
+            self.conf,
+            'counted',
+            flavor,
+            names.pairs('--image-property', parsed_args.image_property),
+            zone=parsed_args.zone,
+            devices=Devices(),
+            scheduling=server_hints.NO_SCHEDULING,
+        )
+        asked = Request(guest, strategy=select.strategy(self.conf), machine_types=self.conf.libvirt.hw_machine_type)
+        filters = select.Policy.of(self.conf).filters
+        offers = placement.times(read, placement.wanted(flavor, guest.image_properties, guest.guest))
+
+        def admit(record: HostRecord, before: int) -> Refusal | None:
+            from numaplace.model import Refusal
+
+            if read.providers and (refusal := offers(record, before + 1)) is not None:
+                return refusal
+            for _name, check in filters:
+                answer = check.admit(record, asked)
+                if isinstance(answer, Refusal):
+                    return answer
+            return None
+
+        return Question(flavor.name, guest.guest, limits, admit, asked.networks)

@@ -1,0 +1,175 @@
+# SPDX-License-Identifier: Apache-2.0
+"""How many more guests that are alike fit on one host: exactly where that can be told, otherwise two bounds.
+
+The number is the largest over all choices of host cells; in a cell the fit chooses the CPUs.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import NamedTuple
+
+from numaplace import fit, partition
+from numaplace.fit.cell_demand import Demand, demands
+from numaplace.fit.networks import affinities
+from numaplace.fleet import cell_room
+from numaplace.fleet.cell_packing import Packing
+from numaplace.fleet.counting import MOST, largest, spread
+from numaplace.model import ISOLATE, Guest, Host, HostCell, Limits, Networks, Refusal
+
+__all__ = ['Room', 'crowded', 'never', 'room']
+
+
+class Room(NamedTuple):
+    """How many guests fit, from a lower to an upper bound.
+
+    :param binding: code of the refusal that the next one meets; the most frequent one of those of the cells
+    """
+
+    at_least: int
+    at_most: int
+    binding: str
+
+
+def never() -> bool:
+    """Return false: a search goes on up to its number of steps."""
+    return False
+
+
+def room(
+    host: Host,
+    guest: Guest,
+    *,
+    limits: Limits | None = None,
+    networks: Networks | None = None,
+    stop: Callable[[], bool] = never,
+) -> Room:
+    """Return how many more guests fit on a host.
+
+    Exact for guests without cells, and for guests whose cells are alike: n of them with m cells each fit where
+    the sum over the host cells of min(n, guest cells that fit there) is at least m x n. Linear in the number of host
+    cells for these. Other guests with cells are searched for, in a limited number of steps; for guests that numaplace
+    divides, the lower bound is one after the other.
+
+    :param limits: overcommit of shared CPUs and memory; None sets no limit
+    :param networks: the networks that each guest attaches to, if any
+    :param stop: asked in a search; once it is true, the bounds stay as they are
+    """
+    if isinstance(refusal := partition.place(host, guest, limits=limits, networks=networks), Refusal):
+        return Room(0, 0, max(refusal.reasons, key=lambda reason: reason.position).code)
+    if guest.wish is not None:
+        return _one_by_one(host, guest, limits, networks)
+    if not guest.cells:
+        return _within_host(Room(MOST, MOST, ''), host, guest, limits)
+    found = _in_cells(host, guest, limits, networks, stop)
+    if limits and (host.floating_vcpus or host.held_vcpus):
+        return _beside_others(found, host, guest, limits, networks)
+    return found
+
+
+def _beside_others(found: Room, host: Host, guest: Guest, limits: Limits, networks: Networks | None) -> Room:
+    """Return a room beside guests that float, for which the whole host is counted too."""
+    if _is_counted_whole(host, guest):
+        return _within_host(found, host, guest, limits)
+    reached, binding = _repeat(host, guest, limits, networks)
+    return Room(min(reached, found.at_most), found.at_most, binding)
+
+
+def crowded(host: Host, guest: Guest, number: int, *, memory: bool = True) -> Host:
+    """Return a host whose totals count some more guests, while its cells stay as they are.
+
+    :param memory: whether their memory counts
+    """
+    return replace(
+        host,
+        vcpus_used=host.vcpus_used + number * guest.vcpus,
+        memory_used_mib=host.memory_used_mib + number * guest.memory_mib * memory,
+        floating_vcpus=host.floating_vcpus + number * (0 if guest.cells else guest.vcpus),
+    )
+
+
+def _is_counted_whole(host: Host, guest: Guest) -> bool:
+    """Return whether each guest takes as much of the whole host as it needs there, wherever its cells go."""
+    if not guest.cells:
+        return True
+    if not all(cell.shape.is_general for cell in host.cells):
+        return False
+    if not host.shared_cpus & host.dedicated_cpus or not any(cell.dedicated_vcpus for cell in guest.cells):
+        return True
+    isolated = ISOLATE in (guest.emulator_policy, *(cell.thread_policy for cell in guest.cells))
+    return not isolated and all(cell.shape.shared_cpus == cell.shape.dedicated_cpus for cell in host.cells)
+
+
+def _within_host(found: Room, host: Host, guest: Guest, limits: Limits | None) -> Room:
+    """Return a room that the whole host limits too."""
+    both = host.shared_cpus & host.dedicated_cpus
+    shared = guest.vcpus if both else sum([cell.shared_vcpus.bit_count() for cell in guest.cells])
+
+    def refused(number: int) -> Refusal | None:
+        crowd = crowded(host, guest, number - 1)
+        if guest.cells:
+            crowd = replace(crowd, floating_vcpus=host.floating_vcpus + (number - 1) * shared)
+        return fit.refusal(crowd, guest, limits=limits)
+
+    number = largest(found.at_most, lambda many: refused(many) is None)
+    if number == found.at_most:
+        return found
+    refusal = refused(number + 1)
+    binding = refusal.reasons[0].code if refusal is not None else found.binding
+    return Room(min(found.at_least, number), number, binding)
+
+
+def _repeat(host: Host, guest: Guest, limits: Limits | None, networks: Networks | None) -> tuple[int, str]:
+    """Return how many fit one after the other, and what refuses the next."""
+    for number in range(MOST):
+        answer = partition.place(host, guest, limits=limits, networks=networks, strategy=fit.PACK)
+        if isinstance(answer, Refusal):
+            return number, max(answer.reasons, key=lambda reason: reason.position).code
+        host = host.consume(answer)
+    return MOST, ''
+
+
+def _one_by_one(host: Host, guest: Guest, limits: Limits | None, networks: Networks | None) -> Room:
+    """Return bounds for guests that are divided: one after the other, and what all cells have together."""
+    reached, binding = _repeat(host, guest, limits, networks)
+    memory = cpus = 0.0
+    for cell in host.cells:
+        pages_mib = sum(max(0, pages.free) * pages.size_kib for pages in cell.pages) // 1024
+        memory += max(0, cell.free_memory_mib, pages_mib, cell_room.ram_left(cell, limits))
+        cpus += cell.free_cpus.bit_count() + max(0, cell_room.cpus_left(cell, limits))
+    most = min(memory // max(guest.memory_mib, 1), cpus // max(guest.vcpus, 1), MOST)
+    return Room(reached, max(reached, int(most)), binding)
+
+
+def _in_cells(
+    host: Host, guest: Guest, limits: Limits | None, networks: Networks | None, stop: Callable[[], bool]
+) -> Room:
+    wanted = demands(guest, limits)
+    near = [affinity.columns for affinity in affinities(host.cells, networks)]
+    if len(wanted) == 1:
+        usable = [cell for column, cell in enumerate(host.cells) if all(mask >> column & 1 for mask in near)]
+        return _alike(usable, guest, wanted)
+    if not near and len(set(wanted)) == 1:
+        return _alike(host.cells, guest, wanted)
+    packing = Packing(guest, wanted, near)
+    most = packing.bound(host.cells)
+    if most >= MOST:
+        return Room(MOST, MOST, '')
+    reached, binding = _repeat(host, guest, limits, networks)
+    if reached < most:
+        reached, most = packing.search(host.cells, reached, most, stop)
+    return Room(reached, most, binding)
+
+
+def _alike(cells: Sequence[HostCell], guest: Guest, wanted: Sequence[Demand]) -> Room:
+    """Return the exact number of guests whose cells are alike."""
+    each = [cell_room.exact(cell, guest.cells[0], wanted[0]) for cell in cells]
+    numbers = [amount for amount, _code in each]
+    number = spread(numbers, len(wanted))
+    if number >= MOST:
+        return Room(MOST, MOST, '')
+    codes = Counter([code for amount, code in each if amount <= number])
+    binding = codes.most_common(1)[0][0] if codes else 'cells.count'
+    return Room(number, number, binding)

@@ -1,0 +1,101 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``fleet capacity``: the number that it tells is the number of servers that can be created."""
+
+import json
+
+import pytest
+
+from numaplace.db import api
+
+#: Flavors by name: vCPUs, memory and extra specs.
+FLAVORS = {
+    'one': '--vcpus 1 --ram 256 --property hw:cpu_policy=dedicated',
+    'three': '--vcpus 3 --ram 256 --property hw:cpu_policy=dedicated',
+    'isolated': '--vcpus 1 --ram 256 --property hw:cpu_policy=dedicated --property hw:cpu_thread_policy=isolate',
+    'wide': '--vcpus 4 --ram 512 --property hw:cpu_policy=dedicated --property hw:numa_nodes=2',
+    'large': '--vcpus 1 --ram 1024 --property hw:cpu_policy=shared --property hw:numa_nodes=1',
+    'floating': '--vcpus 2 --ram 700',
+}
+
+
+@pytest.fixture
+def fleet(prepared):
+    """The program with two hosts of three cells, one server and the flavors."""
+    prepared(f'host import other --capabilities {prepared.fixture("seed3")}')
+    for name, words in FLAVORS.items():
+        prepared(f'flavor create {words} {name}')
+    prepared('server create --flavor three --host seed3 db')
+    return prepared
+
+
+def _capacity(program, words):
+    return json.loads(program(f'fleet capacity {words} -f json'))
+
+
+@pytest.mark.parametrize('flavor', sorted(FLAVORS))
+def test_as_many_servers_are_created_and_the_next_one_is_refused(fleet, flavor):
+    (told,) = _capacity(fleet, f'--flavor {flavor}')
+    assert ('at_least', 'at_most') == tuple(key for key in told if key.startswith('at_'))
+    number = told['at_least']
+    assert told['at_most'] == number
+    assert number > 0
+    fleet(f'server create --flavor {flavor} --min {number} --max {number} more')
+    (left,) = _capacity(fleet, f'--flavor {flavor}')
+    assert (0, 0) == (left['at_least'], left['at_most'])
+    refused = fleet.run('server', 'create', '--flavor', flavor, 'next')
+    assert 'no valid host' in refused.stderr
+    assert told['host'] is None
+    assert told['binding']
+
+
+def test_hosts_add_up_to_the_fleet_and_a_file_gives_the_same_answer(fleet):
+    rows = _capacity(fleet, '--flavor three one --hosts')
+    assert ['three', 'one'] == list(dict.fromkeys(row['flavor'] for row in rows))
+    for flavor in ('three', 'one'):
+        whole, *hosts = [row for row in rows if row['flavor'] == flavor]
+        assert (None, ['other', 'seed3']) == (whole['host'], [row['host'] for row in hosts])
+        assert whole['at_least'] == sum(row['at_least'] for row in hosts)
+    fleet('fleet export fleet.json.gz')
+    assert rows == _capacity(fleet, '--from fleet.json.gz --flavor three one --hosts')
+
+
+def test_a_host_that_is_disabled_has_no_room_and_its_filter_binds(fleet):
+    before = {row['host']: row['at_most'] for row in _capacity(fleet, '--flavor one --hosts')}
+    fleet('host set --disable other')
+    after = {row['host']: row for row in _capacity(fleet, '--flavor one --hosts')}
+    assert (0, 'host.disabled') == (after['other']['at_most'], after['other']['binding'])
+    assert before[None] - before['other'] == after[None]['at_most']
+
+
+def test_the_text_tells_free_and_usable_cpus(fleet):
+    told = fleet('fleet capacity --flavor three --hosts').splitlines()
+    assert told[0] == 'three: 1 more on 1 of 2 hosts'
+    assert told[1].startswith('  dedicated CPUs free: ')
+    assert any(line.startswith('  other: ') for line in told)
+
+
+def test_a_flavor_with_devices_is_refused_in_one_line(fleet):
+    fleet('flavor create --vcpus 1 --ram 256 --property pci_passthrough:alias=gpu:1 card')
+    told = fleet.run('fleet', 'capacity', '--flavor', 'card')
+    assert 1 == told.stderr.count('\n')
+    assert "numaplace: flavor 'card': pci_passthrough:alias requests devices" in told.stderr
+
+
+@pytest.mark.parametrize('seconds', ['-1', 'x', 'nan', '1e9'])
+def test_a_wrong_time_limit_is_told(fleet, seconds):
+    told = fleet.run('fleet', 'capacity', '--flavor', 'one', f'--seconds={seconds}')
+    assert f"'{seconds}': expected a number of seconds from 0 to 86400" in told.stderr
+
+
+@pytest.mark.parametrize('flavor', ['isolated', 'wide'])
+def test_the_number_is_that_of_the_claims_on_every_database(numaplace, database_url, flavor):
+    api.upgrade(database_url)
+    numaplace.configure(connection=database_url)
+    for name in ('seed3', 'other'):
+        numaplace(f'host import {name} --capabilities {numaplace.fixture("seed3")}')
+    numaplace(f'flavor create {FLAVORS[flavor]} {flavor}')
+    (told,) = _capacity(numaplace, f'--flavor {flavor}')
+    number = told['at_least']
+    assert (told['at_most'], True) == (number, number > 0)
+    numaplace(f'server create --flavor {flavor} --min {number} --max {number} more')
+    assert 'no valid host' in numaplace.run('server', 'create', '--flavor', flavor, 'next').stderr
