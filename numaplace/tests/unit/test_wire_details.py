@@ -8,7 +8,7 @@ import pytest
 
 from numaplace import exception, objects, wire
 from numaplace.libvirt import capabilities
-from numaplace.model import Guest, MemoryModule, Offline
+from numaplace.model import Guest, MemoryModule, Offline, Placement
 from numaplace.tests import recordings, samples
 from numaplace.wire import details
 
@@ -32,7 +32,7 @@ def test_details_that_cannot_be_read_are_a_fault(change, error, message):
     with pytest.raises(error, match=message):
         details.read_guest(details.write_guest(guest) | change, guest)
     with pytest.raises(error, match=message):
-        details.read_move(details.write_move(guest, guest) | change)
+        details.read_move(details.write_move(Placement(guest), Placement(guest)) | change)
 
 
 def test_a_guest_without_details_is_read():
@@ -44,11 +44,11 @@ def test_a_guest_of_the_first_version_has_all_its_vcpus_on_and_no_modules():
     stored = json.loads(json.dumps(details.write_guest(guest)))
     assert details.read_guest(stored, Guest(2, 1024)) == guest
     stored['numaplace_object.version'] = '1.0'
-    for name in ('offline', 'modules'):
+    for name in ('offline', 'modules', 'devices'):
         del stored['numaplace_object.data'][name]
     assert details.read_guest(stored, Guest(2, 1024)) == Guest(2, 1024)
     read = objects.GuestDetails.from_json(json.dumps(stored))
-    assert (read.VERSION, read.apply(Guest(2, 1024))) == ('1.1', Guest(2, 1024))
+    assert (read.VERSION, read.apply(Guest(2, 1024))) == ('1.2', Guest(2, 1024))
 
 
 def test_cells_of_the_first_version_are_read_without_what_came_later():
