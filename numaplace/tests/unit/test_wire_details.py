@@ -8,9 +8,11 @@ import pytest
 
 from numaplace import exception, objects, wire
 from numaplace.libvirt import capabilities
-from numaplace.model import Guest, MemoryModule, Offline, Placement
+from numaplace.model import GrantedDevice, Guest, HostDevices, MemoryModule, Offline, PciDevice, Placement
+from numaplace.model.fleet import Fleet
 from numaplace.tests import recordings, samples
 from numaplace.wire import details
+from numaplace.wire.fleet import read_fleet, write_fleet
 
 #: What came with version 1.2 of a cell.
 _NEW = ('memory_kind', 'counts_as_general')
@@ -116,3 +118,14 @@ def test_a_part_of_a_cell_of_another_version_is_a_fault():
     )
     with pytest.raises(exception.IncompatibleObjectVersion, match=r"CacheDetails version '9\.0' cannot be read"):
         details.read_host(stored, host)
+
+
+def test_devices_of_a_host_and_of_both_sides_of_a_move_come_back():
+    card = PciDevice('0000:05:00.0', '8086', '1572', 'type-PF', 1, tags={'physical_network': 'p1'})
+    vf = PciDevice('0000:05:02.0', '8086', '154c', 'type-VF', 1, card.address)
+    sides = tuple(Placement(Guest(1, 64), devices=(GrantedDevice(device, 'nic'),)) for device in (card, vf))
+    assert details.read_move(json.loads(json.dumps(details.write_move(*sides)))) == sides
+    host = replace(samples.host(), devices=HostDevices((card, vf), frozenset({vf.address})))
+    record = replace(samples.host_record('h'), host=host)
+    fleet = Fleet((record,))
+    assert read_fleet(json.loads(json.dumps(write_fleet(fleet)))) == fleet
