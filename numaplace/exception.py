@@ -167,6 +167,10 @@ class LockMemoryForbidden(Invalid):
     """Locked memory needs a memory page size."""
 
 
+class PciDeviceInvalid(Invalid):
+    """A PCI device is not what a server holds, or held by another."""
+
+
 class PciRequestAliasNotDefined(Invalid):
     """``pci_passthrough:alias`` names an alias that ``[pci] alias`` does not define."""
 

@@ -226,8 +226,10 @@ class ExplainFleet(base.ListOf):
         from numaplace.scheduler.filters import Request
         from numaplace.scheduler.select import strategy
 
+        # Of the devices of a Nova only their number is known.
+        with_pci = any(record.host.devices for record in fleet.hosts)
         if server is not None:
-            guest = server_request.read(self.conf, server.flavor, server.image_properties)
+            guest = server_request.read(self.conf, server.flavor, server.image_properties, with_pci=with_pci)
             asked = server_request.again(server, guest)
         else:
             asked = server_request.new_server(
@@ -238,6 +240,7 @@ class ExplainFleet(base.ListOf):
                 zone=parsed_args.zone,
                 devices=Devices(),
                 scheduling=server_hints.NO_SCHEDULING,
+                with_pci=with_pci,
             )
         return Request(asked, strategy=strategy(self.conf), machine_types=self.conf.libvirt.hw_machine_type)
 

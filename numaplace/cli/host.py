@@ -10,7 +10,7 @@ from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
 from numaplace import cpuset, exception, explain, units
-from numaplace.cli import base, memory, names, unmanaged
+from numaplace.cli import base, host_devices, memory, names, unmanaged
 
 if TYPE_CHECKING:
     from numaplace.model import Host, HostCell
@@ -153,7 +153,12 @@ class ShowHost(base.ShowOf):
             self._picture = picture.draw(record, servers)
             return summary(record)
         columns, row = summary(record)
-        return (*columns, 'cells', 'servers'), (*row, _cells(record.host, servers), _names(servers))
+        return (*columns, 'cells', 'pci_devices', 'servers'), (
+            *row,
+            _cells(record.host, servers),
+            host_devices.column(record.host, servers),
+            _names(servers),
+        )
 
     def produce_output(self, parsed_args: argparse.Namespace, column_names: Sequence[str], data: Any) -> int:
         """Print the columns, unless only the picture is requested, and the picture."""

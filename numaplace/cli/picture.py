@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from itertools import zip_longest
 
 from numaplace import cpuset, units
-from numaplace.cli import memory
+from numaplace.cli import host_devices, memory
 from numaplace.cli.names import shorten
 from numaplace.model import CellPlacement, HostCell
 from numaplace.model.records import HostRecord, InstanceRecord
@@ -56,6 +56,8 @@ def draw(host: HostRecord, servers: Sequence[InstanceRecord], width: int = 80) -
     lines += [f'  {symbol}  {words}' for symbol, words in _LEGEND.items() if symbol in seen]
     if dark := sorted(symbol for symbol in seen if symbol.islower()):
         lines += textwrap.wrap(f'  {", ".join(dark)}  pinned as in upper case, but off', width, subsequent_indent='  ')
+    if devices := host_devices.lines(host.host, servers):
+        lines += ['', '  PCI devices:', *(f'  {line}' for line in devices), '']
     for server in servers:
         lines += _introduce(server, labels.get(server.uuid, ''), width)
     return '\n'.join(lines) + '\n'

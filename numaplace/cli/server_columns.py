@@ -125,9 +125,22 @@ def _devices(server: InstanceRecord) -> base.Written:
         'disks': [
             {'path': disk.path_of(server.uuid), 'format': disk.format, 'node': disk.node} for disk in found.disks
         ],
+        'pci': [
+            {
+                'address': granted.device.address,
+                'vendor_id': granted.device.vendor_id,
+                'product_id': granted.device.product_id,
+                'numa_node': granted.device.numa_node,
+                'alias': granted.request,
+            }
+            for granted in server.placement.devices
+        ],
     }
     words = [f'NIC {number}: {explain.escape(str(nic))}' for number, nic in enumerate(found.nics)]
     words += [f'disk {number}: {explain.escape(str(disk))}' for number, disk in enumerate(found.disks)]
+    words += [
+        f'PCI {granted.device.address}: {explain.escape(granted.request)}' for granted in server.placement.devices
+    ]
     return base.Written(plain, '\n'.join(words) or 'none')
 
 

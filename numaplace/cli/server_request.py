@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from numaplace import exception, explain
@@ -41,18 +42,25 @@ IMAGE_NAME = 'image_name'
 _SHOWN = 8
 
 
-def read(conf: cfg.ConfigOpts, flavor: Flavor, image_properties: Mapping[str, str]) -> Guest:
+def read(conf: cfg.ConfigOpts, flavor: Flavor, image_properties: Mapping[str, str], *, with_pci: bool = True) -> Guest:
     """Return what a flavor and an image request, with the default of the configuration.
+
+    :param with_pci: with the PCI devices, whose aliases the configuration has to define
 
     :raises: :class:`~numaplace.exception.Invalid` for a contradictory request
     """
     from numaplace import request
+    from numaplace.pci_specs import join_aliases
+    from numaplace.request.pci import ALIAS_KEY
     from numaplace.scheduler import default_numa
 
     guest = request.read(flavor, image_properties)
     if conf.numaplace.default_guest_numa == 'single':
         guest = default_numa.single(guest)
     _check_machine(conf, flavor, image_properties, guest)
+    if with_pci and ALIAS_KEY in flavor.extra_specs:
+        aliases = join_aliases(conf.pci.alias or ())
+        guest = replace(guest, pci_requests=request.pci_requests(flavor, image_properties, aliases))
     return guest
 
 
@@ -102,11 +110,13 @@ def new_server(
     zone: str | None,
     devices: Devices,
     scheduling: server_hints.Scheduling,
+    with_pci: bool = True,
 ) -> InstanceRequest:
     """Return a server that is not stored yet.
 
     :param devices: its own, in addition to those of the flavor
     :param scheduling: its project, its hints and its group
+    :param with_pci: as for :func:`read`
     :raises: as :func:`read`
     """
     from numaplace.db.records import InstanceRequest
@@ -114,7 +124,7 @@ def new_server(
     return InstanceRequest(
         name=name,
         flavor=flavor,
-        guest=read(conf, flavor, image_properties),
+        guest=read(conf, flavor, image_properties, with_pci=with_pci),
         image_properties=image_properties,
         availability_zone=zone,
         devices=devices,

@@ -228,6 +228,11 @@ def live_migration_claim(
 
     def ask(instance: InstanceRecord, source: HostRecord) -> _Wanted:
         check_up(source)
+        if held := [granted.device.address for granted in instance.placement.devices]:
+            raise exception.Conflict(
+                f'server {instance.name!r} ({instance.uuid}) holds PCI devices ({", ".join(held)}), which do not move '
+                'while it runs; expected a server without them, or a cold migration: `numaplace server migrate`'
+            )
         return _Wanted(
             LIVE_MIGRATION, instance.flavor, running_guest(instance), fixed_host_cell_ids(instance.placement)
         )

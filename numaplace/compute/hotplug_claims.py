@@ -205,7 +205,10 @@ def _change(
         if as_read is not None and as_read.generation != instance.generation:
             raise exception.Conflict(f'server {instance.name!r} ({instance.uuid}) has been changed: try again')
         host = hosts[instance.host].host if instance.host else Host()
-        tried.append((instance, change(instance, host)))
+        after = change(instance, host)
+        if isinstance(after, InstanceRecord):
+            after = replace(after, placement=replace(after.placement, devices=instance.placement.devices))
+        tried.append((instance, after))
         return tried[-1][1]
 
     def undo() -> None:

@@ -28,7 +28,7 @@ def empty(host: Host) -> Host:
         )
         for cell in host.cells
     )
-    return Host(cells)
+    return Host(cells, devices=replace(host.devices, taken=frozenset()))
 
 
 def register(database: api.Database, record: HostRecord) -> HostRecord:
@@ -95,7 +95,9 @@ def _counted(name: str, host: Host, instances: Iterable[InstanceRecord]) -> Host
 
 def _read_anew(placement: Placement, host: Host) -> Placement:
     # What thread policy isolate holds depends on the siblings of the CPUs, which may have changed.
-    return wire.read_placement(wire.write_placement(placement), host) if placement.cells else placement
+    if not placement.cells:
+        return placement
+    return replace(wire.read_placement(wire.write_placement(placement), host), devices=placement.devices)
 
 
 def switch(

@@ -17,9 +17,9 @@ from numaplace.db import aggregates, convert, faults, flavors, hosts, rows, sche
 from numaplace.db import engine as engines
 from numaplace.db.engine import default_url
 from numaplace.db.grouping import Grouping
-from numaplace.db.records import InstanceRequest, MigrationRecord
+from numaplace.db.records import HostUsage, InstanceRequest, MigrationRecord
 from numaplace.db.retry import repeated, retry
-from numaplace.model import Flavor, Host, Placement, Refusal, allocations, held
+from numaplace.model import Flavor, GrantedDevice, Host, Placement, Refusal, allocations, held
 from numaplace.model.fleet import Fleet, Unread, in_aggregates
 from numaplace.model.records import HostRecord, InstanceRecord
 
@@ -56,6 +56,28 @@ def upgrade(url: str | None = None) -> str:
         return schema.upgrade(engine)
     finally:
         engine.dispose()
+
+
+def _owners(placement: Placement, instance_uuid: str) -> dict[str, str]:
+    return {granted.device.address: instance_uuid for granted in placement.devices}
+
+
+def _with_its_devices(answer: Placement | Refusal, found: HostUsage, domain_uuid: str) -> Placement | Refusal:
+    """Return the placement of a domain that becomes a server, with the PCI devices that it has."""
+    if isinstance(answer, Refusal) or not found.host.devices:
+        return answer
+    addresses = {address for one in found.unmanaged if one.uuid == domain_uuid for address in one.devices}
+    its = [device for device in found.host.devices.known if device.address in addresses]
+    return replace(answer, devices=tuple(map(GrantedDevice, its)))
+
+
+def _owners_on(host_name: str, instances: Iterable[InstanceRecord]) -> dict[str, str]:
+    """Return the UUIDs of servers by the addresses of the PCI devices that they hold on a host."""
+    found: dict[str, str] = {}
+    for instance in instances:
+        for placement in allocations.held_on(host_name, [instance]):
+            found |= _owners(placement, instance.uuid)
+    return found
 
 
 class Database(Grouping):
@@ -298,7 +320,7 @@ class Database(Grouping):
             record = hosts.find(connection, name, instead, lock=True)
             instances, _ = servers.find_all(connection, on_host=name, unread=unread)
             changed = change(record, instances)
-            hosts.replace(connection, record, changed)
+            hosts.replace(connection, record, changed, _owners_on(name, instances))
             return hosts.find(connection, name)
 
     @repeated
@@ -430,12 +452,18 @@ class Database(Grouping):
                 taken = held.name_taken(found.unmanaged, request.uuid, request.name)
                 placement = place(found.host) if taken is None else taken
             else:  # what domains hold, this one too, they have already
-                placement = place(held.hold(found.host, ()))
+                placement = _with_its_devices(place(held.hold(found.host, ())), found, request.uuid)
             if isinstance(placement, Refusal):
                 return placement
+            if request.adopted_name is not None:  # its own devices are no longer those of a domain
+                others = [holding for holding in found.unmanaged if holding.uuid != request.uuid]
+                found = replace(found, host=held.hold(found.host, others))
             hosts.replace_usage(connection, found, found.host.consume(placement))
             new = convert.new_instance(request, host_name, placement)
             instance = servers.insert(connection, new, frozenset([holding.name for holding in found.unmanaged]))
+            if placement.devices:
+                owners = _owners(placement, request.uuid)
+                hosts.replace_devices(connection, found, found.host.consume(placement), owners)
             if request.adopted_name is not None:
                 hosts.forget_domain(connection, host_name, request.uuid)
             if storing is not None:
@@ -492,6 +520,7 @@ class Database(Grouping):
                 return changed
             for name, host in counted.items():
                 hosts.replace_usage(connection, known[name], host)
+                hosts.replace_devices(connection, known[name], host, _owners_on(name, [changed] if changed else []))
             if changed is None:
                 servers.delete(connection, before)
                 for side in allocations.holds(before) if is_left else ():

@@ -15,9 +15,10 @@ from numaplace.db.columns import Fields, now
 from numaplace.db.consistency import check_placement, expect
 from numaplace.db.records import HostUsage, InstanceRequest, MigrationRecord, UnmanagedDomain
 from numaplace.db.tables import HOSTS, INSTANCE_EXTRAS, INSTANCES, MIGRATIONS, UNMANAGED_DOMAINS
-from numaplace.model import CellPlacement, Devices, Guest, Host, Placement
+from numaplace.model import CellPlacement, Devices, Guest, Host, HostDevices, Placement
 from numaplace.model.held import hold
 from numaplace.model.holding import Holding
+from numaplace.model.host_devices import NO_DEVICES
 from numaplace.model.records import ACTIVE, SHELVED_OFFLOADED, HostRecord, InstanceRecord, Move, Side
 from numaplace.wire import details
 
@@ -42,10 +43,14 @@ __all__ = [
 ]
 
 _USAGE = ('vcpus_used', 'memory_mb_used', 'floating_vcpus')
+_USED = ('vcpus_used', 'memory_used_mib', 'floating_vcpus')
 
 HOST = Fields(HOSTS.c)
 #: What a claim needs to know of a host.
-USAGE = Fields(HOSTS.c[name] for name in ('id', 'generation', 'libvirt_uri', 'numa_topology', 'host_details', *_USAGE))
+USAGE = Fields(
+    HOSTS.c[name]
+    for name in ('id', 'generation', 'libvirt_uri', 'pci_device_count', 'numa_topology', 'host_details', *_USAGE)
+)
 _COUNTERS = Fields(HOSTS.c[name] for name in _USAGE)
 INSTANCE = Fields(each for each in INSTANCES.c if each.name != 'updated_at')
 _EXTRA = Fields(each for each in INSTANCE_EXTRAS.c if each.name != 'id')
@@ -70,32 +75,43 @@ def host_values(record: HostRecord) -> dict[str, Any]:
     return {**HOST.write(record), 'numa_topology': topology, 'host_details': host_details}
 
 
-def host_usage(name: str, row: Sequence[Any], domains: Iterable[Sequence[Any]]) -> HostUsage:
+def host_usage(
+    name: str, row: Sequence[Any], domains: Iterable[Sequence[Any]], devices: HostDevices = NO_DEVICES
+) -> HostUsage:
     """Read what a claim needs to know of a host.
 
     :param domains: its rows of DOMAIN
+    :param devices: its PCI devices
     """
     values, unmanaged = USAGE.read(row), _holdings(domains)
-    return USAGE.make(HostUsage, values, name=name, host=_host(values, unmanaged), unmanaged=unmanaged)
+    return USAGE.make(HostUsage, values, name=name, host=_host(values, unmanaged, devices), unmanaged=unmanaged)
 
 
-def host_record(row: Sequence[Any], domains: Iterable[Sequence[Any]], instead: Host | None = None) -> HostRecord:
+def host_record(
+    row: Sequence[Any],
+    domains: Iterable[Sequence[Any]],
+    instead: Host | None = None,
+    devices: HostDevices = NO_DEVICES,
+) -> HostRecord:
     """Read the row of a host.
 
     :param domains: its rows of DOMAIN
+    :param devices: its PCI devices
     :param instead: what is returned in place of its cells and usage, which are not read then
     """
     values, unmanaged = HOST.read(row), _holdings(domains)
     if instead is not None:
-        return HOST.build(HostRecord, values, host=hold(instead, unmanaged), unmanaged=unmanaged)
+        host = hold(replace(instead, devices=devices), unmanaged)
+        return HOST.build(HostRecord, values, host=host, unmanaged=unmanaged)
     old_format = topology_json.old_format(values['numa_topology'], values['host_details'])
-    host = _host(values, unmanaged)
+    host = _host(values, unmanaged, devices)
     return HOST.make(HostRecord, values, host=host, unmanaged=unmanaged, old_format=old_format)
 
 
-def _host(values: Mapping[str, Any], unmanaged: Sequence[Holding]) -> Host:
+def _host(values: Mapping[str, Any], unmanaged: Sequence[Holding], devices: HostDevices) -> Host:
     cells = topology_json.read_cells(values['numa_topology'], values['host_details'])
-    return hold(Host(cells, *(values[name] for name in _USAGE)), unmanaged)
+    used = {field: values[name] for name, field in zip(_USAGE, _USED, strict=True)}
+    return hold(Host(cells, **used, devices=devices), unmanaged)
 
 
 def _holdings(domains: Iterable[Sequence[Any]]) -> tuple[Holding, ...]:
@@ -136,13 +152,13 @@ def extra_values(record: InstanceRecord) -> dict[str, Any]:
     placement, move = record.placement, record.move
     values: dict[str, Any] = {
         'numa_topology': wire.write_placement(placement) if placement.cells else None,
-        'guest_details': details.write_guest(placement.guest),
+        'guest_details': details.write_guest(placement.guest, devices=placement.devices),
         'migration_context': None,
         'move_details': None,
     }
     if move is not None and not move.has_ended:
         values['migration_context'] = _write_context(record.uuid, move)
-        values['move_details'] = details.write_move(move.old.placement.guest, move.new.placement.guest)
+        values['move_details'] = details.write_move(move.old.placement, move.new.placement)
     return {name: value and wire.dumps(value) for name, value in values.items()} | {'instance_uuid': record.uuid}
 
 
@@ -164,7 +180,7 @@ def instance_record(row: Sequence[Any], hosts: Mapping[str, Host]) -> InstanceRe
     ends = len(INSTANCE), len(INSTANCE) + len(_EXTRA)
     values, extra = INSTANCE.read(row[: ends[0]]), _EXTRA.read(row[ends[0] : ends[1]])
     with _named('guest_details'):
-        guest = details.read_guest(extra['guest_details'], Guest(values['vcpus'], values['memory_mb']))
+        held = details.read_placed(extra['guest_details'], Guest(values['vcpus'], values['memory_mb']))
     placement, host = None, values['host']
     if extra['numa_topology'] is not None:
         with _named('numa_topology'):
@@ -173,7 +189,7 @@ def instance_record(row: Sequence[Any], hosts: Mapping[str, Host]) -> InstanceRe
     record = INSTANCE.make(
         InstanceRecord,
         values | {'devices': values['devices'] or Devices(), 'hints': values['hints'] or {}},
-        placement=_placement(guest, placement),
+        placement=_placement(held, placement),
         move=_move(migration_record(move), extra, hosts) if any(move) else None,
         old_format=_old_format(extra, is_moving=any(move)),
     )
@@ -221,9 +237,14 @@ def as_stored(placement: Placement) -> Placement:
     guest, guest_cells = placement.guest, tuple([placed.guest_cell for placed in cells])
     # The emulator policy is part of the topology.
     emulator_policy = guest.emulator_policy if cells else None
-    if (guest_cells, emulator_policy, None) != (guest.cells, guest.emulator_policy, guest.wish):
-        guest = replace(guest, cells=guest_cells, emulator_policy=emulator_policy, wish=None)
-    return Placement(guest, cells)
+    if (guest_cells, emulator_policy, None, ()) != (
+        guest.cells,
+        guest.emulator_policy,
+        guest.wish,
+        guest.pci_requests,
+    ):
+        guest = replace(guest, cells=guest_cells, emulator_policy=emulator_policy, wish=None, pci_requests=())
+    return Placement(guest, cells, placement.devices)
 
 
 def _stored_cell(placed: CellPlacement, number: int) -> CellPlacement:
@@ -233,12 +254,12 @@ def _stored_cell(placed: CellPlacement, number: int) -> CellPlacement:
     return replace(placed, guest_cell=replace(cell, id=number, pagesize_kib=placed.pagesize_kib))
 
 
-def _placement(guest: Guest, stored: Placement | None) -> Placement:
+def _placement(placed: Placement, stored: Placement | None) -> Placement:
     """Return the placement of a guest, with what its topology cannot hold.
 
-    :param guest: its details; its cells are those of the topology
+    :param placed: its details, without its cells
     """
-    placement = details.join(guest, stored)
+    placement, guest = details.join(placed, stored), placed.guest
     sums = placement.guest.vcpus, placement.guest.memory_mib
     expect('numa_topology', sums == (guest.vcpus, guest.memory_mib), sums, 'the vCPUs and MiB of the server')
     check_placement(placement)

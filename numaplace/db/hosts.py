@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from numaplace import exception
-from numaplace.db import convert, rows
+from numaplace.db import convert, pci_devices, rows
 from numaplace.db.records import HostUsage
 from numaplace.db.tables import HOSTS, UNMANAGED_DOMAINS
 from numaplace.model import Host
@@ -32,6 +32,7 @@ __all__ = [
     'lock_all',
     'lock_usage',
     'replace',
+    'replace_devices',
     'replace_usage',
 ]
 
@@ -59,8 +60,12 @@ _DELETE = sa.delete(HOSTS).where(*_IS_AS_READ)
 _DOMAIN_HOST = UNMANAGED_DOMAINS.c.host
 _SELECT_DOMAINS = sa.select(*convert.DOMAIN.selected).order_by(UNMANAGED_DOMAINS.c.name, UNMANAGED_DOMAINS.c.id)
 
-_NAME, _URI = map(convert.HOST.columns.index, (HOSTS.c.host, HOSTS.c.libvirt_uri))
-_URI_OF_USAGE = convert.USAGE.columns.index(HOSTS.c.libvirt_uri)
+_NUMBER, _NAME, _URI, _DEVICES = map(
+    convert.HOST.columns.index, (HOSTS.c.id, HOSTS.c.host, HOSTS.c.libvirt_uri, HOSTS.c.pci_device_count)
+)
+_NUMBER_OF_USAGE, _URI_OF_USAGE, _DEVICES_OF_USAGE = map(
+    convert.USAGE.columns.index, (HOSTS.c.id, HOSTS.c.libvirt_uri, HOSTS.c.pci_device_count)
+)
 _HOST_OF_DOMAIN = convert.DOMAIN.columns.index(_DOMAIN_HOST)
 
 #: Most hosts that a query names; for more of them, all hosts are read.
@@ -112,9 +117,12 @@ def _records(
 ) -> dict[str, HostRecord]:
     """Return the hosts of rows by name, with the domains there that numaplace does not manage."""
     domains = _domains(connection, [row[_NAME] for row in found if row[_URI] is not None])
+    devices = pci_devices.find(connection, [row[_NUMBER] for row in found if row[_DEVICES]])
 
     def read(row: Sequence[Any]) -> HostRecord:
-        return convert.host_record(row, domains.get(row[_NAME], ()), instead)
+        return convert.host_record(
+            row, domains.get(row[_NAME], ()), instead, pci_devices.read(devices.get(row[_NUMBER], ()))
+        )
 
     return {record.name: record for record in rows.read_all(found, read, _named, unread)}
 
@@ -147,8 +155,10 @@ def lock_usage(connection: Connection, name: str) -> HostUsage:
         raise _no_host(name)
     # After the lock, so that it is what the last holder of the lock stored.
     domains = () if row[_URI_OF_USAGE] is None else _domains(connection, [name]).get(name, ())
+    number = row[_NUMBER_OF_USAGE]
     try:
-        return convert.host_usage(name, row, domains)
+        devices = pci_devices.find(connection, [number]) if row[_DEVICES_OF_USAGE] else {}
+        return convert.host_usage(name, row, domains, pci_devices.read(devices.get(number, ())))
     except rows.UNREADABLE as error:
         raise rows.unreadable(f'host {name!r}', error) from error
 
@@ -169,7 +179,8 @@ def insert(connection: Connection, record: HostRecord) -> None:
     :raises: :class:`~numaplace.exception.AlreadyExists`
     """
     values = {**convert.host_values(record), 'generation': 0}
-    rows.insert(connection, HOSTS, values, known=f'a host {record.name!r} exists')
+    number = rows.insert(connection, HOSTS, values, known=f'a host {record.name!r} exists')
+    pci_devices.insert(connection, number, record.host.devices)
     _insert_domains(connection, record.name, record.unmanaged)
 
 
@@ -181,17 +192,36 @@ def _insert_domains(connection: Connection, name: str, unmanaged: Iterable[Holdi
 def replace_usage(connection: Connection, read: HostRecord | HostUsage, used: Host) -> None:
     """Write what the servers of a host use, only if its row is unchanged since it was locked, by its generation.
 
+    The PCI devices are not part of it: see :func:`replace_devices`.
+
     :raises: :class:`~numaplace.exception.ConcurrentUpdate`
     """
     _replace(connection, read, convert.usage_values(replaced(read, host=used)))
 
 
-def replace(connection: Connection, read: HostRecord, changed: HostRecord) -> None:
+def replace_devices(
+    connection: Connection, read: HostRecord | HostUsage, used: Host, owners: Mapping[str, str]
+) -> None:
+    """Write what has changed of the PCI devices of a host that is locked; servers have to be stored before.
+
+    :param owners: as for :func:`numaplace.db.pci_devices.replace`
+    """
+    if read.number is not None:
+        pci_devices.replace(connection, read.number, read.host.devices, used.devices, owners)
+
+
+def replace(
+    connection: Connection, read: HostRecord, changed: HostRecord, owners: Mapping[str, str] | None = None
+) -> None:
     """Write a whole host, with the domains there that numaplace does not manage, as :func:`replace_usage` does.
 
+    :param owners: UUIDs of the servers there by the addresses of the PCI devices that they hold
     :raises: :class:`~numaplace.exception.ConcurrentUpdate`
     """
     _replace(connection, read, convert.host_values(changed))
+    addresses = [address for holding in changed.unmanaged for address in holding.devices]
+    held = changed.host.devices.with_held(addresses)
+    replace_devices(connection, read, replaced(changed.host, devices=held), owners or {})
     if gone := set(read.unmanaged) - set(changed.unmanaged):
         are_gone = UNMANAGED_DOMAINS.c.uuid.in_([holding.uuid for holding in gone])
         connection.execute(sa.delete(UNMANAGED_DOMAINS).where(_DOMAIN_HOST.in_([read.name]), are_gone))

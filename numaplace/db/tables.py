@@ -30,6 +30,7 @@ from numaplace.db.columns import (
 )
 from numaplace.db.consistency import expect
 from numaplace.model import Devices, Flavor, grouping, records
+from numaplace.model.host_devices import STATUSES
 from numaplace.wire.holdings import read_holding, write_holding
 
 __all__ = [
@@ -119,6 +120,7 @@ HOSTS = _table(
     column('status', word(16, records.ENABLED, records.DISABLED)),
     column('state', word(16, records.UP, records.DOWN)),
     column('libvirt_uri', NAME, nullable=True),
+    column('pci_device_count', COUNT, field='host.devices.count', server_default='0'),
     column('generation', COUNT, is_written=False),
     _created(),
     _updated(),
@@ -181,6 +183,18 @@ def _write_devices(found: Devices) -> dict[str, Any] | None:
 
 
 _FLAVOR_KIND = json_object(_read_copy, _FLAVOR_COPY.write)
+
+
+def _read_tags(source: dict[str, Any]) -> dict[str, str]:
+    tags = source.get('tags', {})
+    if not (isinstance(tags, dict) and all(isinstance(value, str) for value in tags.values())):
+        raise ValueError("an object with texts by name in 'tags'")
+    return tags
+
+
+def _write_tags(tags: Mapping[str, str | None]) -> dict[str, Any] | None:
+    given = {name: value for name, value in tags.items() if value is not None}
+    return {'tags': given} if given else None
 
 
 def _read_hints(source: dict[str, Any]) -> dict[str, tuple[str, ...]]:
@@ -253,7 +267,8 @@ MIGRATIONS = _table(
     _updated(),
 )
 
-#: PCI devices of hosts, and the servers that hold them; nothing reads or writes them yet.
+#: PCI devices of hosts, with their usage as it follows from the servers, and which server holds each. Whoever changes
+#: these rows locks the row of the host first.
 PCI_DEVICES = _table(
     'PCI device',
     'pci_devices',
@@ -261,11 +276,11 @@ PCI_DEVICES = _table(
     column('compute_node_id', COUNT, sa.ForeignKey('compute_nodes.id', ondelete='CASCADE'), index=True),
     *(column(name, text(length)) for name, length in (('address', 12), ('vendor_id', 4), ('product_id', 4))),
     column('dev_type', text(8)),
-    column('parent_addr', text(12), nullable=True),
+    column('parent_addr', text(12), field='parent', nullable=True),
     column('numa_node', COUNT, nullable=True),
-    column('status', text(32)),
+    column('status', word(32, *STATUSES)),
     column('instance_uuid', UUID, sa.ForeignKey('instances.uuid', ondelete='SET NULL'), nullable=True, index=True),
-    column('extra_info', json_object(), nullable=True),
+    column('extra_info', json_object(_read_tags, _write_tags), field='tags', nullable=True),
 )
 
 #: Groups of hosts, and which hosts they have.

@@ -231,11 +231,6 @@ CODES: Mapping[str, Code] = {
         '',
         'Each network could have a near host cell, but not all of them together.',
     ),
-    'pci.unsupported': Code(
-        'the guest requests PCI devices, which the host does not provide: {subject}',
-        '',
-        'The flavor requests PCI devices (pci_passthrough:alias), and numaplace knows none of the host.',
-    ),
     'claim.lost': Code(
         'the claim was lost: {subject}',
         '',

@@ -7,7 +7,19 @@ from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import replace
 
-from numaplace.model import Devices, Flavor, Guest, Host, HostCell, MemoryModule, Placement, intern_shape
+from numaplace.model import (
+    Devices,
+    Flavor,
+    GrantedDevice,
+    Guest,
+    Host,
+    HostCell,
+    HostDevices,
+    MemoryModule,
+    PciDevice,
+    Placement,
+    intern_shape,
+)
 from numaplace.model.fleet import Aggregate, Fleet, Provider, Remark, Unread
 from numaplace.model.holding import Holding, Note
 from numaplace.model.records import HostRecord, InstanceRecord, Move, RequestSpec, Side
@@ -23,6 +35,9 @@ _IMAGE_SCOPES = ('hw_', 'os_')
 #: Compares a flavor with the metadata of aggregates.
 _OF_AGGREGATES = 'aggregate_instance_extra_specs'
 _ZONE = 'availability_zone'
+#: Tags of PCI devices that are switches.
+_DEVICE_TAGS = ('live_migratable', 'managed', 'one_time_use', 'remote_managed', 'trusted')
+_PHYSNET = 'physical_network'
 _CUSTOM = 'CUSTOM_'
 
 
@@ -81,10 +96,23 @@ class _Names:
     def holding(self, holding: Holding) -> Holding:
         name, uuid = self.of('domain', holding.name), self.uuid(holding.uuid)
         notes = tuple([Note(note.code, 'left out') for note in holding.notes])
-        return replace(holding, name=name, uuid=uuid, devices=(), notes=notes)
+        devices = tuple([self.of('device', address) for address in holding.devices])
+        return replace(holding, name=name, uuid=uuid, devices=devices, notes=notes)
 
     def cells(self, host: Host) -> Host:
-        return replace(host, cells=tuple(map(self.cell, host.cells)))
+        devices = HostDevices(
+            tuple(map(self.device, host.devices.known)),
+            frozenset([self.of('device', address) for address in sorted(host.devices.taken)]),
+            frozenset([self.of('device', address) for address in sorted(host.devices.held)]),
+        )
+        return replace(host, cells=tuple(map(self.cell, host.cells)), devices=devices)
+
+    def device(self, device: PciDevice) -> PciDevice:
+        tags = {key: value for key, value in device.tags.items() if key in _DEVICE_TAGS}
+        if (physnet := device.tags.get(_PHYSNET)) is not None:
+            tags[_PHYSNET] = self.of('physnet', physnet)
+        address, parent = self.of('device', device.address), self.maybe('device', device.parent)
+        return replace(device, address=address, parent=parent, tags=tags)
 
     def cell(self, cell: HostCell) -> HostCell:
         physnets = frozenset([self.of('physnet', name) for name in sorted(cell.shape.physnets)])
@@ -149,7 +177,11 @@ class _Names:
         return Side(self.of('host', side.host), self.flavor(side.flavor), self.placement(side.placement))
 
     def placement(self, placement: Placement) -> Placement:
-        return replace(placement, guest=self.guest(placement.guest))
+        devices = [
+            GrantedDevice(self.device(granted.device), self.of('alias', granted.request))
+            for granted in placement.devices
+        ]
+        return replace(placement, guest=self.guest(placement.guest), devices=tuple(devices))
 
     def guest(self, guest: Guest) -> Guest:
         return replace(

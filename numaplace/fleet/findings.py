@@ -140,6 +140,18 @@ CODES: Mapping[str, Code] = {
         'the topology that the guest sees is not that of its memory and CPUs',
         _REBUILD,
     ),
+    'devices.twice': Code(
+        ERROR,
+        'PCI devices {found} are given to this server and to {subject}',
+        'only one of them starts',
+        f'{_REBUILD}; one of the two is enough',
+    ),
+    'devices.missing': Code(
+        ERROR,
+        'PCI devices {found} are given to this server but the host does not have them, or others in their place',
+        'the guest does not start again',
+        f'put the devices back and add them to [pci] device_spec, or {_REBUILD}',
+    ),
     'server.cell': Code(
         ERROR,
         'a guest cell is on host cell {cell}, which the host does not have; it has {expected}',
@@ -217,6 +229,18 @@ CODES: Mapping[str, Code] = {
     'cpus.uncounted': Code(
         ERROR,
         'CPUs {found} are pinned for servers but are not counted',
+        'the next server may get them too',
+        _REPAIR,
+    ),
+    'devices.leaked': Code(
+        ERROR,
+        'PCI devices {found} are counted as given but no server holds them',
+        'nobody can use them',
+        _REPAIR,
+    ),
+    'devices.uncounted': Code(
+        ERROR,
+        'PCI devices {found} are given to servers but are not counted',
         'the next server may get them too',
         _REPAIR,
     ),
@@ -413,4 +437,15 @@ CODES: Mapping[str, Code] = {
 #: What counting the servers of a host anew corrects.
 RECOUNTED = frozenset([code for code, entry in CODES.items() if entry.cure == _REPAIR])
 #: Why a server cannot be counted on its host; the other findings of a server do not concern the usage of its host.
-UNCOUNTABLE = frozenset({'cpus.missing', 'cpus.node', 'cpus.outside', 'cpus.twice', 'row.unreadable', 'server.cell'})
+UNCOUNTABLE = frozenset(
+    {
+        'cpus.missing',
+        'cpus.node',
+        'cpus.outside',
+        'cpus.twice',
+        'devices.missing',
+        'devices.twice',
+        'row.unreadable',
+        'server.cell',
+    }
+)

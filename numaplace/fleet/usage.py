@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from numaplace import cpuset, units
 from numaplace.fleet.findings import Finding
-from numaplace.model import CellPlacement, Host, HostCell, Pages, Placement
+from numaplace.model import CellPlacement, Host, HostCell, HostDevices, Pages, Placement
 from numaplace.model.records import HostRecord
 
 __all__ = ['check', 'count', 'pinned']
@@ -29,7 +29,13 @@ def count(host: Host, placements: Sequence[Placement]) -> Host:
         vcpus_used=sum([placement.guest.vcpus for placement in placements]),
         memory_used_mib=sum([placement.guest.memory_mib for placement in placements]),
         floating_vcpus=sum([placement.guest.vcpus for placement in placements if not placement.cells]),
+        devices=_count_devices(host, placements),
     )
+
+
+def _count_devices(host: Host, placements: Iterable[Placement]) -> HostDevices:
+    held = {granted.device.address for placement in placements for granted in placement.devices}
+    return replace(host.devices, taken=frozenset(held & {device.address for device in host.devices.known}))
 
 
 def pinned(cells: Sequence[HostCell], placed: Iterable[CellPlacement]) -> dict[int, int]:
@@ -74,6 +80,12 @@ def _count_pages(cell: HostCell, placed: Iterable[CellPlacement]) -> tuple[Pages
 def check(record: HostRecord, counted: Host) -> Iterator[Finding]:
     """Compare the stored usage of a host with what its servers hold, and both with what the host has."""
     yield from _check_whole(record, counted)
+    for code, wrong in (
+        ('devices.leaked', record.host.devices.taken - counted.devices.taken),
+        ('devices.uncounted', counted.devices.taken - record.host.devices.taken),
+    ):
+        if wrong:
+            yield Finding(code, record.name, found=', '.join(sorted(wrong)))
     for stored, right in zip(record.host.cells, counted.cells, strict=True):
         for code, found, expected, subject in _check_cell(stored, right, record.ram_allocation_ratio):
             yield Finding(code, record.name, None, stored.id, found, expected, subject)

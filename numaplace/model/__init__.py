@@ -24,6 +24,7 @@ from numaplace.model.guest import (
 )
 from numaplace.model.hardware import Cache, MemoryAccess
 from numaplace.model.host import CellShape, FreeCores, Host, HostCell, Pages, intern_shape
+from numaplace.model.host_devices import HostDevices
 from numaplace.model.limits import Limits, Networks, limit
 from numaplace.model.pci import GrantedDevice, PciDevice, PciPool, PciRequest
 from numaplace.model.placement import CellPlacement, Placement
@@ -56,6 +57,7 @@ __all__ = [
     'GuestCell',
     'Host',
     'HostCell',
+    'HostDevices',
     'Limits',
     'MemoryAccess',
     'MemoryModule',

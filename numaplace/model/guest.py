@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from numaplace.model.cpu_topology import CpuTopology, block
+from numaplace.model.pci import PciRequest
 from numaplace.model.vnuma import Wish
 
 __all__ = [
@@ -122,6 +123,7 @@ class Guest:
     :param wish: how to divide it over host cells, for a guest whose cells depend on the host
     :param offline: the vCPUs that are off, by guest cell; one entry for a guest without cells, none if all are on
     :param modules: memory that was plugged in, the oldest first
+    :param pci_requests: PCI devices that it requests; none once it is placed, as the placement has them
     :param memo: cache of what other modules derive from this value, by their keys; it lives as long as the value
     """
 
@@ -136,6 +138,7 @@ class Guest:
     wish: Wish | None = None
     offline: tuple[Offline, ...] = ()
     modules: tuple[MemoryModule, ...] = ()
+    pci_requests: tuple[PciRequest, ...] = field(default=(), hash=False)
     memo: dict[Any, Any] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     @property

@@ -44,6 +44,7 @@ def left(uuid: str, name: str, placement: Placement, host: Host) -> Holding:
         sum(floats),
         tuple(memory) or ((everywhere, placement.guest.memory_mib),),
         tuple(pages),
+        tuple([granted.device.address for granted in placement.devices]),
     )
 
 
@@ -69,7 +70,8 @@ def hold(host: Host, holdings: Sequence[Holding]) -> Host:
     held_mib = sum([mib for one in holdings for cells, mib in one.memory if cells & general])
     held_vcpus = sum([one.floating for one in holdings])
     cells = tuple([_hold(cell, holdings) for cell in host.cells])
-    return replace(host, cells=cells, held_vcpus=held_vcpus, held_mib=held_mib)
+    devices = host.devices.with_held([address for one in holdings for address in one.devices])
+    return replace(host, cells=cells, held_vcpus=held_vcpus, held_mib=held_mib, devices=devices)
 
 
 def _hold(cell: HostCell, holdings: Sequence[Holding]) -> HostCell:

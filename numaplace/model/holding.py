@@ -77,6 +77,7 @@ class Holding:
             guest.vcpus - pinned,
             tuple(memory.items()) or ((general, guest.memory_mib),),
             tuple([(cells, size_kib, number) for (cells, size_kib), number in pages.items()]),
+            tuple([granted.device.address for granted in placement.devices]),
         )
 
     @property

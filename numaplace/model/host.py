@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from numaplace import cpuset, exception
 from numaplace.memory_kinds import GENERAL, UNKNOWN
 from numaplace.model.hardware import Cache, MemoryAccess
+from numaplace.model.host_devices import NO_DEVICES, HostDevices
 from numaplace.units import KIB_PER_MIB
 
 if TYPE_CHECKING:
@@ -317,6 +318,7 @@ class Host:
     :param held_vcpus: vCPUs that float, of domains that numaplace does not manage; see
         ``numaplace.model.held.hold``
     :param held_mib: general memory of these domains
+    :param devices: its PCI devices
     """
 
     cells: tuple[HostCell, ...] = ()
@@ -325,6 +327,7 @@ class Host:
     floating_vcpus: int = 0
     held_vcpus: int = 0
     held_mib: int = 0
+    devices: HostDevices = NO_DEVICES
 
     @property
     def memory_mib(self) -> int:
@@ -427,4 +430,7 @@ class Host:
                 "takes the host's usage below zero"
             )
         cells = tuple(changed.get(cell.id, cell) for cell in self.cells)
-        return Host(cells, vcpus_used, memory_used_mib, floating_vcpus, self.held_vcpus, self.held_mib)
+        devices = self.devices
+        if placement.devices:
+            devices = devices.take(placement.devices) if sign > 0 else devices.give_back(placement.devices)
+        return Host(cells, vcpus_used, memory_used_mib, floating_vcpus, self.held_vcpus, self.held_mib, devices)

@@ -87,7 +87,7 @@ class PciDevice:
     dev_type: str = PCI
     numa_node: int | None = None
     parent: str | None = None
-    tags: Mapping[str, str | None] = field(default_factory=dict)
+    tags: Mapping[str, str | None] = field(default_factory=dict, hash=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from numaplace.model.guest import Guest, GuestCell
+from numaplace.model.pci import GrantedDevice
 
 __all__ = ['CellPlacement', 'Placement']
 
@@ -31,7 +32,11 @@ class CellPlacement:
 
 @dataclass(frozen=True, slots=True)
 class Placement:
-    """Where a guest goes, cell by cell in the guest's order; no cells for a guest that floats."""
+    """Where a guest goes, cell by cell in the guest's order; no cells for a guest that floats.
+
+    :param devices: PCI devices that it gets
+    """
 
     guest: Guest
     cells: tuple[CellPlacement, ...] = ()
+    devices: tuple[GrantedDevice, ...] = ()

@@ -232,7 +232,7 @@ def _server(row: sa.Row[Any], around: _Around) -> InstanceRecord:
     created_at = utc(row.created_at)
     if created_at is None:
         raise exception.InvalidObject(f'created_at is {row.created_at!r:.60}: expected a time')
-    placement = details.join(guest, placed) if row.host else Placement(guest)
+    placement = details.join(Placement(guest), placed) if row.host else Placement(guest)
     record = InstanceRecord(
         uuid=row.uuid,
         name=row.display_name or '',
@@ -278,7 +278,7 @@ def _move(row: sa.Row[Any], record: InstanceRecord, flavors: Mapping[str, Flavor
             return None
         sides = (None, None)
     places = [
-        details.join(Guest(flavor.vcpus, flavor.memory_mib), placed)
+        details.join(Placement(Guest(flavor.vcpus, flavor.memory_mib)), placed)
         for flavor, placed in zip((old_flavor, new_flavor), sides, strict=True)
     ]
     return Move(

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import Self
 
-from numaplace.model import Guest, Host
+from numaplace.model import Guest, Host, Placement
 from numaplace.objects.base import TARGET, Object
 from numaplace.wire import details
 
@@ -13,6 +13,7 @@ __all__ = [
     'AccessDetails',
     'CacheDetails',
     'CellDetails',
+    'DeviceDetails',
     'GuestDetails',
     'HeldMemory',
     'HeldPages',
@@ -63,6 +64,10 @@ class ModuleDetails(Object):
     """Memory that was plugged into a guest."""
 
 
+class DeviceDetails(Object):
+    """A PCI device, and the request for which a guest got it."""
+
+
 class GuestDetails(Object):
     """Details of a guest."""
 
@@ -90,7 +95,7 @@ class MoveDetails(Object):
     @classmethod
     def from_model(cls, old: Guest, new: Guest) -> Self:
         """Return the object of a guest as it was and as it will be."""
-        stored: Self = details.write_move(old, new, TARGET)
+        stored: Self = details.write_move(Placement(old), Placement(new), TARGET)
         return stored
 
     def to_model(self) -> tuple[Guest, Guest]:
@@ -98,7 +103,8 @@ class MoveDetails(Object):
 
         :raises: :class:`~numaplace.exception.InvalidObject` if a field is missing or has a wrong value
         """
-        return details.read_move(self)
+        old, new = details.read_move(self)
+        return old.guest, new.guest
 
 
 class HeldMemory(Object):

@@ -7,7 +7,17 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from numaplace import exception, fit
-from numaplace.model import Guest, Host, Limits, Networks, Placement, Reason, Refusal
+from numaplace.model import (
+    GrantedDevice,
+    Guest,
+    Host,
+    Limits,
+    Networks,
+    PciRequest,
+    Placement,
+    Reason,
+    Refusal,
+)
 from numaplace.model.vnuma import AUTO_MODE
 from numaplace.partition.auto import place_auto
 from numaplace.partition.available import available_to
@@ -25,6 +35,60 @@ def place(
     networks: Networks | None = None,
     strategy: fit.Strategy = fit.SPREAD,
     host_cell_ids: Sequence[int] | None = None,
+) -> Placement | Refusal:
+    """Place any guest, as :func:`_place` does, with the PCI devices that it requests.
+
+    :param devices: what the guest wants beside its PCI requests; None for these alone
+    """
+    pci = _pci(host, guest) if devices is None else None
+    answer = _place(
+        host,
+        guest,
+        limits=limits,
+        devices=pci or devices,
+        networks=networks,
+        strategy=strategy,
+        host_cell_ids=host_cell_ids,
+    )
+    if pci is None or not guest.pci_requests or isinstance(answer, Refusal):
+        return answer
+    return _with_devices(host, answer, pci, guest.pci_requests)
+
+
+def _pci(host: Host, guest: Guest) -> fit.PciAssignment | None:
+    """Return the free PCI devices of a host for a guest; None if they do not matter to it."""
+    if not (guest.pci_requests or host.devices):
+        return None
+    sockets = {cell.id: cell.shape.socket for cell in host.cells}
+    return fit.PciAssignment(sockets, host.devices.pools, guest.pci_requests)
+
+
+def _with_devices(
+    host: Host, placement: Placement, pci: fit.PciAssignment, requests: Sequence[PciRequest]
+) -> Placement | Refusal:
+    host_cells = frozenset([placed.host_cell for placed in placement.cells])
+    assigned = pci.assign(host_cells)
+    if assigned is None:
+        return Refusal.of(*pci.reasons(host_cells))
+    known = {device.address: device for device in host.devices.known}
+    granted = [
+        GrantedDevice(known[pool.address], request.name)
+        for request, taken in zip(requests, assigned, strict=True)
+        for pool, _ in taken
+        if pool.address is not None
+    ]
+    return replace(placement, devices=tuple(granted))
+
+
+def _place(
+    host: Host,
+    guest: Guest,
+    *,
+    limits: Limits | None,
+    devices: fit.Devices | None,
+    networks: Networks | None,
+    strategy: fit.Strategy,
+    host_cell_ids: Sequence[int] | None,
 ) -> Placement | Refusal:
     """Place any guest: by its own cells, or divided over host cells where it requests that.
 

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from typing import Any
 
@@ -13,12 +13,14 @@ from numaplace.model import (
     CellPlacement,
     CellShape,
     CpuTopology,
+    GrantedDevice,
     Guest,
     Host,
     HostCell,
     MemoryAccess,
     MemoryModule,
     Offline,
+    PciDevice,
     Placement,
     intern_shape,
 )
@@ -26,12 +28,15 @@ from numaplace.wire.primitives import open_object
 from numaplace.wire.writing import JSON, Target
 
 __all__ = [
+    'device_of',
     'join',
     'read_guest',
     'read_host',
     'read_move',
+    'read_placed',
     'read_side',
     'with_details',
+    'write_device',
     'write_guest',
     'write_host',
     'write_move',
@@ -39,6 +44,7 @@ __all__ = [
 ]
 
 _THREADS = ('sockets', 'cores', 'threads')
+_DEVICE = ('address', 'vendor_id', 'product_id', 'dev_type', 'numa_node', 'parent')
 
 
 def write_host(host: Host, target: Target = JSON) -> Any:
@@ -102,8 +108,28 @@ def _with_details(cell: HostCell, details: Mapping[str, Any]) -> HostCell:
     return replace(cell, shape=intern_shape(replace(cell.shape, **details)))
 
 
-def write_guest(guest: Guest, target: Target = JSON) -> Any:
-    """Write what an InstanceNUMATopology has no field for as GuestDetails."""
+def write_device(device: PciDevice, request: str = '', target: Target = JSON) -> Any:
+    """Write a PCI device as DeviceDetails.
+
+    :param request: for which it was taken
+    """
+    data = {name: getattr(device, name) for name in _DEVICE}
+    # A tag without a value is the same to a request as no tag.
+    data['tags'] = {name: value for name, value in device.tags.items() if value is not None}
+    return target.make('DeviceDetails', data | {'request': request})
+
+
+def device_of(data: Mapping[str, Any]) -> GrantedDevice:
+    """Return a PCI device of DeviceDetails that are opened already, with the request for which it was taken."""
+    given = dict(data)
+    return GrantedDevice(request=given.pop('request'), device=PciDevice(**given))
+
+
+def write_guest(guest: Guest, target: Target = JSON, devices: Sequence[GrantedDevice] = ()) -> Any:
+    """Write what an InstanceNUMATopology has no field for as GuestDetails.
+
+    :param devices: PCI devices that the guest holds
+    """
     topology = guest.cpu_topology
     data = {
         'cpu_topology': topology and {name: getattr(topology, name) for name in _THREADS},
@@ -111,6 +137,7 @@ def write_guest(guest: Guest, target: Target = JSON) -> Any:
         'locked_memory': guest.locked_memory,
         'offline': [_write_offline(off, target) for off in guest.offline],
         'modules': [target.make('ModuleDetails', asdict(module)) for module in guest.modules],
+        'devices': [write_device(granted.device, granted.request, target) for granted in devices],
     }
     return target.make('GuestDetails', data)
 
@@ -126,7 +153,20 @@ def read_guest(source: Any, guest: Guest) -> Guest:
     :param source: GuestDetails, or None where the row is older than its column
     :raises: as :func:`read_host`
     """
-    return guest if source is None else _with(guest, open_object(source, 'GuestDetails'))
+    return read_placed(source, guest).guest
+
+
+def read_placed(source: Any, guest: Guest) -> Placement:
+    """Return a guest with its details and the PCI devices that it holds, without its cells.
+
+    :param source: as for :func:`read_guest`
+    :raises: as :func:`read_host`
+    """
+    return Placement(guest) if source is None else _placed(guest, open_object(source, 'GuestDetails'))
+
+
+def _placed(guest: Guest, data: dict[str, Any]) -> Placement:
+    return Placement(_with(guest, data), devices=tuple(map(device_of, data['devices'])))
 
 
 def _with(guest: Guest, data: dict[str, Any]) -> Guest:
@@ -150,45 +190,47 @@ def _read_topology(data: dict[str, int] | None) -> CpuTopology | None:
     return CpuTopology(**data)
 
 
-def join(guest: Guest, stored: Placement | None) -> Placement:
+def join(placed: Placement, stored: Placement | None) -> Placement:
     """Return the placement of a guest, with what its topology cannot hold.
 
-    :param guest: its details; its cells are those of the topology
+    :param placed: its details, without its cells
     :param stored: None for a guest that floats
     """
     if stored is None:
-        return Placement(guest)
+        return placed
+    guest = placed.guest
     # The JSON holds the ids of the host cells; the guest's own are the order of its cells.
-    cells = tuple(_numbered(placed, number) for number, placed in enumerate(stored.cells))
+    cells = tuple(_numbered(cell, number) for number, cell in enumerate(stored.cells))
     whole = replace(
         stored.guest,
-        cells=tuple(placed.guest_cell for placed in cells),
+        cells=tuple(cell.guest_cell for cell in cells),
         cpu_topology=guest.cpu_topology or stored.guest.cpu_topology,
         realtime_vcpus=guest.realtime_vcpus,
         locked_memory=guest.locked_memory,
         offline=guest.offline,
         modules=guest.modules,
     )
-    return Placement(whole, cells)
+    return Placement(whole, cells, placed.devices)
 
 
 def _numbered(placed: CellPlacement, number: int) -> CellPlacement:
     return replace(placed, guest_cell=replace(placed.guest_cell, id=number))
 
 
-def write_move(old: Guest, new: Guest, target: Target = JSON) -> Any:
+def write_move(old: Placement, new: Placement, target: Target = JSON) -> Any:
     """Write what a MigrationContext has no field for as MoveDetails."""
     return target.make('MoveDetails', {'old': write_side(old, target), 'new': write_side(new, target)})
 
 
-def write_side(guest: Guest, target: Target = JSON) -> Any:
+def write_side(placed: Placement, target: Target = JSON) -> Any:
     """Write the size of a guest, and what an InstanceNUMATopology has no field for, as SideDetails."""
-    data = {'vcpus': guest.vcpus, 'memory_mib': guest.memory_mib, 'guest': write_guest(guest, target)}
+    guest, written = placed.guest, write_guest(placed.guest, target, placed.devices)
+    data = {'vcpus': guest.vcpus, 'memory_mib': guest.memory_mib, 'guest': written}
     return target.make('SideDetails', data)
 
 
-def read_move(source: Any) -> tuple[Guest, Guest]:
-    """Return the guest on both sides of a move, the old one first, without its cells.
+def read_move(source: Any) -> tuple[Placement, Placement]:
+    """Return the guest with its PCI devices on both sides of a move, the old one first, without its cells.
 
     :param source: MoveDetails
     :raises: as :func:`read_host`
@@ -197,9 +239,9 @@ def read_move(source: Any) -> tuple[Guest, Guest]:
     return read_side(data['old']), read_side(data['new'])
 
 
-def read_side(data: dict[str, Any]) -> Guest:
-    """Return a guest without its cells.
+def read_side(data: dict[str, Any]) -> Placement:
+    """Return a guest with its PCI devices, without its cells.
 
     :param data: of SideDetails that are opened already
     """
-    return _with(Guest(data['vcpus'], data['memory_mib']), data['guest'])
+    return _placed(Guest(data['vcpus'], data['memory_mib']), data['guest'])

@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import Any
 
 from numaplace import exception
-from numaplace.model import Devices, Disk, Flavor, Host, Nic, Placement
+from numaplace.model import Devices, Disk, Flavor, Host, HostDevices, Nic, Placement
 from numaplace.model.fleet import Aggregate, Fleet, Inventory, Provider, Remark, Unread
 from numaplace.model.held import hold
 from numaplace.model.records import HostRecord, InstanceRecord, Move, RequestSpec, Side
@@ -79,15 +79,19 @@ def _write_host(record: HostRecord) -> Any:
     data['numa_topology'] = write_host(record.host)
     data['details'] = details.write_host(record.host)
     data['unmanaged'] = list(map(write_holding, record.unmanaged))
+    data['devices'] = list(map(details.write_device, record.host.devices.known))
+    data['devices_taken'] = sorted(record.host.devices.taken)
     return JSON.make('FleetHost', data)
 
 
 def _read_host(data: dict[str, Any]) -> HostRecord:
     host = details.with_details(host_of(data['numa_topology']), data['details'])
     unmanaged = tuple(map(holding_of, data['unmanaged']))
-    host = hold(replace(host, **{name: data[name] for name in _TOTALS}), unmanaged)
-    known = {name: data[name] for name in _HOST_FIELDS}
-    return HostRecord(**known, host=host, facts=loads(data['facts']), unmanaged=unmanaged)
+    known = tuple([details.device_of(each).device for each in data['devices']])
+    devices = HostDevices(known, frozenset(data['devices_taken']))
+    host = hold(replace(host, **{name: data[name] for name in _TOTALS}, devices=devices), unmanaged)
+    fields = {name: data[name] for name in _HOST_FIELDS}
+    return HostRecord(**fields, host=host, facts=loads(data['facts']), unmanaged=unmanaged)
 
 
 # --- servers
@@ -99,7 +103,7 @@ def _write_flavor(flavor: Flavor) -> Any:
 
 def _write_place(placement: Placement) -> Any:
     topology = write_placement(placement) if placement.cells else None
-    data = {'size': details.write_side(placement.guest), 'numa_topology': topology}
+    data = {'size': details.write_side(placement), 'numa_topology': topology}
     return JSON.make('FleetPlacement', data)
 
 

@@ -85,6 +85,10 @@ class Spec:
         return int(self.version.partition('.')[2])
 
 
+def _strings(*names: str) -> dict[str, Field]:
+    return {name: Field(kinds.STRING) for name in names}
+
+
 def _own(version: str, fields: Mapping[str, Field]) -> Spec:
     return Spec(version, fields, namespace='numaplace')
 
@@ -280,14 +284,25 @@ _OWN = {
             'pmem': Field(kinds.BOOLEAN),
         },
     ),
+    'DeviceDetails': _own(
+        '1.0',
+        {
+            **_strings('address', 'vendor_id', 'product_id', 'dev_type'),
+            'numa_node': Field(kinds.INTEGER, nullable=True),
+            'parent': Field(kinds.STRING, nullable=True),
+            'tags': Field(kinds.STRINGS_BY_NAME),
+            'request': Field(kinds.STRING),
+        },
+    ),
     'GuestDetails': _own(
-        '1.1',
+        '1.2',
         {
             'cpu_topology': Field(kinds.INTEGERS_BY_NAME, nullable=True),
             'realtime_vcpus': Field(kinds.CPUS),
             'locked_memory': Field(kinds.BOOLEAN),
             'offline': Field(kinds.list_of('OfflineDetails'), since=1, absent=()),
             'modules': Field(kinds.list_of('ModuleDetails'), since=1, absent=()),
+            'devices': Field(kinds.list_of('DeviceDetails'), since=2, absent=()),
         },
     ),
     'SideDetails': _own(
@@ -324,10 +339,6 @@ _OWN = {
 }
 
 # --- numaplace's own: a fleet, as it is exported
-
-
-def _strings(*names: str) -> dict[str, Field]:
-    return {name: Field(kinds.STRING) for name in names}
 
 
 _FLEET = {
@@ -403,7 +414,7 @@ _FLEET = {
         },
     ),
     'FleetHost': _own(
-        '1.2',
+        '1.3',
         {
             # Facts are JSON of any form, as text.
             **_strings('name', 'uuid', 'availability_zone', 'status', 'state', 'facts'),
@@ -413,6 +424,8 @@ _FLEET = {
             'details': Field(kinds.object_of('HostDetails')),
             'old_format': Field(kinds.STRING, since=1, absent=''),
             'unmanaged': Field(kinds.list_of('Holding'), since=2, absent=()),
+            'devices': Field(kinds.list_of('DeviceDetails'), since=3, absent=()),
+            'devices_taken': Field(kinds.STRINGS, since=3, absent=()),
         },
     ),
     'FleetAggregate': _own(

@@ -203,7 +203,6 @@ NO_AMOUNT = {
     'pci.joint': 'devices are no part of the host: see pci_judge',
     'pci.required': 'what is missing depends on who counts the devices',
     'pci.total': 'devices are no part of the host: see pci_judge',
-    'pci.unsupported': 'nothing is known of the devices',
     'placement.forbidden': 'the host is of another kind',
     'placement.free': 'what placement counts is no part of the host',
     'placement.trait': 'the host is of another kind',

@@ -199,8 +199,9 @@ def test_details_of_a_guest_come_back_both_ways(guest):
 
 @given(st.lists(st.builds(Guest, st.integers(1, 64), NUMBERS, realtime_vcpus=MASKS), min_size=2, max_size=2))
 def test_details_of_a_move_come_back(guests):
-    written = details.write_move(*guests)
-    assert details.read_move(json.loads(json.dumps(written))) == tuple(guests)
+    sides = tuple(map(Placement, guests))
+    written = details.write_move(*sides)
+    assert details.read_move(json.loads(json.dumps(written))) == sides
     stored = objects.MoveDetails.from_model(*guests)
     assert json.loads(stored.to_json()) == written
     assert stored.to_model() == tuple(guests)

@@ -8,9 +8,11 @@ import pytest
 
 from numaplace import exception, objects, wire
 from numaplace.libvirt import capabilities
-from numaplace.model import Guest, MemoryModule, Offline
+from numaplace.model import GrantedDevice, Guest, HostDevices, MemoryModule, Offline, PciDevice, Placement
+from numaplace.model.fleet import Fleet
 from numaplace.tests import recordings, samples
 from numaplace.wire import details
+from numaplace.wire.fleet import read_fleet, write_fleet
 
 #: What came with version 1.2 of a cell.
 _NEW = ('memory_kind', 'counts_as_general')
@@ -32,7 +34,7 @@ def test_details_that_cannot_be_read_are_a_fault(change, error, message):
     with pytest.raises(error, match=message):
         details.read_guest(details.write_guest(guest) | change, guest)
     with pytest.raises(error, match=message):
-        details.read_move(details.write_move(guest, guest) | change)
+        details.read_move(details.write_move(Placement(guest), Placement(guest)) | change)
 
 
 def test_a_guest_without_details_is_read():
@@ -44,11 +46,11 @@ def test_a_guest_of_the_first_version_has_all_its_vcpus_on_and_no_modules():
     stored = json.loads(json.dumps(details.write_guest(guest)))
     assert details.read_guest(stored, Guest(2, 1024)) == guest
     stored['numaplace_object.version'] = '1.0'
-    for name in ('offline', 'modules'):
+    for name in ('offline', 'modules', 'devices'):
         del stored['numaplace_object.data'][name]
     assert details.read_guest(stored, Guest(2, 1024)) == Guest(2, 1024)
     read = objects.GuestDetails.from_json(json.dumps(stored))
-    assert (read.VERSION, read.apply(Guest(2, 1024))) == ('1.1', Guest(2, 1024))
+    assert (read.VERSION, read.apply(Guest(2, 1024))) == ('1.2', Guest(2, 1024))
 
 
 def test_cells_of_the_first_version_are_read_without_what_came_later():
@@ -116,3 +118,14 @@ def test_a_part_of_a_cell_of_another_version_is_a_fault():
     )
     with pytest.raises(exception.IncompatibleObjectVersion, match=r"CacheDetails version '9\.0' cannot be read"):
         details.read_host(stored, host)
+
+
+def test_devices_of_a_host_and_of_both_sides_of_a_move_come_back():
+    card = PciDevice('0000:05:00.0', '8086', '1572', 'type-PF', 1, tags={'physical_network': 'p1'})
+    vf = PciDevice('0000:05:02.0', '8086', '154c', 'type-VF', 1, card.address)
+    sides = tuple(Placement(Guest(1, 64), devices=(GrantedDevice(device, 'nic'),)) for device in (card, vf))
+    assert details.read_move(json.loads(json.dumps(details.write_move(*sides)))) == sides
+    host = replace(samples.host(), devices=HostDevices((card, vf), frozenset({vf.address})))
+    record = replace(samples.host_record('h'), host=host)
+    fleet = Fleet((record,))
+    assert read_fleet(json.loads(json.dumps(write_fleet(fleet)))) == fleet

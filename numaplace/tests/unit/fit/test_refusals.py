@@ -583,8 +583,7 @@ def test_every_code_of_the_fit_is_met_here():
         'cpus.host.total',
         'cpus.host',
         'pci.greedy',
-        'pci.unsupported',
-    }  # the last two are those of Nova's choice and of a filter
+    }  # the last is that of Nova's choice
     elsewhere |= {'pci.affinity', 'pci.functions', 'pci.joint', 'pci.total'}  # test_pci
     assert fit_codes == met | elsewhere
 

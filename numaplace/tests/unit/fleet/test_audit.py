@@ -9,7 +9,7 @@ import pytest
 from numaplace.fleet import findings
 from numaplace.fleet.audit import audit
 from numaplace.fleet.configuration import Settings
-from numaplace.model import Flavor
+from numaplace.model import Flavor, GrantedDevice, HostDevices, PciDevice
 from numaplace.model.fleet import Fleet, Unread
 from numaplace.model.records import GONE
 from numaplace.tests.unit.fleet import fleets, test_kernel
@@ -22,6 +22,20 @@ def _placement(fleet, name, **changes):
     first, *others = server.placement.cells
     cells = (replace(first, **changes), *others)
     return with_server(fleet, name, placement=replace(server.placement, cells=cells))
+
+
+GPU = PciDevice('0000:41:00.0', '10de', '20b0')
+
+
+def _with_devices(fleet, known, *names, taken=()):
+    """Return the fleet with devices of host h1, of which each of some servers holds the GPU."""
+    for name in names:
+        server = next(server for server in fleet.servers if server.name == name)
+        placement = replace(server.placement, devices=(GrantedDevice(GPU, 'gpu'),))
+        fleet = with_server(fleet, name, placement=placement)
+    first, *others = fleet.hosts
+    devices = HostDevices(tuple(known), frozenset(taken))
+    return replace(fleet, hosts=(replace(first, host=replace(first.host, devices=devices)), *others))
 
 
 def _pin(fleet, name, *cpus):
@@ -78,6 +92,26 @@ CASES = {
     'CPUs that are held and not counted': (
         lambda fleet: with_cell(fleet, 'h1', 1, pinned_cpus=1 << 12),
         [('cpus.uncounted', 'h1', None, 1, '10-11', '', '')],
+    ),
+    'a device that is given and not counted, to two': (
+        lambda fleet: _with_devices(fleet, [GPU], 's1', 's2'),
+        [
+            ('devices.uncounted', 'h1', None, None, GPU.address, '', ''),
+            ('devices.twice', 'h1', 's1', None, GPU.address, '', 's2'),
+            ('devices.twice', 'h1', 's2', None, GPU.address, '', 's1'),
+        ],
+    ),
+    'a device that is gone': (
+        lambda fleet: _with_devices(fleet, [], 's1'),
+        [('devices.missing', 'h1', 's1', None, GPU.address, '', '')],
+    ),
+    'a device that is another now': (
+        lambda fleet: _with_devices(fleet, [replace(GPU, product_id='1db4')], 's1', taken=[GPU.address]),
+        [('devices.missing', 'h1', 's1', None, GPU.address, '', '')],
+    ),
+    'a device that is counted and not held': (
+        lambda fleet: _with_devices(fleet, [GPU], taken=[GPU.address]),
+        [('devices.leaked', 'h1', None, None, GPU.address, '', '')],
     ),
     'CPUs that left the dedicated set': (
         lambda fleet: with_cell(fleet, 'h1', 0, dedicated_cpus=0b11111000, online_cpus=0b11111111),

@@ -96,11 +96,11 @@ REFUSED = {
         {'image': {'hw_vm_mode': 'hvm'}, 'host': {'facts': {}}},
         ['image.hw_vm_mode'],
     ),
-    'a device': ('PciPassthroughFilter', {'specs': {'pci_passthrough:alias': 'gpu:1'}}, ['pci.unsupported']),
+    'a device': ('PciPassthroughFilter', {'specs': {'pci_passthrough:alias': 'gpu:1'}}, ['pci.total']),
     'more devices than a Nova has free': (
         'PciPassthroughFilter',
         {'specs': {'pci_passthrough:alias': 'gpu:2,nic:1'}, 'host': {'facts': {'pci_devices': 2}}},
-        ['pci.unsupported'],
+        ['pci.total'],
     ),
     'a host whose compute service is deleted': ('ComputeFilter', {'host': {'state': GONE}}, ['host.down']),
     'too much memory': ('RamFilter', {'guest': Guest(1, 8193)}, ['memory.host.total']),
