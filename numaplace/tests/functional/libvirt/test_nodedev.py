@@ -11,7 +11,9 @@ from pathlib import Path
 import pytest
 
 from numaplace import exception
+from numaplace.cli import sources
 from numaplace.libvirt import lstopo, lstopo_devices, nodedev
+from numaplace.pci_specs import read_device_specs
 from numaplace.tests import pci_tree, real, recordings
 
 #: $1 is the tree, $2 the directory of the daemon. libudev would refuse a /sys that the kernel does not mount.
@@ -30,7 +32,7 @@ def daemon():
     # The path of a socket is short.
     with tempfile.TemporaryDirectory(prefix='nodedev') as name:
         directory = Path(name)
-        tree = pci_tree.lay_out(directory / 'sys')
+        tree = pci_tree.lay_out(recordings.lay_out('seed3', directory / 'sys'))
         settings = {'unix_sock_dir': name, 'auth_unix_ro': 'none', 'auth_unix_rw': 'none'}
         (directory / 'conf').write_text(''.join(f'{key} = "{value}"\n' for key, value in settings.items()))
         enter = ('unshare', '--mount', '--propagation', 'private', 'sh', '-c', _DAEMON, 'daemon')
@@ -60,6 +62,15 @@ def _wait(uri, process, log):
 
 def test_libvirt_tells_of_devices_what_the_kernels_files_tell(daemon):
     assert pci_tree.FOUND == nodedev.read(daemon)
+
+
+def test_libvirt_and_the_kernels_files_offer_the_same(daemon, tmp_path):
+    root = pci_tree.lay_out(recordings.lay_out('seed3', tmp_path / 'sys'))
+    specs = read_device_specs('[{"devname": "enp10s0f0", "physical_network": "lake"}, {"vendor_id": "10de"}]')
+    found = [sources.other_libvirt(daemon, {}), sources.recorded_tree(str(root), None, {})]
+    offered = [sources.with_devices(one, specs, 'there').pci_devices for one in found]
+    assert offered[0] == offered[1]
+    assert [1, 1, 1, 0, None] == [device.numa_node for device in offered[0]]
 
 
 @pytest.mark.parametrize('uri', ['test:///default', 'qemu+unix:///system?socket=/nowhere'])
