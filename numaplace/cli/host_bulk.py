@@ -7,7 +7,7 @@ import os
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from numaplace import exception
@@ -217,13 +217,16 @@ class Importer:
             return Outcome(name, _REFUSED, str(error))
 
     def _store(self, database: Database, name: str, paths: Sequence[str], options: Options) -> Outcome:
+        from numaplace.conf import device_specs
+
         before = self._before(database, name)
         found, place = sources.files_of_host(
             paths, self.siblings, {**options, 'before': before.host if before else None}
         )
         found = sources.with_architecture(found, self.architecture, place)
         if self.connect is not None:
-            found = replace(found, libvirt_uri=host_records.uri_of(self.connect, name))
+            found = sources.at_libvirt(host_records.uri_of(self.connect, name), found)
+        found = sources.with_devices(found, device_specs(self.app.conf), place)
         record = host_records.record_of(self.app.conf, name, found, before, self.zone)
         policy = self.app.conf.numaplace.unknown_guests
         stored = host_records.store(database, record, place, refresh=before is not None, policy=policy, zone=self.zone)

@@ -6,6 +6,7 @@ from __future__ import annotations
 import argparse
 import socket
 from abc import abstractmethod
+from collections import Counter
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -20,11 +21,34 @@ from numaplace.libvirt.numbering import NUMBERINGS
 if TYPE_CHECKING:
     from numaplace.cli import host_bulk
     from numaplace.libvirt.topology import Options
+    from numaplace.model import PciDevice
     from numaplace.model.records import HostRecord
 
     _Source: TypeAlias = tuple[str, str, Callable[[Options], sources.Found]]
 
 __all__ = ['DiscoverHost', 'ImportHost']
+
+
+def _devices(found: Sequence[PciDevice] | None) -> base.Written | None:
+    """Return the PCI devices that guests may have; for people their number by type."""
+    if found is None:
+        return None
+    types = Counter(device.dev_type for device in found)
+    return base.Written(
+        [
+            {
+                'address': device.address,
+                'vendor_id': device.vendor_id,
+                'product_id': device.product_id,
+                'dev_type': device.dev_type,
+                'numa_node': device.numa_node,
+                'parent': device.parent,
+                'tags': dict(device.tags),
+            }
+            for device in found
+        ],
+        ', '.join(f'{number} {kind}' for kind, number in sorted(types.items())),
+    )
 
 
 class _AddHost(base.ShowOf):
@@ -63,11 +87,14 @@ class _AddHost(base.ShowOf):
 
         :raises: the faults of :func:`store`, and those of its source
         """
+        from numaplace.conf import device_specs
+
         arch, chosen = self._architecture(parsed_args), zone(parsed_args)
         name, place, read = self.find(parsed_args, arch)
         known = self._before(name) if parsed_args.refresh else None
         found = read(options(self.conf, known.host if known else None))
         found = sources.with_architecture(found, arch, place)
+        found = sources.with_devices(found, device_specs(self.conf), place)
         with self.open_database() as database:
             stored = store(
                 database,
@@ -80,7 +107,8 @@ class _AddHost(base.ShowOf):
             )
         for warning in (*found.warnings, *stored.warnings):
             self.app.warn(warning)
-        return summary(stored.record)
+        columns, values = summary(stored.record)
+        return (*columns, 'pci_devices'), (*values, _devices(found.pci_devices))
 
     def _architecture(self, parsed_args: argparse.Namespace) -> str | None:
         arch = parsed_args.architecture

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
@@ -15,12 +16,15 @@ if TYPE_CHECKING:
 
     from numaplace.libvirt import lstopo
     from numaplace.libvirt.contents import Kind
+    from numaplace.libvirt.found_device import FoundDevice
     from numaplace.libvirt.numbering import Numbering
     from numaplace.libvirt.topology import HostFacts, Options
-    from numaplace.model import Host
+    from numaplace.model import Host, PciDevice
+    from numaplace.pci_specs import DeviceSpec
 
 __all__ = [
     'Found',
+    'at_libvirt',
     'capabilities_file',
     'files_of_host',
     'lstopo_file',
@@ -29,10 +33,15 @@ __all__ = [
     'recorded_tree',
     'this_machine',
     'with_architecture',
+    'with_devices',
     'with_libvirt',
 ]
 
 _ONE = 'expected that of `virsh capabilities` alone, of `lstopo --of xml` alone, or those of `numactl -H` and `lscpu`'
+_LSTOPO_DEVICES = (
+    'it does not tell the VFs of a PCI device: all count as type-PCI, so a PF and its VFs could be given to different '
+    "guests; the machine's libvirt (--connect) or a copy of its /sys (host discover --root) tells them"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,24 +50,32 @@ class Found:
 
     :param warnings: what the operator should know
     :param libvirt_uri: the libvirt that reports it, or None
+    :param find_devices: finds all PCI devices of the machine; None where the source does not list them
+    :param devices_note: what the source does not tell of them
+    :param pci_devices: those that guests may have; None where they are not known
     """
 
     host: Host
     facts: HostFacts
     warnings: tuple[str, ...] = ()
     libvirt_uri: str | None = None
+    find_devices: Callable[[], tuple[FoundDevice, ...]] | None = None
+    devices_note: str = ''
+    pci_devices: tuple[PciDevice, ...] | None = None
 
 
 def this_machine(options: Options) -> Found:
     """Read this machine: from its libvirt if that answers, else from /sys."""
-    from numaplace.libvirt import connection, memory, sysfs
+    from numaplace.libvirt import connection, memory, sysfs, sysfs_devices
 
     xml = connection.capabilities(connection.LOCAL)
     if xml is None:
-        host, facts = sysfs.read(**options), sysfs.facts()
-        return Found(host, facts, _surroundings(host, '/sys', '/proc', '/'))
-    found = _capabilities(xml, "this machine's libvirt", options, memory.reported('/sys'))
-    return Found(found.host, found.facts, _surroundings(found.host, '/sys', '/proc', '/'), connection.LOCAL)
+        host, facts, uri = sysfs.read(**options), sysfs.facts(), None
+    else:
+        found = _capabilities(xml, "this machine's libvirt", options, memory.reported('/sys'))
+        host, facts, uri = found.host, found.facts, connection.LOCAL
+    # The kernel's files tell the same of devices as libvirt, which reads them.
+    return Found(host, facts, _surroundings(host, '/sys', '/proc', '/'), uri, sysfs_devices.read)
 
 
 def recorded_tree(directory: str, arch: str | None, options: Options) -> Found:
@@ -66,14 +83,43 @@ def recorded_tree(directory: str, arch: str | None, options: Options) -> Found:
 
     :param arch: its architecture by libvirt's name, or None to read it from its files
     """
-    from numaplace.libvirt import recorded
+    from numaplace.libvirt import recorded, sysfs_devices
 
     host, facts = recorded.read(directory, arch=arch or '', **options), recorded.facts(directory)
     warnings = _surroundings(host, *recorded.places(directory), directory)
     if recorded.pagesize_kib(directory, arch=arch or '') is None:
         missing = 'the size of ordinary pages' if facts.arch or arch else 'the architecture'
         warnings += (f"{directory} does not report {missing}: its pages are assumed to be of this machine's size",)
-    return Found(host, facts, warnings)
+    root = recorded.places(directory)[0]
+    is_listed = any(root.glob('bus/pci/devices/*/vendor'))  # many copies hold less of PCI, or nothing
+    return Found(host, facts, warnings, find_devices=partial(sysfs_devices.read, root) if is_listed else None)
+
+
+def with_devices(found: Found, specs: Sequence[DeviceSpec], place: str) -> Found:
+    """Return a host with the PCI devices that guests may have; without a spec none is looked for.
+
+    :param specs: ``[pci] device_spec``
+    :param place: the source, for the warnings that it lists no devices, or does not tell all of them
+    :raises: :class:`~numaplace.exception.UnreadableTopology`, :class:`~numaplace.exception.InvalidCapabilities`
+    """
+    from numaplace.libvirt.found_device import offered
+
+    if not specs:
+        return found
+    if found.find_devices is None:
+        return _without_devices(found, f'{place} lists no PCI devices')
+    try:
+        listed = found.find_devices()
+    except exception.LibvirtError as error:  # it may have no driver for them
+        return _without_devices(found, str(error))
+    devices = offered(listed, specs, [cell.id for cell in found.host.cells])
+    notes = (f'{place}: {found.devices_note}',) if devices and found.devices_note else ()
+    return replace(found, pci_devices=devices, warnings=(*found.warnings, *notes))
+
+
+def _without_devices(found: Found, reason: str) -> Found:
+    warning = f'{reason}: the PCI devices of [pci] device_spec are not known'
+    return replace(found, warnings=(*found.warnings, warning))
 
 
 def with_architecture(found: Found, arch: str | None, place: str) -> Found:
@@ -95,12 +141,19 @@ def other_libvirt(uri: str, options: Options) -> Found:
     """Read what a libvirt reports about its machine."""
     from numaplace.libvirt import connection
 
-    return replace(_capabilities(connection.capabilities_at(uri), uri, options), libvirt_uri=uri)
+    return at_libvirt(uri, _capabilities(connection.capabilities_at(uri), uri, options))
+
+
+def at_libvirt(uri: str, found: Found) -> Found:
+    """Return a host with its libvirt, which knows its PCI devices better than a file does."""
+    from numaplace.libvirt import nodedev
+
+    return replace(found, libvirt_uri=uri, find_devices=partial(nodedev.read, uri), devices_note='')
 
 
 def with_libvirt(uri: str, read: Callable[[Options], Found], options: Options) -> Found:
     """Read a host, and name its libvirt."""
-    return replace(read(options), libvirt_uri=uri)
+    return at_libvirt(uri, read(options))
 
 
 def capabilities_file(path: str, options: Options) -> Found:
@@ -118,10 +171,12 @@ def lstopo_file(path: str, options: Options) -> Found:
 
 
 def _lstopo(xml: bytes, place: str, options: Options) -> Found:
-    from numaplace.libvirt import lstopo
+    from numaplace.libvirt import lstopo, lstopo_devices
 
     machine = lstopo.read(xml, place=place, **options)
-    return Found(machine.host, machine.facts, tuple(f'{place}: {text}' for text in _lstopo_warnings(machine)))
+    warnings = tuple(f'{place}: {text}' for text in _lstopo_warnings(machine))
+    find_devices = partial(lstopo_devices.read, xml, machine.host, place=place)
+    return Found(machine.host, machine.facts, warnings, None, find_devices, _LSTOPO_DEVICES)
 
 
 def _lstopo_warnings(machine: lstopo.Machine) -> Iterator[str]:

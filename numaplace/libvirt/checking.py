@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from numaplace import cpuset, exception
 from numaplace.libvirt import document, expander
-from numaplace.libvirt.domain_parts import enabled
+from numaplace.libvirt.domain_parts import enabled, host_devices
 from numaplace.libvirt.xmltext import Element
 from numaplace.model import Placement
 from numaplace.units import KIB_PER_MIB
@@ -173,7 +173,7 @@ def _modules(source: document.Document) -> dict[str, str]:
 
 
 def _devices(source: document.Document) -> dict[str, str]:
-    """Return the source of each disk and NIC, and the guest cell that it is near."""
+    """Return the source of each disk and NIC, the PCI devices, and the guest cells that they are near."""
     parts = {}
     for kind, path, name, keys in (
         ('disk', 'target', 'dev', ('file', 'dev')),
@@ -186,6 +186,9 @@ def _devices(source: document.Document) -> dict[str, str]:
             words = f'{kind} {named.get(name)}'
             parts[f'source of {words}'] = next((origin.get(key, '') for key in keys if origin.get(key)), '')
             parts[f'cell of {words}'] = expander.node_of(source.root, device)
+    for device, address in host_devices(source):
+        parts[f'PCI device {address}'] = str(device.tag)
+        parts[f'cell of PCI device {address}'] = expander.node_of(source.root, device)
     return parts
 
 

@@ -11,6 +11,7 @@ import shutil
 import signal
 import subprocess
 import threading
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cache, partial
 
@@ -24,6 +25,7 @@ __all__ = [
     'Releases',
     'affinities',
     'ask',
+    'ask_each',
     'capabilities',
     'capabilities_at',
     'change',
@@ -51,6 +53,10 @@ _WITHOUT_CPU_DRIVER = 'architecture is not supported by CPU driver'
 #: A line of virsh that says where threads may run, such as ` 0      0-3,8`.
 _AFFINITY = r'^\s*{}\s+([\d,-]+)\s*$'
 _RELEASE = r'^{} (\d+(?:\.\d+)+)$'
+
+#: What stands between the answers about several objects, of which so many fit on a command line.
+_NEXT = '=== next'
+_AT_ONCE = 400
 
 _NOT_KNOWN = 'whether the domain was changed is not known'
 
@@ -228,6 +234,18 @@ def ask(commands: str, uri: str, *, timeout_s: float = 60.0) -> str:
     :raises: :class:`~numaplace.exception.LibvirtError`
     """
     return _virsh(uri, commands, timeout_s=timeout_s, options=('--readonly',))
+
+
+def ask_each(uri: str, names: Sequence[str], commands: str) -> Iterator[tuple[str, str]]:
+    """Yield what commands print of each object; nothing for one that they fail for.
+
+    :param commands: as for :func:`ask`, with ``{name}`` for the name or UUID
+    :raises: :class:`~numaplace.exception.LibvirtError`
+    """
+    for first in range(0, len(names), _AT_ONCE):
+        some = names[first : first + _AT_ONCE]
+        lines = [f'{commands.format(name=name)}; echo {_NEXT}' for name in some]
+        yield from zip(some, ask('; '.join(lines), uri).split(_NEXT), strict=False)
 
 
 def dumpxml(domain: str, uri: str, *, kept: bool = False, timeout_s: float = 60.0) -> str:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""NICs and disks of a guest as domain elements; those with a node are near their guest cell."""
+"""NICs, disks and PCI devices of a guest as domain elements; those with a node are near their guest cell."""
 
 from __future__ import annotations
 
@@ -7,55 +7,70 @@ import hashlib
 from string import ascii_lowercase
 
 from numaplace import exception
-from numaplace.libvirt import expander
+from numaplace.libvirt import expander, host_devices
 from numaplace.libvirt.xmltext import Element, element
-from numaplace.model import Devices, Disk, Nic
+from numaplace.model import Devices, Disk, Nic, Placement
 
 __all__ = ['build', 'check', 'mac_address']
 
 
-def check(devices: Devices, cells: int) -> None:
+def check(devices: Devices, placement: Placement) -> None:
     """Make sure that a guest can have its devices.
 
-    :param cells: number of its cells
+    :param placement: its placement, with the PCI devices that it gets
     :raises: :class:`~numaplace.exception.InvalidRequest` for a node that the guest does not have, a file that two
         of its disks use, or more devices than there are buses
     """
     known: set[str] = set()
+    cells = len(placement.cells)
     for disk in devices.disks:
         if disk.path in known:
             raise exception.InvalidRequest(f'{disk.place}: another disk of the guest is that file: expected it once')
         known.add(disk.path)
-    near: dict[int, list[Nic | Disk]] = {}
+    near: dict[int, list[str]] = {}
     for device in devices.near:
         if device.node is None or device.node >= cells:
             expected = f'a number from 0 to {cells - 1}' if cells else 'a guest with cells, as hw:numa_nodes makes them'
             raise exception.InvalidRequest(
                 f'{device.place}: node {device.node} is not a cell of the guest: expected {expected}'
             )
-        near.setdefault(device.node, []).append(device)
+        near.setdefault(device.node, []).append(device.place)
+    for granted in placement.devices:
+        if (node := host_devices.node_of(granted, placement)) is not None:
+            near.setdefault(node, []).append(f'PCI device {granted.device.address}')
     if (node := expander.overfull(near)) is not None:
         raise exception.InvalidRequest(
-            f'{near[node][-1].place}: too many devices on node {node}: expected at most {expander.MAX_PORTS}'
+            f'{near[node][-1]}: too many devices on node {node}: expected at most {expander.MAX_PORTS}'
         )
 
 
-def build(devices: Devices, uuid: str, *, near: bool, iothreads: bool) -> list[Element]:
-    """Return the elements, in libvirt's order.
+def build(
+    devices: Devices, placement: Placement, uuid: str, *, near: bool, iothreads: bool
+) -> tuple[list[Element], list[Element]]:
+    """Return the elements, in libvirt's order: those before the console, and those after it.
 
     :param devices: devices that passed :func:`check`
+    :param placement: as for :func:`check`
     :param uuid: of the guest
     :param near: whether to show the guest's kernel the nodes of devices that have one
     :param iothreads: whether the guest has an I/O thread, which then serves its disks
     """
     disks = [_disk(disk, disk.path_of(uuid), number, iothreads) for number, disk in enumerate(devices.disks)]
     nics = [_nic(nic, mac_address(uuid, number)) for number, nic in enumerate(devices.nics)]
+    passed: list[Element] = []
     by_node: dict[int, list[Element]] = {}
-    if near:
-        for device, made in zip(devices.disks + devices.nics, disks + nics, strict=True):
-            if device.node is not None:
-                by_node.setdefault(device.node, []).append(made)
-    return [*disks, *expander.buses(by_node), *nics]
+    nodes = [device.node for device in devices.disks + devices.nics]
+    made = [*disks, *nics]
+    for granted in placement.devices:
+        is_nic = host_devices.is_nic(granted)
+        one = host_devices.nic(granted, mac_address(uuid, len(nics))) if is_nic else host_devices.hostdev(granted)
+        (nics if is_nic else passed).append(one)
+        made.append(one)
+        nodes.append(host_devices.node_of(granted, placement))
+    for one, node in zip(made, nodes, strict=True):
+        if near and node is not None:
+            by_node.setdefault(node, []).append(one)
+    return [*disks, *expander.buses(by_node), *nics], passed
 
 
 def mac_address(uuid: str, number: int) -> str:

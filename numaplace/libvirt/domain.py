@@ -102,7 +102,7 @@ def write(
 
     :param name: libvirt's name of the guest; slashes, which libvirt refuses, become underscores
     :param title: display name of the guest; any text, or empty
-    :param placement: its placement; its host cells must be cells of `host`
+    :param placement: its placement, with its PCI devices; its host cells must be cells of `host`
     :param host: the host with its current CPU sets; usage does not matter
     :param domain_type: ``kvm``, ``qemu``, or libvirt's ``test``
     :param machine: machine type, or None for the usual one of the architecture
@@ -127,7 +127,7 @@ def write(
     check(arch, machine)
     if cpu is None:
         cpu = cpumodel.choose(GuestMachine(arch, domain_type, machine))
-    devices.check(attached, len(placement.cells))
+    devices.check(attached, placement)
     _check_hotplug(placement, profile, hotplug)
     cpumodel.check_guest(cpu, placement.guest, arch, f'domain {show(title or name)}')
     for reason in machines.reasons(
@@ -321,10 +321,12 @@ def _clock(_: _Domain) -> Element:
 
 
 def _devices(domain: _Domain) -> Element:
-    profile = domain.profile
-    attached = devices.build(domain.devices, domain.uuid, near=profile.expanders, iothreads=profile.iothreads)
-    modules = map(hotplug_xml.module, domain.placement.guest.modules)
-    return element('devices', None, *attached, element('console', {'type': 'pty'}), *modules, _iommu(domain))
+    profile, placement = domain.profile, domain.placement
+    # What needs an expander bus was refused before on a machine without one; PCI devices only prefer it.
+    near = profile.expanders and domain.has_numa and machines.has_expanders(domain.target)
+    first, last = devices.build(domain.devices, placement, domain.uuid, near=near, iothreads=profile.iothreads)
+    modules = map(hotplug_xml.module, placement.guest.modules)
+    return element('devices', None, *first, element('console', {'type': 'pty'}), *last, *modules, _iommu(domain))
 
 
 def _iommu(domain: _Domain) -> Element | None:

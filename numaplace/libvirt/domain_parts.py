@@ -3,11 +3,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from numaplace import cpuset
 from numaplace.libvirt.document import Document
 from numaplace.libvirt.xmltext import Element
 
-__all__ = ['MAX_CELLS', 'MAX_VCPUS', 'bound', 'cells', 'enabled', 'number_of_vcpus', 'pins']
+__all__ = ['MAX_CELLS', 'MAX_VCPUS', 'bound', 'cells', 'enabled', 'host_devices', 'number_of_vcpus', 'pins']
 
 #: libvirt supports no more.
 MAX_VCPUS = 65536
@@ -62,3 +64,27 @@ def bound(domain: Document) -> dict[int, Element]:
         domain.whole(element, 'cellid', 'cell number', MAX_CELLS): element
         for element in domain.root.iterfind('numatune/memnode')
     }
+
+
+def host_devices(domain: Document) -> Iterator[tuple[Element, str]]:
+    """Yield the devices that are PCI devices of the host, each with its address there.
+
+    :raises: :meth:`~numaplace.libvirt.document.Document.fault` for an address of no numbers
+    """
+    for path in ("hostdev[@type='pci']", "interface[@type='hostdev']", "disk[@type='nvme']"):
+        for device in domain.root.iterfind(f'devices/{path}'):
+            for address in device.iterfind('source/address'):
+                yield device, _address(domain, address)
+
+
+def _address(domain: Document, address: Element) -> str:
+    numbers = [_hexadecimal(domain, address, name) for name in ('domain', 'bus', 'slot', 'function')]
+    return '{:04x}:{:02x}:{:02x}.{:x}'.format(*numbers)
+
+
+def _hexadecimal(domain: Document, address: Element, name: str) -> int:
+    text = address.get(name, '0').strip()
+    try:
+        return int(text, 16 if text.lower().startswith('0x') else 10)
+    except ValueError:
+        raise domain.fault(address, f'{text[:20]!r} is no number: expected one such as 0x1f', name) from None

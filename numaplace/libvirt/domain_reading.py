@@ -123,25 +123,7 @@ def _in_order(key: tuple[frozenset[int], int]) -> tuple[list[int], int]:
 
 def _addresses(domain: Document) -> list[str]:
     """Return the PCI addresses of the host's devices that the domain has."""
-    paths = (
-        "devices/hostdev[@type='pci']/source/address",
-        "devices/interface[@type='hostdev']/source/address",
-        "devices/disk[@type='nvme']/source/address",
-    )
-    return sorted({_address(domain, address) for path in paths for address in domain.root.iterfind(path)})
-
-
-def _address(domain: Document, address: Element) -> str:
-    numbers = [_hexadecimal(domain, address, name) for name in ('domain', 'bus', 'slot', 'function')]
-    return '{:04x}:{:02x}:{:02x}.{:x}'.format(*numbers)
-
-
-def _hexadecimal(domain: Document, address: Element, name: str) -> int:
-    text = address.get(name, '0').strip()
-    try:
-        return int(text, 16 if text.lower().startswith('0x') else 10)
-    except ValueError:
-        raise domain.fault(address, f'{text[:20]!r} is no number: expected one such as 0x1f', name) from None
+    return sorted({address for _, address in domain_parts.host_devices(domain)})
 
 
 # --- the guest and its placement

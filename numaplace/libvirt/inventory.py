@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from numaplace import cpuset, exception
@@ -16,11 +16,6 @@ from numaplace.model import Host
 __all__ = ['SOURCE', 'Domain', 'Inventory', 'documents', 'parse', 'read']
 
 SOURCE = 'the output of `virsh dumpxml`'
-
-#: What stands between the answers.
-_NEXT = '=== next domain'
-#: So many domains fit on a command line.
-_AT_ONCE = 400
 
 _VCPU = re.compile(r'^VCPU:\s+(\d+)$.*?^CPU Affinity:\s+([0-9,-]+)', re.MULTILINE | re.DOTALL)
 _EMULATOR = re.compile(r'^(?:\s*\*:\s+)?([0-9,-]+)$', re.MULTILINE)
@@ -84,24 +79,16 @@ def documents(uri: str) -> dict[str, str]:
 
     :raises: :class:`~numaplace.exception.LibvirtError`
     """
-    answers = _ask(uri, connection.domains(uri), 'dumpxml {uuid}')
+    answers = connection.ask_each(uri, connection.domains(uri), 'dumpxml {name}')
     return {uuid: text for uuid, text in answers if '<domain' in text}
 
 
 def _affinities(uri: str, uuids: Sequence[str]) -> dict[str, Affinities]:
     """Return where the threads of running domains may run, by UUID."""
     found = {}
-    for uuid, text in _ask(uri, uuids, 'vcpuinfo --pretty {uuid}; emulatorpin {uuid}'):
+    for uuid, text in connection.ask_each(uri, uuids, 'vcpuinfo --pretty {name}; emulatorpin {name}'):
         vcpus = {int(vcpu): cpuset.parse(cpus) for vcpu, cpus in _VCPU.findall(text)}
         emulator = _EMULATOR.search(text)
         if vcpus:
             found[uuid] = Affinities(vcpus, cpuset.parse(emulator[1]) if emulator else 0)
     return found
-
-
-def _ask(uri: str, uuids: Sequence[str], commands: str) -> Iterator[tuple[str, str]]:
-    """Yield what commands print of each domain; nothing for one that they fail for."""
-    for first in range(0, len(uuids), _AT_ONCE):
-        some = uuids[first : first + _AT_ONCE]
-        lines = [f'{commands.format(uuid=uuid)}; echo {_NEXT}' for uuid in some]
-        yield from zip(some, connection.ask('; '.join(lines), uri).split(_NEXT), strict=False)

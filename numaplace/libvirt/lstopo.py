@@ -17,7 +17,7 @@ from numaplace.libvirt.xmltext import Element
 from numaplace.memory_kinds import CXL, GPU, HBM, SLOW
 from numaplace.model import Cache, Host, MemoryAccess
 
-__all__ = ['Machine', 'load', 'read']
+__all__ = ['Machine', 'bitmap', 'load', 'parse', 'read']
 
 _SOURCE = 'the output of `lstopo --of xml` of hwloc 2 or 3'
 
@@ -75,6 +75,16 @@ def load(path: str) -> bytes:
     return files.load(path, _SOURCE)
 
 
+def parse(xml: bytes, place: str) -> Document:
+    """Parse what lstopo writes.
+
+    :raises: :class:`~numaplace.exception.InvalidCapabilities` if it is not such XML
+    """
+    source = document.parse(_DOCTYPE.sub(b'', xml, count=1), place, 'topology', _SOURCE)
+    _check_version(source)
+    return source
+
+
 def read(xml: bytes, *, place: str = 'lstopo', **options: Unpack[Options]) -> Machine:
     """Read a host's NUMA cells and its facts.
 
@@ -86,8 +96,7 @@ def read(xml: bytes, *, place: str = 'lstopo', **options: Unpack[Options]) -> Ma
     :raises: :class:`~numaplace.exception.InvalidCapabilities` if it is not such XML; otherwise as
         :func:`numaplace.libvirt.topology.host`
     """
-    source = document.parse(_DOCTYPE.sub(b'', xml, count=1), place, 'topology', _SOURCE)
-    _check_version(source)
+    source = parse(xml, place)
     machine = source.root.find('object[@type="Machine"]')
     if machine is None:
         raise source.fault(source.root, f'there is no object of type Machine: expected {_SOURCE}')
@@ -95,15 +104,15 @@ def read(xml: bytes, *, place: str = 'lstopo', **options: Unpack[Options]) -> Ma
     cpus, stray = _divide(source, machine, nodes)
     cells = _read_cells(source, nodes, cpus)
     bare = cpuset.mask(set(cpus) - set(nodes))
-    every = _bitmap(source, machine, 'complete_cpuset')
+    every = bitmap(source, machine, 'complete_cpuset')
     return Machine(
         topology.host(cells, present=every or None, **options),
         _facts(source),
-        every & ~_bitmap(source, machine, 'cpuset'),
+        every & ~bitmap(source, machine, 'cpuset'),
         stray,
         # Without a control group nothing is hidden from lstopo, so these have no memory.
         bare if source.root.find('.//info[@name="LinuxCgroup"]') is not None else 0,
-        _bitmap(source, machine, 'complete_nodeset') & ~cpuset.mask(nodes) & ~bare,
+        bitmap(source, machine, 'complete_nodeset') & ~cpuset.mask(nodes) & ~bare,
         any(cell.pages for cell in cells),
     )
 
@@ -131,7 +140,7 @@ def _objects(source: Document, kind: str) -> Iterator[Element]:
     return (element for element in source.root.iter('object') if element.get('type') == kind)
 
 
-def _bitmap(source: Document, element: Element, attribute: str) -> int:
+def bitmap(source: Document, element: Element, attribute: str) -> int:
     """Return the mask in hwloc's format: 32-bit hexadecimal words, the highest first, empty for zero."""
     text = element.get(attribute, '')
     if not _BITMAP.fullmatch(text) or text.count(',') * 32 > cpuset.MAX_CPU:
@@ -143,7 +152,7 @@ def _bitmap(source: Document, element: Element, attribute: str) -> int:
 
 
 def _masks(source: Document, kind: str) -> tuple[int, ...]:
-    return tuple(mask for element in _objects(source, kind) if (mask := _bitmap(source, element, 'cpuset')))
+    return tuple(mask for element in _objects(source, kind) if (mask := bitmap(source, element, 'cpuset')))
 
 
 def _find_nodes(source: Document) -> dict[int, Element]:
@@ -169,7 +178,7 @@ def _read_cells(source: Document, nodes: dict[int, Element], cpus: dict[int, int
         packages=tuple(packages.values()),
         dies=_masks(source, 'Die'),
         clusters=tuple(
-            _bitmap(source, group, 'cpuset') for group in _objects(source, 'Group') if group.get('subtype') == 'Cluster'
+            bitmap(source, group, 'cpuset') for group in _objects(source, 'Group') if group.get('subtype') == 'Cluster'
         ),
         caches=_read_caches(source),
     )
@@ -213,16 +222,16 @@ def _divide(source: Document, machine: Element, nodes: dict[int, Element]) -> tu
     the memory that a control group may use, even the root group. Only the ``complete_nodeset`` of its CPUs shows such
     a node.
     """
-    hidden = _bitmap(source, machine, 'complete_nodeset') & ~cpuset.mask(nodes)
+    hidden = bitmap(source, machine, 'complete_nodeset') & ~cpuset.mask(nodes)
     near = dict.fromkeys((*nodes, *cpuset.ids(hidden)), 0)
     online = 0
     for pu in _objects(source, 'PU'):
         cpu = cpuset.mask([source.whole(pu, 'os_index', 'CPU number', cpuset.MAX_CPU)])
         online |= cpu
-        for number in cpuset.ids(_bitmap(source, pu, 'complete_nodeset') & hidden):
+        for number in cpuset.ids(bitmap(source, pu, 'complete_nodeset') & hidden):
             near[number] |= cpu
     for number, element in nodes.items():
-        near[number] = _bitmap(source, element, 'cpuset') & online
+        near[number] = bitmap(source, element, 'cpuset') & online
     left, cpus = online, {}
     for number in sorted(near, key=lambda number: (near[number].bit_count(), number)):
         if number in nodes or near[number] & left:
@@ -240,9 +249,9 @@ def _hidden_cpus(source: Document, nodes: dict[int, Element], cpus: dict[int, in
     Memory without CPUs has nearby CPUs in its ``cpuset``, so it is not one of these.
     """
     bare = {
-        number: _bitmap(source, element, 'complete_cpuset')
+        number: bitmap(source, element, 'complete_cpuset')
         for number, element in nodes.items()
-        if not cpus[number] and not _bitmap(source, element, 'cpuset')
+        if not cpus[number] and not bitmap(source, element, 'cpuset')
     }
     left = ~cpuset.union(cpus.values())
     hidden = {}
@@ -265,7 +274,7 @@ def _read_cores(source: Document) -> tuple[int, ...]:
         if (values.get('CPUVendor'), values.get('CPUFamilyNumber')) == _MODULAR:
             for kind in ('L2Cache', 'L1iCache'):
                 for element in package.iterfind(f'.//object[@type="{kind}"]'):
-                    module = _bitmap(source, element, 'cpuset') & ~modules
+                    module = bitmap(source, element, 'cpuset') & ~modules
                     modules |= module
                     found.append(module)
     return (*found, *(core for core in _masks(source, 'Core') if not core & modules))
@@ -283,7 +292,7 @@ def _cores(cores: tuple[int, ...], cpus: int) -> tuple[int, ...]:
 def _packages(source: Document) -> dict[int, int]:
     """Return the CPUs of the packages by package number."""
     return {
-        source.whole(package, 'os_index', 'socket number'): _bitmap(source, package, 'cpuset')
+        source.whole(package, 'os_index', 'socket number'): bitmap(source, package, 'cpuset')
         for package in _objects(source, 'Package')
         if 'os_index' in package.attrib
     }
@@ -295,7 +304,7 @@ def _read_caches(source: Document) -> tuple[Cache, ...]:
         match = re.fullmatch(r'L([1-9])Cache', element.get('type', ''))
         if match and int(match[1]) >= topology.MIN_CACHE_LEVEL and 'cache_size' in element.attrib:
             size_kib = _octets(source, element, 'cache_size') // 1024
-            banks.append(Cache(int(match[1]), size_kib, _bitmap(source, element, 'cpuset')))
+            banks.append(Cache(int(match[1]), size_kib, bitmap(source, element, 'cpuset')))
     return tuple(banks)
 
 
@@ -357,7 +366,7 @@ def _read_accesses(
             if target is None:
                 raise source.fault(element, 'no NUMANode has this gp_index', 'target_obj_gp_index')
             value = {str(name): source.whole(element, 'value', 'latency or bandwidth')}
-            near = _bitmap(source, element, 'initiator_cpuset')
+            near = bitmap(source, element, 'initiator_cpuset')
             for initiator in (number for number, mask in cpus.items() if mask and mask & ~near == 0):
                 ways = found.setdefault(target, {})
                 ways[initiator] = replace(ways.get(initiator) or MemoryAccess(initiator), **value)

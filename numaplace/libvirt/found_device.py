@@ -1,0 +1,77 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A PCI device as a source describes it, and those of them that ``[pci] device_spec`` offers to guests."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from numaplace.model import PciDevice
+from numaplace.model.pci import PCI
+from numaplace.pci_specs import DeviceSpec
+
+__all__ = ['FoundDevice', 'offered']
+
+#: The base class of bridges, which no guest can have: the upper byte of the class code.
+_BRIDGE = 0x06
+
+
+@dataclass(frozen=True, slots=True)
+class FoundDevice:
+    """A PCI device of a machine.
+
+    :param address: as in ``0000:0a:00.1``
+    :param vendor_id: four hexadecimal digits, as is `product_id`
+    :param dev_type: PCI, PF, VF or VDPA of ``numaplace.model.pci``
+    :param numa_node: id of its node, or None where it is not known
+    :param parent: address of the PF of a VF
+    :param pci_class: class code with subclass and interface, such as 0x020000; None where it is not known
+    :param driver: kernel driver that it is bound to
+    :param interfaces: names of its network interfaces
+    """
+
+    address: str
+    vendor_id: str
+    product_id: str
+    dev_type: str = PCI
+    numa_node: int | None = None
+    parent: str | None = None
+    pci_class: int | None = None
+    driver: str | None = None
+    interfaces: tuple[str, ...] = ()
+
+    @property
+    def is_bridge(self) -> bool:
+        """Whether it connects buses."""
+        return self.pci_class is not None and self.pci_class >> 16 == _BRIDGE
+
+
+def offered(found: Iterable[FoundDevice], specs: Sequence[DeviceSpec], cells: Collection[int]) -> tuple[PciDevice, ...]:
+    """Return the devices that guests may have, by address, each with the tags of the first spec that it matches.
+
+    Bridges are left out, which libvirt gives to no guest. Complexity: devices x specs.
+
+    :param cells: ids of the host cells; on any other node the cell of a device is not known
+    """
+    listed = sorted(found, key=lambda device: device.address)
+    interfaces = {name: device.address for device in listed for name in device.interfaces}
+    return tuple(
+        [
+            PciDevice(
+                device.address,
+                device.vendor_id,
+                device.product_id,
+                device.dev_type,
+                device.numa_node if device.numa_node in cells else None,
+                device.parent,
+                spec.tags,
+            )
+            for device in listed
+            if not device.is_bridge and (spec := _first(device, specs, interfaces)) is not None
+        ]
+    )
+
+
+def _first(device: FoundDevice, specs: Iterable[DeviceSpec], interfaces: Mapping[str, str]) -> DeviceSpec | None:
+    names = device.vendor_id, device.product_id, device.address, device.parent
+    return next((spec for spec in specs if spec.matches(*names, interfaces)), None)
