@@ -236,6 +236,11 @@ CODES: Mapping[str, Code] = {
         '',
         'The flavor requests PCI devices (pci_passthrough:alias), and numaplace knows none of the host.',
     ),
+    'request.unsupported': Code(
+        'this is requested, and numaplace alone does not provide it: {subject}',
+        '',
+        'The flavor or the image requests something that Nova provides and numaplace alone does not.',
+    ),
     'claim.lost': Code(
         'the claim was lost: {subject}',
         '',
