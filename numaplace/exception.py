@@ -211,6 +211,10 @@ class InvalidVIOMMUMachineType(Invalid):
     """A virtual IOMMU needs another machine type than the guest has."""
 
 
+class UnsupportedRequest(Invalid):
+    """Nova provides what is requested, and numaplace alone does not."""
+
+
 class MachineLimitExceeded(Invalid):
     """A guest exceeds a limit of its machine type."""
 

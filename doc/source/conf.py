@@ -26,6 +26,7 @@ extensions = [
     'findings',
     'fleet_format',
     'refusals',
+    'request_keys',
 ]
 nitpicky = True
 nitpick_ignore_regex = [

@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from numaplace import cpuset, exception, explain
-from numaplace.cli import base, ignored, names
+from numaplace.cli import base, ignored, names, server_request
 
 if TYPE_CHECKING:
     from numaplace.cli.main import App
@@ -56,14 +56,15 @@ def _warn_of_faults(app: App, flavor: Flavor) -> None:
     Also warn about guests that Linux finds fault with.
     """
     from numaplace import request
-    from numaplace.request import cpu_topology, keys
+    from numaplace.request import cpu_topology, verdicts
 
-    for text in keys.unknown(flavor):
+    for text in (*verdicts.unknown(flavor), *verdicts.without_effect(flavor)):
         app.warn(text)
     try:
         guest = request.read(flavor)
         request.devices(flavor)
         request.tuning(flavor)
+        server_request.check_keys(flavor)
     except exception.Invalid as fault:
         app.warn(str(fault))
     else:
@@ -99,7 +100,7 @@ class CreateFlavor(base.ShowOf):
     def take_action(self, parsed_args: argparse.Namespace) -> tuple[tuple[str, ...], tuple[Any, ...]]:
         """Store the flavor and show it."""
         from numaplace.model import Flavor
-        from numaplace.request import keys
+        from numaplace.request import verdicts
 
         flavor = Flavor(
             name=names.name('flavor', parsed_args.name),
@@ -108,7 +109,7 @@ class CreateFlavor(base.ShowOf):
             disk_gib=parsed_args.disk,
             extra_specs=names.pairs('--property', parsed_args.property),
         )
-        keys.check(flavor.name, flavor.extra_specs)
+        verdicts.check(flavor.name, flavor.extra_specs)
         if parsed_args.id != 'auto':
             flavor = replace(flavor, id=names.name('flavor id', parsed_args.id))
         with self.open_database() as database:
@@ -143,10 +144,10 @@ class SetFlavor(base.Action):
 
     def take_action(self, parsed_args: argparse.Namespace) -> None:
         """Change the flavor."""
-        from numaplace.request import keys
+        from numaplace.request import verdicts
 
         change = names.pairs('--property', parsed_args.property)
-        keys.check(parsed_args.flavor, change)
+        verdicts.check(parsed_args.flavor, change)
         with self.open_database() as database:
             stored = database.change_extra_specs(parsed_args.flavor, change=change)
         _warn_of_faults(self.app, stored)

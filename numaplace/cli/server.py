@@ -86,7 +86,7 @@ class CreateServer(base.ShowOf):
             :class:`~numaplace.exception.Invalid` for a bad name or property, or a contradictory request
         """
         from numaplace import request
-        from numaplace.request import cpu_topology, keys
+        from numaplace.request import cpu_topology, verdicts
         from numaplace.scheduler import filters, select
 
         name = names.name('server', parsed_args.name)
@@ -101,8 +101,9 @@ class CreateServer(base.ShowOf):
         policy, strategy = select.Policy.of(self.conf), select.strategy(self.conf)
         with self.open_database() as database:
             flavor = server_request.find_flavor(database, parsed_args.flavor)
+            guest = server_request.read(self.conf, flavor, image_properties)
+            server_request.check_keys(flavor, image_properties)
             if parsed_args.connect is not None:
-                guest = server_request.read(self.conf, flavor, image_properties)
                 server_request.ask(self.conf, parsed_args.connect, flavor, image_properties, guest)
             scheduling = server_hints.read(database, parsed_args)
             for text in server_hints.warnings(scheduling['hints'], policy):
@@ -119,7 +120,9 @@ class CreateServer(base.ShowOf):
             machine_types = self.conf.libvirt.hw_machine_type
             requests = [filters.Request(asked(each), strategy=strategy, machine_types=machine_types) for each in called]
             servers = self._claim(database, policy, requests, at_least, parsed_args)
-        for text in keys.unknown(flavor, image_properties):
+        for text in verdicts.unknown(flavor, image_properties):
+            self.app.warn(text)
+        for text in verdicts.without_effect(None, image_properties):
             self.app.warn(text)
         if len(servers) < len(called):
             self.app.warn(f'{len(servers)} of {len(called)} servers were placed: no host takes another one')

@@ -125,7 +125,9 @@ class ResizeServer(_Move):
             claim = partial(claims.resize_claim, database, server.uuid, flavor=flavor, read=read)
             leaves = None if self.conf.allow_resize_to_same_host else side.host
             wanted = replace(server, flavor=flavor)
-            moved, _ = self._go(database, wanted, self._read(flavor, server), claim, leaves=leaves)
+            guest = self._read(flavor, server)
+            server_request.check_keys(flavor)
+            moved, _ = self._go(database, wanted, guest, claim, leaves=leaves)
             return server_columns.details(moved)
 
 

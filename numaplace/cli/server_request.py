@@ -28,6 +28,7 @@ __all__ = [
     'add_image',
     'again',
     'ask',
+    'check_keys',
     'find_flavor',
     'image',
     'new_server',
@@ -62,6 +63,23 @@ def read(conf: cfg.ConfigOpts, flavor: Flavor, image_properties: Mapping[str, st
         aliases = join_aliases(conf.pci.alias or ())
         guest = replace(guest, pci_requests=request.pci_requests(flavor, image_properties, aliases))
     return guest
+
+
+def check_keys(flavor: Flavor | None, image_properties: Mapping[str, str] | None = None) -> None:
+    """Refuse what a new request asks for and numaplace cannot provide, and values that Nova does not accept.
+
+    Call it after :func:`read`, which says more of a bad value. What is stored, or comes from a Nova, is not checked:
+    Nova provides all of it.
+
+    :param flavor: None where the image alone is new
+    :raises: :class:`~numaplace.exception.InvalidRequest`, :class:`~numaplace.exception.UnsupportedRequest`
+    """
+    from numaplace.request import verdicts
+
+    if faults := list(verdicts.bad_values(flavor, image_properties)):
+        raise exception.InvalidRequest('; '.join(faults))
+    if reasons := list(verdicts.unsupported(flavor, image_properties)):
+        raise exception.UnsupportedRequest('; '.join(map(explain.sentence, reasons)))
 
 
 def _check_machine(conf: cfg.ConfigOpts, flavor: Flavor, image_properties: Mapping[str, str], guest: Guest) -> None:

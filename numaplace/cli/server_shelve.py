@@ -111,6 +111,8 @@ class RebuildServer(base.ShowOf):
         with self.open_database() as database:
             server = database.instance(parsed_args.server)
             image = server_request.image(parsed_args) or server.image_properties
+            if image is not server.image_properties:
+                server_request.check_keys(None, image)
             if server.host is not None:
                 claims.check_up(database.host(server.host))
                 # Check that the XML can be written: the image selects the machine type.

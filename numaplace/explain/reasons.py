@@ -231,6 +231,11 @@ CODES: Mapping[str, Code] = {
         '',
         'Each network could have a near host cell, but not all of them together.',
     ),
+    'request.unsupported': Code(
+        'this is requested, and numaplace alone does not provide it: {subject}',
+        '',
+        'The flavor or the image requests something that Nova provides and numaplace alone does not.',
+    ),
     'claim.lost': Code(
         'the claim was lost: {subject}',
         '',

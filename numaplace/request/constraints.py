@@ -12,7 +12,7 @@ from typing import TypeVar
 
 from numaplace import exception
 from numaplace.model import DEDICATED, MIXED, Flavor, Guest, GuestCell
-from numaplace.request import cpu_policies, cpu_topology, keys, memory, topology, vnuma
+from numaplace.request import cpu_policies, cpu_topology, memory, topology, verdicts, vnuma
 from numaplace.request.cpu_policies import CpuPolicies
 from numaplace.request.hotplug import hotplug
 from numaplace.request.pci import affinity_policy
@@ -64,7 +64,7 @@ def read(flavor: Flavor, image: Mapping[str, object] | None = None) -> Guest:
     cpu_shape = faults.check(cpu_topology.choose, properties)
     pinned = policies.cpu_policy in (DEDICATED, MIXED)
     wish = faults.check(vnuma.wish, properties, policies, pagesize_kib)
-    faults.check(keys.check, flavor.name, flavor.extra_specs)
+    faults.check(verdicts.check, flavor.name, flavor.extra_specs)
     faults.check(hotplug, flavor)
     faults.check(viommu, flavor, image)
     faults.check(affinity_policy, properties)

@@ -1,24 +1,129 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The table of keys has every key that Nova has."""
+"""The table of keys has every key that Nova has, and accepts the values that Nova's validator accepts."""
 
 import importlib
 
-from numaplace.request import keys
+import pytest
+
+from numaplace.model import Flavor
+from numaplace.request import keys, verdicts
+
+_VALUES = (
+    *(
+        '',
+        '0',
+        '1',
+        '-1',
+        '+3',
+        ' 4 ',
+        '1_000',
+        '15',
+        '16',
+        '2.0',
+        '1.2',
+        'true',
+        'True',
+        'no',
+        'OFF',
+        'maybe',
+        'bogus',
+    ),
+    *('0-3', '0-3,^2', '^0', '^0-1,5', '0, 1', '1-', ',', 'large', 'any', '2MB', '2M', '1GiB', '2mb', '2 MB', '2048'),
+    *('dedicated', 'Shared', 'mixed', 'prefer', 'isolate', 'require', 'share', 'required', 'forbidden', 'socket'),
+    *('legacy', 'optional', 'disabled', 'none', 'amd-sev', 'intel-tdx', 'tpm-crb', 'luks', 'luksv2', 'intel', 'auto'),
+    *('virtio', 'VIRTIO', 'qemu-xhci', 'ich9', 'poweroff', 'user', 'custom', 'gpu:1', 'gpu:1, nic:2', 'gpu', 'a:b'),
+    *('6GB', '6GB,SMALL', '6GB,', 'a b', 'host', 'passthrough', 'emulate', 'uefi', 'usbtablet', 'cdrom', 'Linux'),
+    *('mandatory', 'lsilogicsas', 'VirtualE1000', 'ide', 'qxl', 'a=1', 'x' * 300, '9' * 40),
+)
+#: Traits and resource classes are many, and have the same two forms.
+_SOME = ('trait:B', 'trait:CUSTOM_B', 'trait:HW_CPU_HYPERTHREADING', 'resources:VCPU', 'resources:VGPU')
+#: Nova's validator does not have these, but its libvirt driver reads them.
+_DRIVER_ONLY = {'hw:maxphysaddr_bits', 'hw:maxphysaddr_mode'}
+#: Filters and the machine type judge these names: an unknown one matches no host.
+_BY_HOSTS = {'hw_architecture', 'hw_emulation_architecture', 'hw_vm_mode', 'img_hv_type'}
+#: Lists, UUIDs and signatures that describe an image, or have no bearing.
+_OTHERWISE = {
+    *('hw_numa_cpus', 'hw_numa_mem', 'traits_required', 'img_block_device_mapping', 'img_mappings'),
+    *('hw_ephemeral_encryption_secret_uuid', 'img_hv_requested_version', 'img_signature_hash_method'),
+    *('img_signature_certificate_uuid', 'img_signature_key_type'),
+}
 
 
-def _known(scope):
-    module = importlib.import_module(f'nova.api.validation.extra_specs.{scope}')
-    return {validator.name.replace('{num}', 'N') for validator in module.register()}
+def _validators():
+    return importlib.import_module('nova.api.validation.extra_specs.validators')
+
+
+def _names():
+    """Return a name for each key of Nova's validator."""
+    names = []
+    for name in _validators().VALIDATORS:
+        for placeholder, text in (
+            ('{num}', '3'),
+            ('{group}', ''),
+            ('{resource}', 'A'),
+            ('{trait}', 'B'),
+            ('{key}', 'k'),
+        ):
+            name = name.replace(placeholder, text)
+        names.append(name.replace('{filter}', ''))
+    return names
+
+
+def _nova_accepts(name, value):
+    try:
+        _validators().validate(name, value)
+    except importlib.import_module('nova.exception').ValidationError:
+        return False
+    return True
 
 
 def test_no_key_of_a_flavor_that_nova_has_is_unknown():
-    assert set() == _known('hw') - set(keys.FLAVOR)
-    assert set() == _known('quota') - set(keys.QUOTA)
+    names = _names()
+    assert len(names) > 500
+    assert [] == [name for name in names if keys.find(name, keys.FLAVOR_KEYS) is None]
+
+
+def test_every_key_of_the_table_is_one_of_nova():
+    names = _names()
+    ours = {key.name for key in keys.FLAVOR_KEYS if not any(key.is_for(name) for name in names)}
+    assert ours == _DRIVER_ONLY
+
+
+def test_a_value_has_the_form_that_the_validator_of_nova_accepts():
+    differing = [
+        (name, value)
+        for name in _names()
+        if not name.startswith(('trait:', 'resources:')) or name in _SOME
+        for value in _VALUES
+        if _nova_accepts(name, value) != (not list(verdicts.bad_values(Flavor('f', 1, 64, extra_specs={name: value}))))
+    ]
+    assert differing == []
 
 
 def test_no_property_of_an_image_that_nova_has_is_unknown():
-    image_meta = importlib.import_module('nova.objects.image_meta')
-    found = {name for name in image_meta.ImageMetaProps.fields if name.startswith('hw_')}
-    listed = {'hw_numa_cpus', 'hw_numa_mem'}
-    assert set() == found - listed - set(keys.IMAGE)
-    assert {f'{name}.N' for name in listed} <= set(keys.IMAGE)
+    fields = importlib.import_module('nova.objects.image_meta').ImageMetaProps.fields
+    listed = {'hw_numa_cpus': 'hw_numa_cpus.0', 'hw_numa_mem': 'hw_numa_mem.0', 'traits_required': 'trait:A'}
+    assert [] == [name for name in fields if keys.find(listed.get(name, name), keys.IMAGE_KEYS) is None]
+
+
+def test_a_property_has_the_form_that_nova_accepts():
+    properties = importlib.import_module('nova.objects.image_meta').ImageMetaProps
+    compared = set(properties.fields) - _OTHERWISE - _BY_HOSTS
+    differing = []
+    for name in sorted(compared):
+        for value in _VALUES:
+            try:
+                properties.from_dict({name: value})
+            except ValueError:
+                accepted = False
+            else:
+                accepted = True
+            if accepted != (not list(verdicts.bad_values(None, {name: value}))):
+                differing.append((name, value))
+    assert differing == []
+
+
+@pytest.mark.parametrize('name', ['hw:boot_menus', 'os:secureboot', 'hw_rng:rate', 'quota:cpu', 'vmware:x', 'accel:p'])
+def test_a_key_that_the_validator_refuses_is_told(name):
+    assert not _nova_accepts(name, '1')
+    assert list(verdicts.unknown(Flavor('f', 1, 64, extra_specs={name: '1'})))

@@ -207,6 +207,7 @@ NO_AMOUNT = {
     'placement.free': 'what placement counts is no part of the host',
     'placement.trait': 'the host is of another kind',
     'placement.unknown': 'nothing is known of the host',
+    'request.unsupported': 'no host can have it',
     'servers.host': 'the operator decides',
     'threads.isolate.smt': 'the cores are of another kind',
     'threads.require.smt': 'the cores are of another kind',

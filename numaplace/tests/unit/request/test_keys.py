@@ -7,7 +7,7 @@ import pytest
 
 from numaplace import exception, request
 from numaplace.model import Flavor
-from numaplace.request import keys
+from numaplace.request import keys, verdicts
 from numaplace.request.devices import devices
 from numaplace.request.hotplug import hotplug
 from numaplace.request.machines import of_host
@@ -80,16 +80,17 @@ def test_every_key_of_the_page_is_in_the_table():
     ],
 )
 def test_an_unknown_key_is_told_with_the_nearest_one(key, expected):
-    (text,) = keys.unknown(Flavor('f', 1, 64, extra_specs={key: 'x'}))
+    (text,) = verdicts.unknown(Flavor('f', 1, 64, extra_specs={key: 'x'}))
     assert text.startswith(f"flavor 'f': {key}='x': there is no such key, and it does nothing")
     assert expected == (text.rpartition(' the nearest is ')[2] if 'nearest' in text else None)
 
 
 @pytest.mark.parametrize(
-    'key', ['hw:numa_mem.12', 'quota:vif_inbound_peak', 'hw:hide_hypervisor_id', 'hw_rng:allowed', 'x:cpu_polcy']
+    'key',
+    ['hw:numa_mem.12', 'quota:vif_inbound_peak', 'hw:hide_hypervisor_id', 'hw_rng:allowed', 'x:cpu_polcy'],
 )
 def test_keys_of_nova_and_of_other_scopes_are_not_told(key):
-    assert [] == list(keys.unknown(Flavor('f', 1, 64, extra_specs={key: 'x'})))
+    assert [] == list(verdicts.unknown(Flavor('f', 1, 64, extra_specs={key: 'x'})))
 
 
 def test_a_key_of_ours_that_is_not_known_makes_no_guest():

@@ -1,0 +1,51 @@
+# SPDX-License-Identifier: Apache-2.0
+"""No server is created with a request that numaplace does not meet; what does nothing is told."""
+
+import pytest
+
+_REFUSED = {
+    'resources:VGPU=1': 'only placement has it',
+    'hw:mem_encryption=true': 'the memory of guests is not encrypted',
+    'hw:pmem=6GB': 'guests have no persistent memory',
+    'hw:pci_numa_affinity_policy=bogus': 'expected one of required, legacy, preferred, socket',
+    'hw:boot_menu=maybe': 'expected true or false',
+}
+
+
+@pytest.mark.parametrize(('pair', 'expected'), _REFUSED.items(), ids=_REFUSED)
+def test_a_flavor_warns_and_a_server_is_refused(prepared, pair, expected):
+    created = prepared.run('flavor', 'create', '--ram', '64', '--vcpus', '1', '--property', pair, 'asks')
+    assert created.returncode == 0
+    assert expected in created.stderr
+    refused = prepared.run('server', 'create', '--flavor', 'asks', 'web')
+    assert refused.returncode == 1
+    assert pair.partition('=')[0] in refused.stderr
+    assert expected in refused.stderr
+    assert prepared.run('server', 'list', '-f', 'value').stdout == ''
+
+
+def test_an_image_is_refused_alike_and_a_resize_too(prepared):
+    refused = prepared.run(
+        'server', 'create', '--flavor', 'm1.numa', '--image-property', 'hw_mem_encryption=true', 'web'
+    )
+    assert refused.returncode == 1
+    assert "image: hw_mem_encryption='true': the memory of guests is not encrypted" in refused.stderr
+    assert prepared.run('server', 'create', '--flavor', 'm1.numa', 'web').returncode == 0
+    prepared.run('flavor', 'create', '--ram', '64', '--vcpus', '1', '--property', 'resources:VGPU=1', 'asks')
+    resized = prepared.run('server', 'resize', '--flavor', 'asks', 'web')
+    assert resized.returncode == 1
+    assert 'only placement has it' in resized.stderr
+    rebuilt = prepared.run('server', 'rebuild', '--image-property', 'hw_tpm_version=2.0', 'web')
+    assert rebuilt.returncode == 1
+    assert 'guests have no TPM' in rebuilt.stderr
+
+
+def test_what_has_no_bearing_on_placement_is_a_warning(prepared):
+    line = ': no bearing on placement, and the XML of a guest is without it\n'
+    done = prepared.run('flavor', 'set', '--property', 'hw:watchdog_action=reset', 'm1.numa')
+    assert (0, f"numaplace: warning: flavor 'm1.numa': hw:watchdog_action='reset'{line}") == (
+        done.returncode,
+        done.stderr,
+    )
+    done = prepared.run('server', 'create', '--flavor', 'm1.numa', '--image-property', 'hw_disk_bus=scsi', 'web')
+    assert (0, f"numaplace: warning: image: hw_disk_bus='scsi'{line}") == (done.returncode, done.stderr)
