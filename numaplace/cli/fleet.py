@@ -242,7 +242,9 @@ class ExplainFleet(base.ListOf):
                 scheduling=server_hints.NO_SCHEDULING,
                 with_pci=with_pci,
             )
-        return Request(asked, strategy=strategy(self.conf), machine_types=self.conf.libvirt.hw_machine_type)
+        group = next((each for each in fleet.server_groups if each.uuid == asked.group), None)
+        machine_types = self.conf.libvirt.hw_machine_type
+        return Request(asked, strategy=strategy(self.conf), machine_types=machine_types, group=group)
 
     def _checks(self, asked: Request) -> list[tuple[str, Check]]:
         """Return the filters of the configuration."""

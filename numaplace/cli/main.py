@@ -215,9 +215,11 @@ class App(app.App):
                 handler.setLevel(logging.DEBUG)
         if self.options.log_file is not None or logs.is_wanted(loaded):
             try:
-                logs.set_up(loaded, self.options.log_file, debug=self.options.debug)
+                warning = logs.set_up(loaded, self.options.log_file, debug=self.options.debug)
             finally:
                 self._log_to_stderr()
+            if warning is not None:
+                self.warn(warning)
         return loaded
 
     @property

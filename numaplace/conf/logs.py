@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Group ``[DEFAULT]``: where the command logs to; oslo.log writes the log, and reads its other options itself."""
 
+import importlib
 import logging
 import sys
 
@@ -12,6 +13,10 @@ from numaplace.conf import types
 
 __all__ = ['OPTIONS', 'is_wanted', 'set_up']
 
+_NO_JOURNAL = (
+    '[DEFAULT] use_journal has no effect: the Python package systemd-python is not installed; '
+    'warnings and errors go to stderr as always'
+)
 _IGNORED = 'Ignored where ``log_config_append`` is set.'
 
 OPTIONS: list[cfg.Opt] = [
@@ -48,7 +53,11 @@ Form: a path.
         cfg.Opt(name, type=types.Switch(), default=False, help=f'{text} {_IGNORED} Form: true or false.')
         for name, text in (
             ('use_syslog', 'Whether the command logs to syslog.'),
-            ('use_journal', 'Whether the command logs to the journal of systemd.'),
+            (
+                'use_journal',
+                'Whether the command logs to the journal of systemd, which needs the Python package systemd-python; '
+                'without it, a warning says so.',
+            ),
         )
     ),
 ]
@@ -60,11 +69,12 @@ def is_wanted(conf: cfg.ConfigOpts) -> bool:
     return any(conf[name] for name in names)
 
 
-def set_up(conf: cfg.ConfigOpts, log_file: str | None = None, *, debug: bool = False) -> None:
+def set_up(conf: cfg.ConfigOpts, log_file: str | None = None, *, debug: bool = False) -> str | None:
     """Set up the log as configured; all handlers of the root logger are replaced.
 
     :param log_file: log file that overrides the configured one
     :param debug: log everything
+    :returns: a warning of what is configured and left out, or None
     :raises: :class:`~numaplace.exception.InvalidConfiguration` if that is not possible
     """
     # The import takes a large part of the run time of a short command.
@@ -74,8 +84,12 @@ def set_up(conf: cfg.ConfigOpts, log_file: str | None = None, *, debug: bool = F
     log.register_options(options)
     files = [word for path in conf.config_file or () for word in ('--config-file', path)]
     named = [] if log_file is None else [f'--log-file={log_file}']
+    warning = None
     try:
         options([*files, *named, *(['--debug'] if debug else [])], 'numaplace', 'numaplace')
+        if options.use_journal and not options.log_config_append and not _has_journal():
+            options.set_override('use_journal', False)
+            warning = _NO_JOURNAL
         log.setup(options, 'numaplace', numaplace.__version__)
         _keep_off_stdout()
     except OSError as error:
@@ -87,6 +101,16 @@ def set_up(conf: cfg.ConfigOpts, log_file: str | None = None, *, debug: bool = F
     except (cfg.Error, log.LogConfigError, ValueError, TypeError, RuntimeError, ImportError) as error:
         text = ' '.join(str(error).split())
         raise exception.InvalidConfiguration(f'[DEFAULT]: the log cannot be set up: {text}') from error
+    return warning
+
+
+def _has_journal() -> bool:
+    """Return whether the library that writes to the journal is installed."""
+    try:
+        importlib.import_module('systemd.journal')
+    except ImportError:
+        return False
+    return True
 
 
 def _keep_off_stdout() -> None:

@@ -369,7 +369,8 @@ class Database(Grouping):
             found, _ = servers.find_all(connection, unread=unread_servers)
             kinds = flavors.find_all(connection, unread_flavors)
             places = servers.find_hosts(connection) if unread_servers else {}
-            groups = aggregates.find_all(connection)
+            joined_by = aggregates.find_all(connection)
+            groups = server_groups.find_all(connection)
         unread = [
             *(
                 Unread('row.unreadable', 'compute_nodes', name, rows.cause(fault), name)
@@ -382,8 +383,14 @@ class Database(Grouping):
             ),
             *(Unread('row.unreadable', 'flavors', name, rows.cause(fault)) for name, fault in unread_flavors.items()),
         ]
-        joined = in_aggregates(known.values(), groups)
-        return Fleet(tuple(joined), tuple(found), tuple(kinds), tuple(groups), unread=tuple(unread))
+        return Fleet(
+            tuple(in_aggregates(known.values(), joined_by)),
+            tuple(found),
+            tuple(kinds),
+            tuple(joined_by),
+            unread=tuple(unread),
+            server_groups=tuple(groups),
+        )
 
     # --- instances
 

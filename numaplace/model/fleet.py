@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 
 from numaplace.model.allocations import holds
 from numaplace.model.flavor import Flavor
-from numaplace.model.grouping import Aggregate
+from numaplace.model.grouping import Aggregate, ServerGroup
 from numaplace.model.records import HostRecord, InstanceRecord
 
 __all__ = ['Aggregate', 'Fleet', 'Inventory', 'Provider', 'Remark', 'Unread', 'candidates', 'in_aggregates']
@@ -89,6 +89,7 @@ class Fleet:
     :param providers: by host name; empty where placement was not read
     :param unread: what could not be read
     :param remarks: findings that the source itself made
+    :param server_groups: those of the database of numaplace; an exported file has none
     """
 
     hosts: tuple[HostRecord, ...] = ()
@@ -98,6 +99,7 @@ class Fleet:
     providers: tuple[Provider, ...] = ()
     unread: tuple[Unread, ...] = ()
     remarks: tuple[Remark, ...] = ()
+    server_groups: tuple[ServerGroup, ...] = ()
 
 
 def candidates(fleet: Fleet) -> Fleet:

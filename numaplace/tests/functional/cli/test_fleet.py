@@ -223,6 +223,33 @@ def test_explain_says_who_takes_a_guest(fleet):
     assert '2 of 2 hosts take it: other, seed3\n' == fleet('fleet explain --flavor m1.tiny')
 
 
+@pytest.mark.parametrize(
+    ('policy', 'second', 'name'),
+    [
+        ('anti-affinity', 'other', 'ServerGroupAntiAffinityFilter'),
+        ('affinity', 'seed3', 'ServerGroupAffinityFilter'),
+    ],
+)
+def test_a_server_is_explained_with_its_group(prepared, policy, second, name):
+    prepared(f'host import other --capabilities {prepared.fixture("seed3")}')
+    prepared.configure(more=f'[filter_scheduler]\nenabled_filters = {name}\n')
+    prepared(f'server group create --policy {policy} web')
+    prepared('server create --flavor m1.numa --hint group=web --host seed3 web1')
+    prepared(f'server create --flavor m1.numa --hint group=web --host {second} web2')
+    rows = {row['host']: row for row in prepared.json('fleet explain --server web1')}
+    assert rows['seed3']['takes']
+    assert (name, [f'group.{policy}']) == (rows['other']['filter'], [each['code'] for each in rows['other']['reasons']])
+
+
+def test_a_server_is_explained_with_its_hints(prepared):
+    prepared(f'host import other --capabilities {prepared.fixture("seed3")}')
+    prepared.configure(more='[filter_scheduler]\nenabled_filters = DifferentHostFilter\n')
+    prepared('server create --flavor m1.numa --host seed3 first')
+    prepared('server create --flavor m1.numa --hint different_host=first second')
+    rows = {row['host']: row for row in prepared.json('fleet explain --server second')}
+    assert (False, 'DifferentHostFilter') == (rows['seed3']['takes'], rows['seed3']['filter'])
+
+
 def _object(name, **data):
     return {
         'numaplace_object.name': name,

@@ -35,6 +35,20 @@ def test_syslog_alone_leaves_stdout_to_the_result(numaplace):
     assert (0, '[]\n') == (done.returncode, done.stdout)
 
 
+@pytest.mark.parametrize('more', ['', 'log_file = {}/numaplace.log\n'], ids=['alone', 'beside a file'])
+def test_without_the_library_of_the_journal_the_command_warns_once_and_goes_on(numaplace, more):
+    blocked = numaplace.directory / 'blocked'
+    blocked.mkdir()
+    (blocked / 'systemd.py').write_text('raise ImportError')  # as if it were not installed, where it is
+    numaplace.configure(more=f'{FORM}use_journal = true\n{more.format(numaplace.directory)}')
+    done = numaplace.spawn('host', 'list', '-f', 'json', PYTHONPATH=str(blocked))
+    assert (0, '[]\n', 1) == (done.returncode, done.stdout, done.stderr.count('\n'))
+    warning = 'warning: [DEFAULT] use_journal has no effect: the Python package systemd-python is not installed'
+    assert done.stderr.startswith(f'numaplace: {warning}')
+    if more:
+        assert f'WARNING|{warning}' in (numaplace.directory / 'numaplace.log').read_text()
+
+
 FAULTS = {
     'a missing directory': (
         ['--log-file', '/nowhere/x.log'],

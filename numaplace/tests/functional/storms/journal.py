@@ -28,6 +28,7 @@ class Entry:
     :param commits: the generations that its transactions gave to hosts
     :param told: what the server holds afterwards, as the process was told
     :param answered: whether the database confirmed the commits; otherwise the process found out that they happened
+    :param group: UUID of the group that a new server is in, or None
     :param deadlocks: how many of its transactions the server ended because they and others waited for each other
     """
 
@@ -44,6 +45,7 @@ class Entry:
     told: list[Holding] = field(default_factory=list)
     answered: bool = True
     deadlocks: int = 0
+    group: str | None = None
 
 
 class Journal:

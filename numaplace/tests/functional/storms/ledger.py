@@ -41,21 +41,23 @@ class Holding(NamedTuple):
 
 
 class Ledger(NamedTuple):
-    """All rows that matter: hosts by name, servers by UUID, and what is held."""
+    """All rows that matter: hosts by name, servers and their groups by UUID, and what is held."""
 
     hosts: dict[str, dict[str, Any]]
     servers: dict[str, dict[str, Any]]
     moves: list[dict[str, Any]]
     holdings: list[Holding]
+    groups: dict[str, dict[str, Any]]
 
     def faults(self) -> list[str]:
-        """Return where the usage of a host is not the sum of what is held, and what is held twice."""
+        """Return where the usage of a host is not the sum of what is held, what is held twice, and broken policies."""
         found = []
         for name in self.hosts:
             held = [holding for holding in self.holdings if holding.host == name]
             found += _sum_faults(name, self.hosts[name], held)
             found += _double_faults(name, self.hosts[name], held)
         strangers = {holding.host for holding in self.holdings} - set(self.hosts)
+        found += _group_faults(self)
         return found + [f'{host} is not there, but servers are on it' for host in strangers]
 
 
@@ -81,7 +83,8 @@ def read(connection: sa.Connection) -> Ledger:
     holdings: list[Holding] = []
     for server in servers.values():
         holdings += _holdings(server, under_way.get(server['uuid']), hosts)
-    return Ledger(hosts, servers, moves, holdings)
+    groups = {row['uuid']: row for row in _rows(connection, 'SELECT * FROM server_groups')}
+    return Ledger(hosts, servers, moves, holdings, groups)
 
 
 def at(url: str) -> Ledger:
@@ -189,3 +192,18 @@ def _double_faults(name: str, host: dict[str, Any], held: list[Holding]) -> Iter
             # Pages of the smallest size are ordinary memory, which may be overcommitted.
             if pages['size_kb'] != smallest and pages['used'] > pages['total'] - pages['reserved']:
                 yield f'{name}: servers hold more pages of {pages["size_kb"]} KiB than cell {number} has'
+
+
+def _group_faults(ledger: Ledger) -> Iterator[str]:
+    """Yield the groups whose members are not where their policy wants them; those in a move are on both hosts."""
+    for uuid, group in ledger.groups.items():
+        members: dict[str, set[str]] = {}
+        for holding in ledger.holdings:
+            if ledger.servers[holding.server]['server_group_uuid'] == uuid:
+                members.setdefault(holding.server, set()).add(holding.host)
+        if group['policy'] == 'affinity' and len(members) > 1 and len(set.union(*members.values())) > 1:
+            yield f'affinity group {group["name"]} is on several hosts: {members}'
+        if group['policy'] == 'anti-affinity':
+            counts = Counter(host for hosts in members.values() for host in hosts)
+            for host in (host for host, count in counts.items() if count > (group['max_server_per_host'] or 1)):
+                yield f'{host} has too many members of anti-affinity group {group["name"]}: {members}'

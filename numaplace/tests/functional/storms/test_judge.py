@@ -7,7 +7,7 @@ import pytest
 
 from numaplace.tests.functional.storms import judge
 from numaplace.tests.functional.storms.journal import DONE, Entry
-from numaplace.tests.functional.storms.ledger import Ledger
+from numaplace.tests.functional.storms.ledger import OWN, Holding, Ledger
 
 FIRST = Entry(0, 1, 'confirm', 's', ('s',), begin=1, end=4, outcome=DONE, commits=[{'a': 1}])
 SECOND = replace(FIRST, worker=1, begin=2, end=3)
@@ -24,6 +24,63 @@ SECONDS = {
 def test_a_second_author_is_excused_only_for_the_same_change_without_an_answer(name):
     second, is_excused = SECONDS[name]
     host = dict.fromkeys(('vcpus_used', 'memory_mb_used', 'floating_vcpus'), 0) | {'generation': 1, 'cells': {}}
-    ledger = Ledger(hosts={'a': host}, servers={}, moves=[], holdings=[])
+    ledger = Ledger(hosts={'a': host}, servers={}, moves=[], holdings=[], groups={})
     found = [fault for fault in judge.faults([FIRST, second], ledger, cut_off=True) if 'two authors' in fault]
     assert is_excused == (not found)
+
+
+def there(server, host, begin, end=None, *, verb='claim', group='g', generation=1, is_gone=False):
+    told = [] if is_gone else [Holding(server, OWN, host, 1, 64, ())]
+    times = {'begin': begin, 'end': end or begin + 1, 'outcome': DONE, 'group': group}
+    return Entry(0, begin, verb, server, (server,), commits=[{host: generation}], told=told, **times)
+
+
+def gone(server, host, begin, generation):
+    return there(server, host, begin, verb='release', group=None, generation=generation, is_gone=True)
+
+
+#: Policy, rule, what happened to members, and whether the policy was broken.
+GROUPED = {
+    'two on a host': ('anti-affinity', None, [there('s', 'a', 1), there('t', 'a', 3, generation=2)], True),
+    'as many as the rule': ('anti-affinity', 2, [there('s', 'a', 1), there('t', 'a', 3, generation=2)], False),
+    'one after the other on a host': (
+        'anti-affinity',
+        None,
+        [there('s', 'a', 1), gone('s', 'a', 3, 2), there('t', 'a', 5, generation=3)],
+        False,
+    ),
+    'two hosts at once': ('affinity', None, [there('s', 'a', 1), there('t', 'b', 3)], True),
+    'two hosts, one after the other': (
+        'affinity',
+        None,
+        [there('s', 'a', 1), gone('s', 'a', 3, 2), there('t', 'b', 5)],
+        False,
+    ),
+}
+
+
+@pytest.mark.parametrize('name', GROUPED)
+def test_members_that_their_policy_parts_or_joins_are_found_at_any_time(name):
+    """All of them may be gone in the end."""
+    policy, rule, entries, is_broken = GROUPED[name]
+    host = dict.fromkeys(('vcpus_used', 'memory_mb_used', 'floating_vcpus'), 0) | {'generation': 3, 'cells': {}}
+    groups = {'g': {'name': 'g', 'policy': policy, 'max_server_per_host': rule}}
+    found = judge.faults(entries, Ledger({'a': host, 'b': host}, {}, [], [], groups))
+    assert is_broken == any('members of g are there' in fault or 'g was on two hosts' in fault for fault in found)
+
+
+@pytest.mark.parametrize(
+    ('policy', 'hosts', 'is_broken'),
+    [
+        ('affinity', 'ab', True),
+        ('affinity', 'aa', False),
+        ('anti-affinity', 'ab', False),
+        ('anti-affinity', 'aa', True),
+    ],
+)
+def test_rows_that_break_a_policy_are_found(policy, hosts, is_broken):
+    holdings = [Holding(server, OWN, host, 1, 64, ()) for server, host in zip('st', hosts, strict=True)]
+    servers = {server: {'server_group_uuid': 'g'} for server in 'st'}
+    groups = {'g': {'name': 'g', 'policy': policy, 'max_server_per_host': None}}
+    found = Ledger({}, servers, [], holdings, groups).faults()
+    assert is_broken == any('affinity group g' in fault for fault in found)

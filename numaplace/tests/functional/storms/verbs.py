@@ -22,6 +22,10 @@ from numaplace.tests.functional.storms.ledger import ENDED, NEW, OLD, OWN, Cell,
 __all__ = ['Operation', 'Seen', 'choose', 'choose_move', 'claim', 'look', 'told']
 
 
+#: The share of new servers that are in a group.
+_MEMBERS = 0.5
+
+
 class Seen(NamedTuple):
     """A server as a glance at the rows shows it.
 
@@ -35,12 +39,17 @@ class Seen(NamedTuple):
 
 
 class Operation(NamedTuple):
-    """Something to do; `about` are the server and the hosts that others may change in the meantime."""
+    """Something to do.
+
+    :param about: the server and the hosts that others may change in the meantime
+    :param group: UUID of the group of a new server, or None
+    """
 
     verb: str
     server: str
     about: tuple[str, ...]
     act: Callable[[], list[Holding] | Refusal]
+    group: str | None = None
 
 
 def look(connection: sa.Connection) -> list[Seen]:
@@ -82,8 +91,9 @@ def _holding(server: str, role: str, host: str, placement: Placement) -> Holding
 
 
 def claim(database: api.Database, dice: random.Random) -> Operation:
-    """Create a server somewhere."""
-    asked = world.request(dice, dice.choice(sorted(world.GUESTS)))
+    """Create a server somewhere, often as a member of a group."""
+    group = dice.choice(sorted(world.GROUPS)) if dice.random() < _MEMBERS else None
+    asked = world.request(dice, dice.choice(sorted(world.GUESTS)), group)
     host = dice.choice(world.HOSTS)
 
     return Operation(
@@ -91,6 +101,7 @@ def claim(database: api.Database, dice: random.Random) -> Operation:
         asked.uuid,
         (asked.uuid,),
         lambda: _claimed(claims.instance_claim(database, asked, host, limits=world.LIMITS)),
+        group,
     )
 
 

@@ -85,9 +85,8 @@ class _Hands:
         """Look around, do something, and write down how it ended."""
         begin = time.monotonic_ns()
         operation = choose(self.database, self.dice, self._look())
-        entry = Entry(
-            self.worker, number, operation.verb, operation.server, operation.about, begin, end=0, outcome=BEGUN
-        )
+        names = operation.verb, operation.server, operation.about
+        entry = Entry(self.worker, number, *names, begin, end=0, outcome=BEGUN, group=operation.group)
         journal.write(entry)
         self.watch.commits, self.watch.unanswered, self.watch.deadlocks = [], [], 0
         entry = replace(entry, **self._try(operation), end=time.monotonic_ns())

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Four small hosts of two kinds, and guests of which some are always in each other's way."""
+"""Four small hosts of two kinds, guests of which some are always in each other's way, and groups of them."""
 
 from __future__ import annotations
 
@@ -11,16 +11,27 @@ from numaplace.compute import resource_tracker
 from numaplace.db import api
 from numaplace.db.records import InstanceRequest
 from numaplace.model import MIXED, CellShape, Flavor, Guest, GuestCell, Host, HostCell, Limits, Pages
+from numaplace.model.grouping import AFFINITY, ANTI_AFFINITY, ServerGroup
 from numaplace.model.records import HostRecord
 from numaplace.tests import samples
 
-__all__ = ['GUESTS', 'HOSTS', 'LIMITS', 'SLOTS', 'fill', 'flavor', 'host', 'request']
+__all__ = ['GROUPS', 'GUESTS', 'HOSTS', 'LIMITS', 'SLOTS', 'fill', 'flavor', 'host', 'request']
 
 #: The first two keep shared and dedicated CPUs apart; on the others every CPU is both, so that cores can be isolated.
 HOSTS = ('host0', 'host1', 'host2', 'host3')
 LIMITS = Limits(2.0, 1.0)
 #: So many memory modules may a guest with cells have.
 SLOTS = 2
+
+#: By UUID; a host takes one member of the second, two of the third.
+GROUPS = {
+    group.uuid: group
+    for group in (
+        ServerGroup('together', AFFINITY, str(uuid.UUID(int=1))),
+        ServerGroup('apart', ANTI_AFFINITY, str(uuid.UUID(int=2))),
+        ServerGroup('pairs', ANTI_AFFINITY, str(uuid.UUID(int=3)), 2),
+    )
+}
 
 _PAGES_KIB = 2048
 
@@ -56,7 +67,9 @@ def host(*, apart: bool) -> Host:
 
 
 def fill(database: api.Database) -> None:
-    """Store the hosts, which nobody uses."""
+    """Store the hosts, which nobody uses, and the groups, which have no members."""
+    for group in GROUPS.values():
+        database.create_server_group(group)
     for number, name in enumerate(HOSTS):
         record = HostRecord(name, host(apart=number < 2), facts={'architecture': 'x86_64'})
         resource_tracker.register(database, record)
@@ -76,7 +89,7 @@ def _hotplug(asked: Guest) -> dict[str, str]:
     return specs
 
 
-def request(dice: random.Random, kind: str) -> InstanceRequest:
-    """Return a server that is not there yet; its UUID comes from the dice."""
+def request(dice: random.Random, kind: str, group: str | None = None) -> InstanceRequest:
+    """Return a server that is not there yet, in a group or in none; its UUID comes from the dice."""
     made = str(uuid.UUID(int=dice.getrandbits(128), version=4))
-    return InstanceRequest(f'{kind}-{made[:8]}', flavor(kind), GUESTS[kind], uuid=made)
+    return InstanceRequest(f'{kind}-{made[:8]}', flavor(kind), GUESTS[kind], uuid=made, group=group)
