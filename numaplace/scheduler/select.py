@@ -94,7 +94,7 @@ class NoHost:
 class Selection:
     """The host that was found, and the claim on it.
 
-    :param rejections: hosts that were refused before, by name
+    :param rejections: hosts that were refused before, by name; not those of filters where not all hosts were read
     """
 
     host: str
@@ -241,9 +241,8 @@ def select(
             if isinstance(answer, claims.Claim):
                 return Selection(candidate.name, answer, tuple(rejections))
             if isinstance(answer, exception.NumaplaceException):
-                answer = Refusal.of(Reason('claim.lost', subject=str(answer)))
                 lost.append(candidate.name)
-            rejections.append(Rejection(candidate.name, CLAIM, answer))
+            rejections.append(_rejected(candidate, answer))
         if not lost:
             return NoHost(tuple(sorted(rejections, key=lambda rejection: rejection.host)))
     raise exception.ConcurrentUpdate(
@@ -332,10 +331,12 @@ def _directly(database: Database, request: Request, policy: Policy, claiming: Cl
         return None
     number = policy.max_attempts + policy.subset_size - 1
     found = direct.heaviest(database, request, policy, number)
+    rejections: list[Rejection] = []
     for candidate in islice(policy.order(found), policy.max_attempts):
         answer = _claim(claiming, request, candidate)
         if isinstance(answer, claims.Claim):
-            return Selection(candidate.name, answer)
+            return Selection(candidate.name, answer, tuple(rejections))
+        rejections.append(_rejected(candidate, answer))
     return None
 
 
@@ -361,6 +362,13 @@ def _filter(
         else:
             admitted.append(host)
     return admitted, rejections
+
+
+def _rejected(host: HostRecord, answer: Refusal | exception.NumaplaceException) -> Rejection:
+    """Return why a host was not claimed."""
+    if isinstance(answer, exception.NumaplaceException):
+        answer = Refusal.of(Reason('claim.lost', subject=str(answer)))
+    return Rejection(host.name, CLAIM, answer)
 
 
 def _unread(host: str, fault: exception.NumaplaceException) -> Rejection:
