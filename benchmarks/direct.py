@@ -2,7 +2,8 @@
 """Create a server at few hosts and at many, whole processes; ``python -m benchmarks.direct [HOSTS...]``.
 
 ``numaplace server create`` on SQLite without any service, with the filters and weighers of the default configuration,
-on hosts of 8 cells, each with other usage. The sides take turns; times are medians of the processor time of whole processes.
+on hosts of 8 cells, each with other usage. The sides take turns; times are medians of the processor time of
+whole processes.
 """
 
 from __future__ import annotations
