@@ -25,6 +25,8 @@ from numaplace.scheduler.search import Search
 from numaplace.scheduler.select import Policy
 from numaplace.scheduler.weights import weigh
 
+__all__ = ['make_hosts']
+
 CELLS, CPUS, MEMORY_MIB = 8, 16, 32768
 #: Asking each of more hosts than this takes minutes.
 MOST_ONE_BY_ONE = 10_000
@@ -49,7 +51,8 @@ def _host(dice: random.Random) -> Host:
     return Host(tuple(cells), dice.randrange(100), sum(cell.memory_usage_mib for cell in cells))
 
 
-def _hosts(number: int) -> list[HostRecord]:
+def make_hosts(number: int) -> list[HostRecord]:
+    """Return hosts with usage of their own."""
     dice = random.Random(1)
     return [HostRecord(f'h{host:06}', _host(dice), facts=_FACTS) for host in range(number)]
 
@@ -94,7 +97,7 @@ def _by_index(index: HostIndex, request: Request, policy: Policy) -> str | None:
 
 
 def _measure(number: int, policy: Policy) -> None:
-    hosts = _hosts(number)
+    hosts = make_hosts(number)
     start = time.process_time()
     index = HostIndex(hosts)
     print(f'{number:,} hosts of {CELLS} cells: loaded in {duration(time.process_time() - start)}')

@@ -26,11 +26,13 @@ class Report:
     :param differences: where the stored usage is not what the servers hold
     :param faults: why servers could not be read or counted, or why the host could not; if there are any, the right
         usage is unknown
+    :param is_old: the row of the host is not as it is written now; a repair writes it
     """
 
     host: str
     differences: tuple[Finding, ...] = ()
     faults: tuple[Finding, ...] = ()
+    is_old: bool = False
 
 
 def audit(database: api.Database, name: str) -> Report:
@@ -61,7 +63,7 @@ def repair(database: api.Database, name: str) -> Report:
     :raises: :class:`~numaplace.exception.NotFound`, :class:`~numaplace.exception.ConcurrentUpdate`
     """
     report = audit(database, name)
-    if report.faults or not report.differences:
+    if report.faults or not (report.differences or report.is_old):
         return report
 
     def change(record: HostRecord, instances: list[InstanceRecord]) -> HostRecord:
@@ -96,6 +98,7 @@ def _report(record: HostRecord, instances: Sequence[InstanceRecord]) -> Report:
         record.name,
         tuple([finding for finding in found if finding.code in RECOUNTED]),
         tuple([finding for finding in found if finding.code in UNCOUNTABLE]),
+        bool(record.old_format),
     )
 
 

@@ -296,7 +296,7 @@ class Database(Grouping):
         :raises: :class:`~numaplace.exception.NotFound`, :class:`~numaplace.exception.InvalidObject`
         """
         with self._transaction(reads=True) as connection:
-            record = hosts.find(connection, name)
+            record = hosts.checked(connection, {name: hosts.find(connection, name)})[name]
             return record, servers.find_all(connection, on_host=name, unread=unread)[0]
 
     def change_host(
@@ -365,7 +365,7 @@ class Database(Grouping):
         unread_servers: rows.Unread = {}
         unread_flavors: rows.Unread = {}
         with self._transaction(reads=True) as connection:
-            known = hosts.find_all(connection, unread=unread_hosts)
+            known = hosts.checked(connection, hosts.find_all(connection, unread=unread_hosts))
             found, _ = servers.find_all(connection, unread=unread_servers)
             kinds = flavors.find_all(connection, unread_flavors)
             places = servers.find_hosts(connection) if unread_servers else {}

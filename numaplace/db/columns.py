@@ -20,9 +20,11 @@ __all__ = [
     'FLAG',
     'LONG_TEXT',
     'MANY_CPUS',
+    'MEASURE',
     'NAME',
     'NAME_LENGTH',
     'RATIO',
+    'ROOM',
     'SIZE',
     'TEXTS',
     'TIME',
@@ -173,11 +175,15 @@ def _time(value: Any) -> datetime:
 
 COUNT, SIZE = integer(0), integer(1)
 MANY_CPUS = integer(1, cpuset.MAX_CPU + 1)
+#: What is left of something; below zero where it is overcommitted.
+ROOM = integer(-_LARGEST)
 NAME, UUID = text(NAME_LENGTH), text(36)
 #: Text that other modules read.
 LONG_TEXT = Kind(_LongText(), _text)
 #: How far a resource may be overcommitted; 0 is not configured.
 RATIO = Kind(sa.Double(), _ratio)
+#: What hosts are sorted by.
+MEASURE = Kind(sa.Double(), float)
 #: SQLAlchemy would take any value of a file as true or false.
 FLAG = Kind(sa.Boolean(), _flag, select=lambda column: sa.type_coerce(column, sa.Integer))
 #: UTC. Asked for as text: a driver that cannot convert one time ends the whole query.

@@ -11,6 +11,7 @@ from typing import Any
 
 from numaplace import exception, wire
 from numaplace.db import topology_json
+from numaplace.db.capacity import ORDERS, ROOMS, capacity
 from numaplace.db.columns import Fields, now
 from numaplace.db.consistency import check_placement, expect
 from numaplace.db.records import HostUsage, InstanceRequest, MigrationRecord, UnmanagedDomain
@@ -45,12 +46,11 @@ __all__ = [
 _USAGE = ('vcpus_used', 'memory_mb_used', 'floating_vcpus')
 _USED = ('vcpus_used', 'memory_used_mib', 'floating_vcpus')
 
-HOST = Fields(HOSTS.c)
+#: Without what is only compared in the database.
+HOST = Fields(each for each in HOSTS.c if each.name not in (*ORDERS, *ROOMS))
 #: What a claim needs to know of a host.
-USAGE = Fields(
-    HOSTS.c[name]
-    for name in ('id', 'generation', 'libvirt_uri', 'pci_device_count', 'numa_topology', 'host_details', *_USAGE)
-)
+_ROW = ('id', 'generation', 'libvirt_uri', 'cpu_allocation_ratio', 'ram_allocation_ratio', 'pci_device_count')
+USAGE = Fields(HOSTS.c[name] for name in (*_ROW, 'numa_topology', 'host_details', *_USAGE))
 _COUNTERS = Fields(HOSTS.c[name] for name in _USAGE)
 INSTANCE = Fields(each for each in INSTANCES.c if each.name != 'updated_at')
 _EXTRA = Fields(each for each in INSTANCE_EXTRAS.c if each.name != 'id')
@@ -66,13 +66,13 @@ SERVER = (INSTANCE, _EXTRA, MIGRATION)
 def usage_values(record: HostRecord | HostUsage) -> dict[str, Any]:
     """Return the columns of a host that its servers change."""
     topology, _ = topology_json.write_host(record.host)
-    return {**_COUNTERS.write(record), 'numa_topology': topology}
+    return {**_COUNTERS.write(record), 'numa_topology': topology, **capacity(record)}
 
 
 def host_values(record: HostRecord) -> dict[str, Any]:
     """Return the columns of a host, without its generation and its times."""
     topology, host_details = topology_json.write_host(record.host)
-    return {**HOST.write(record), 'numa_topology': topology, 'host_details': host_details}
+    return {**HOST.write(record), 'numa_topology': topology, 'host_details': host_details, **capacity(record)}
 
 
 def host_usage(

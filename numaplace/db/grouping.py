@@ -5,14 +5,16 @@ from __future__ import annotations
 
 import abc
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import replace
+from typing import TypeVar
 
 from sqlalchemy.engine import Connection
 
 from numaplace import exception
 from numaplace.db import aggregates, hosts, rows, server_groups
+from numaplace.db.candidates import Candidates
 from numaplace.db.retry import repeated
 from numaplace.db.tables import INSTANCES
 from numaplace.model.fleet import in_aggregates
@@ -20,6 +22,8 @@ from numaplace.model.grouping import Aggregate, ServerGroup
 from numaplace.model.records import HostRecord
 
 __all__ = ['Grouping']
+
+T = TypeVar('T')
 
 
 class Grouping(abc.ABC):
@@ -58,6 +62,15 @@ class Grouping(abc.ABC):
             for host in names:
                 on.setdefault(host, set()).add(server)
         return [replace(host, servers=frozenset(on.get(host.name, ()))) for host in joined], wanted
+
+    @repeated
+    def find_candidates(self, needs: Mapping[str, float | str], find: Callable[[Candidates], T]) -> T:
+        """Return what `find` finds among the hosts that have what is needed, as of one moment.
+
+        :param needs: as for :func:`numaplace.db.candidates.page`
+        """
+        with self._transaction(reads=True) as connection:
+            return find(Candidates(connection, needs))
 
     # --- aggregates
 

@@ -12,6 +12,7 @@ from sqlalchemy.engine import Connection
 
 from numaplace import exception
 from numaplace.db import convert, pci_devices, rows
+from numaplace.db.capacity import ORDERS, ROOMS, capacity
 from numaplace.db.records import HostUsage
 from numaplace.db.tables import HOSTS, UNMANAGED_DOMAINS
 from numaplace.model import Host
@@ -20,6 +21,7 @@ from numaplace.model.records import HostRecord
 
 __all__ = [
     'add_domain',
+    'checked',
     'count_change',
     'delete',
     'find',
@@ -66,6 +68,8 @@ _NUMBER, _NAME, _URI, _DEVICES = map(
 _NUMBER_OF_USAGE, _URI_OF_USAGE, _DEVICES_OF_USAGE = map(
     convert.USAGE.columns.index, (HOSTS.c.id, HOSTS.c.libvirt_uri, HOSTS.c.pci_device_count)
 )
+_CAPACITY = [HOSTS.c[name] for name in (*ORDERS, *ROOMS)]
+_OLD_CAPACITY = 'what the host is chosen by'
 _HOST_OF_DOMAIN = convert.DOMAIN.columns.index(_DOMAIN_HOST)
 
 #: Most hosts that a query names; for more of them, all hosts are read.
@@ -237,12 +241,38 @@ def forget_domain(connection: Connection, name: str, domain_uuid: str) -> None:
     """Delete the row of a domain that a server is now, on a host that is locked."""
     is_it = _DOMAIN_HOST.in_([name]), UNMANAGED_DOMAINS.c.uuid == domain_uuid
     connection.execute(sa.delete(UNMANAGED_DOMAINS).where(*is_it))
+    _store_capacity(connection, name)
 
 
 def add_domain(connection: Connection, name: str, holding: Holding) -> None:
     """Store a domain that was a server, on a host that is locked."""
-    forget_domain(connection, name, holding.uuid)
+    is_it = _DOMAIN_HOST.in_([name]), UNMANAGED_DOMAINS.c.uuid == holding.uuid
+    connection.execute(sa.delete(UNMANAGED_DOMAINS).where(*is_it))
     _insert_domains(connection, name, [holding])
+    _store_capacity(connection, name)
+
+
+def _store_capacity(connection: Connection, name: str) -> None:
+    """Write what a locked host is chosen by, after a change of the domains that it counts."""
+    record = find(connection, name)
+    connection.execute(sa.update(HOSTS).where(HOSTS.c.id == record.number).values(**capacity(record)))
+
+
+def checked(connection: Connection, known: Mapping[str, HostRecord]) -> dict[str, HostRecord]:
+    """Return hosts read in the transaction; those whose rows say otherwise what they are chosen by, as old rows.
+
+    A write of such a host makes it right, as it does with an old format.
+    """
+    query = sa.select(HOSTS.c.host, *_CAPACITY)
+    if len(known) == 1:
+        query = query.where(HOSTS.c.host.in_(known))
+    stored = {name: values for name, *values in connection.execute(query)}
+    return {
+        name: record
+        if stored[name] == list(capacity(record).values())
+        else replaced(record, old_format=record.old_format or _OLD_CAPACITY)
+        for name, record in known.items()
+    }
 
 
 def delete(connection: Connection, read: HostRecord) -> None:

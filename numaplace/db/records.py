@@ -24,6 +24,8 @@ class HostUsage:
     generation: int
     libvirt_uri: str | None
     unmanaged: tuple[Holding, ...] = ()
+    cpu_allocation_ratio: float | None = None
+    ram_allocation_ratio: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,13 +9,16 @@ from typing import Any
 import sqlalchemy as sa
 
 from numaplace import cpuset, exception
+from numaplace.db.capacity import ORDERS, ROOMS
 from numaplace.db.columns import (
     COUNT,
     FLAG,
     LONG_TEXT,
     MANY_CPUS,
+    MEASURE,
     NAME,
     RATIO,
+    ROOM,
     SIZE,
     TEXTS,
     TIME,
@@ -124,7 +127,14 @@ HOSTS = _table(
     column('generation', COUNT, is_written=False),
     _created(),
     _updated(),
+    # See numaplace.db.capacity; NULL where the row could not be read when the columns were added.
+    *(column(name, MEASURE, is_written=False, nullable=True) for name in ORDERS),
+    *(column(name, ROOM, is_written=False, nullable=True) for name in ROOMS),
 )
+#: What hosts are chosen by, without their names: an index that has it all needs no look at the rows.
+_CHOSEN_BY = ('status', 'state', *ROOMS)
+for _first, _second in (ORDERS, ORDERS[::-1]):
+    sa.Index(f'ix_compute_nodes_{_first}', *(HOSTS.c[_name] for _name in (_first, 'host', _second, *_CHOSEN_BY)))
 
 #: Domains of hosts that numaplace does not manage. Whoever changes these rows locks the row of the host first.
 UNMANAGED_DOMAINS = _table(

@@ -416,8 +416,8 @@ CODES: Mapping[str, Code] = {
     ),
     'row.old': Code(
         WARNING,
-        'the topology is stored in an old format: {found}',
-        'newer releases may not read it',
+        'the row is not as it is written now: {found}',
+        'newer releases may not read it, and the host may be found late for a server',
         'run `numaplace db migrate-topologies`; in Nova, start the compute service of the host once with this release',
     ),
     'libvirt.unreadable': Code(

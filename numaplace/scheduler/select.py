@@ -24,7 +24,7 @@ from numaplace.db.api import Database
 from numaplace.model import Reason, Refusal
 from numaplace.model.held import NAME_TAKEN
 from numaplace.model.records import HostRecord
-from numaplace.scheduler import names
+from numaplace.scheduler import direct, names
 from numaplace.scheduler.filters import Answer, Filter, Request
 from numaplace.scheduler.limits import limits
 from numaplace.scheduler.weights import Weigher, weigh
@@ -94,7 +94,7 @@ class NoHost:
 class Selection:
     """The host that was found, and the claim on it.
 
-    :param rejections: hosts that were refused before, by name
+    :param rejections: hosts that were refused before, by name; not those of filters where not all hosts were read
     """
 
     host: str
@@ -208,9 +208,10 @@ def select(
 ) -> Selection | NoHost:
     """Find the best host for a server and claim it there.
 
-    Time is linear in the number of hosts, with one fit each, and again each time that others took what was seen. With
-    an index it is a small part of that where the index knows a host; it is told what has changed of the hosts that were
-    tried. What it does not know, or not any more, costs a claim, or the search of all hosts.
+    The database finds the best hosts where it can: see :mod:`numaplace.scheduler.direct`. Otherwise, and if no host
+    takes the server, time is linear in the number of hosts, with one fit each, and again each time that others took
+    what was seen. With an index it is a small part of that where the index knows a host; it is told what has changed of
+    the hosts that were tried. What it does not know, or not any more, costs a claim, or the search of all hosts.
 
     :param host: the only host to consider, or None for all
     :param leaves: the host that the server may not stay on, or None
@@ -222,8 +223,8 @@ def select(
     """
     claiming = claim or partial(claims.instance_claim, database, request.instance)
     filters = policy.filters if leaves is None else ((MOVE, _Elsewhere(leaves)), *policy.filters)
-    if index is not None and request.instance.group is None:
-        selection = _by_index(database, request, replace(policy, filters=filters), claiming, index)
+    if host is None:
+        selection = _of_the_best(database, request, replace(policy, filters=filters), claiming, index)
         if selection is not None:
             return selection
     for _ in range(LOOKS):
@@ -240,9 +241,8 @@ def select(
             if isinstance(answer, claims.Claim):
                 return Selection(candidate.name, answer, tuple(rejections))
             if isinstance(answer, exception.NumaplaceException):
-                answer = Refusal.of(Reason('claim.lost', subject=str(answer)))
                 lost.append(candidate.name)
-            rejections.append(Rejection(candidate.name, CLAIM, answer))
+            rejections.append(_rejected(candidate, answer))
         if not lost:
             return NoHost(tuple(sorted(rejections, key=lambda rejection: rejection.host)))
     raise exception.ConcurrentUpdate(
@@ -312,6 +312,34 @@ def _by_index(
     return None
 
 
+def _of_the_best(
+    database: Database, request: Request, policy: Policy, claiming: Claiming, index: HostIndex | None
+) -> Selection | None:
+    """Claim one of the best hosts without reading all of them; None if that is not possible."""
+    if request.instance.group is not None:
+        LOG.debug('all hosts are read: the server has a group')
+        return None
+    if index is not None:
+        return _by_index(database, request, policy, claiming, index)
+    return _directly(database, request, policy, claiming)
+
+
+def _directly(database: Database, request: Request, policy: Policy, claiming: Claiming) -> Selection | None:
+    """Claim one of the best hosts as the database finds them; None if all of them are lost, or all must be read."""
+    if policy.shuffles:
+        LOG.debug('all hosts are read: the best come in a random order')
+        return None
+    number = policy.max_attempts + policy.subset_size - 1
+    found = direct.heaviest(database, request, policy, number)
+    rejections: list[Rejection] = []
+    for candidate in islice(policy.order(found), policy.max_attempts):
+        answer = _claim(claiming, request, candidate)
+        if isinstance(answer, claims.Claim):
+            return Selection(candidate.name, answer, tuple(rejections))
+        rejections.append(_rejected(candidate, answer))
+    return None
+
+
 def _look_again(database: Database, index: HostIndex, name: str) -> None:
     try:
         hosts, _group = database.candidates(None, name, {})
@@ -334,6 +362,13 @@ def _filter(
         else:
             admitted.append(host)
     return admitted, rejections
+
+
+def _rejected(host: HostRecord, answer: Refusal | exception.NumaplaceException) -> Rejection:
+    """Return why a host was not claimed."""
+    if isinstance(answer, exception.NumaplaceException):
+        answer = Refusal.of(Reason('claim.lost', subject=str(answer)))
+    return Rejection(host.name, CLAIM, answer)
 
 
 def _unread(host: str, fault: exception.NumaplaceException) -> Rejection:

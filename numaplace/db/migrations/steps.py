@@ -38,10 +38,10 @@ def create_table(name: str, *items: sa.schema.SchemaItem) -> None:
         op.create_table(name, *items, **table_options(bind.dialect))
 
 
-def create_index(name: str, table: str, column: str) -> None:
-    """Create an index of one column."""
+def create_index(name: str, table: str, *columns: str) -> None:
+    """Create an index."""
     if not sa.inspect(op.get_bind()).has_index(table, name):
-        op.create_index(name, table, [column])
+        op.create_index(name, table, list(columns))
 
 
 def add_column(table: str, column: sa.Column[Any]) -> None:

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import abc
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Literal, Self, TypeAlias
 
@@ -69,6 +69,14 @@ class Filter(abc.ABC):
     @abc.abstractmethod
     def admit(self, host: HostRecord, request: Request) -> Answer:
         """Return whether the host may take the guest; a refusal says why not."""
+
+    def needs(self, request: Request) -> Mapping[str, float | str]:
+        """Return what each host that may take the guest has, by column: a text, or at least as much as a number.
+
+        The columns are those of :data:`numaplace.db.capacity.ROOMS`, ``status`` and ``state``. :meth:`admit` refuses
+        all hosts that lack it, and may refuse others as well: without any, each host is asked.
+        """
+        return {}
 
     def may_admit(self, index: HostIndex, request: Request) -> Mask | None:
         """Return the hosts that may take the guest, of all at once; None if the filter cannot tell.

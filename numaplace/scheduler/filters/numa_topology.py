@@ -3,11 +3,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from numaplace import partition
 from numaplace.model import Refusal
 from numaplace.model.records import HostRecord
+from numaplace.scheduler import rooms
 from numaplace.scheduler.filters.base import Answer, Filter, Request
 from numaplace.scheduler.filters.image_properties import beyond_machine
 from numaplace.scheduler.limits import limits
@@ -35,6 +37,10 @@ class NUMATopologyFilter(Filter):
             beyond = tuple(beyond_machine(host, request, answer.guest))
             return Refusal.of(*beyond) if beyond else answer
         return answer
+
+    def needs(self, request: Request) -> Mapping[str, float | str]:
+        """Ask for what the cells of the guest need."""
+        return rooms.needed(request.instance.guest, is_bound=request.host_cell_ids is not None)
 
     def may_admit(self, index: HostIndex, request: Request) -> Mask:
         """Compare what all cells have left with what the cells of the guest need."""

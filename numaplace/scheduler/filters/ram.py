@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from numaplace import fit
@@ -30,6 +31,11 @@ class RamFilter(Filter):
         reason = fit.memory_reason(host.host, _needed_mib(request.instance.guest), self.ratio(host))
         return Refusal.of(reason) if reason else True
 
+    def needs(self, request: Request) -> Mapping[str, float | str]:
+        """Ask for the memory within the ratio."""
+        needed_mib = _needed_mib(request.instance.guest)
+        return {'room_memory_mb': needed_mib} if needed_mib else {}
+
     def may_admit(self, index: HostIndex, request: Request) -> Mask | None:
         """Compare what all hosts have left."""
         needed_mib = _needed_mib(request.instance.guest)
@@ -42,6 +48,10 @@ class AggregateRamFilter(RamFilter):
     def ratio(self, host: HostRecord) -> float:
         """Return how far the memory of a host may be overcommitted."""
         return metadata.least(host, 'ram_allocation_ratio', float, super().ratio(host))
+
+    def needs(self, request: Request) -> Mapping[str, float | str]:
+        """Return nothing: the ratio is that of each host's aggregates."""
+        return {}
 
     def may_admit(self, index: HostIndex, request: Request) -> Mask | None:
         """Return None: the ratio is that of each host's aggregates."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import abc
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, Final
 
 from numaplace.model.records import HostRecord
 from numaplace.scheduler.filters import Request, metadata
@@ -13,7 +13,10 @@ from numaplace.scheduler.filters import Request, metadata
 if TYPE_CHECKING:
     from numaplace.scheduler.index import HostIndex, Measures
 
-__all__ = ['Weigher', 'weigh']
+__all__ = ['ALIKE', 'Weigher', 'scaled', 'weigh']
+
+#: In place of a column: all hosts have the same measure.
+ALIKE: Final = ''
 
 
 class Weigher(abc.ABC):
@@ -30,6 +33,13 @@ class Weigher(abc.ABC):
 
     def weigh_all(self, index: HostIndex, request: Request) -> Measures | None:  # noqa: ARG002
         """Return the measures of all hosts at once, None where there is no such form."""
+        return None
+
+    def order(self, request: Request) -> str | None:  # noqa: ARG002
+        """Return the column of :data:`numaplace.db.capacity.ORDERS` that has the measure, if `lowest` is 0.
+
+        ALIKE where all hosts have the same measure; None where no column has it: then all hosts are read.
+        """
         return None
 
     def multiplier(self, host: HostRecord, multiplier: float) -> float:
@@ -65,4 +75,9 @@ def _scaled(measures: Sequence[float], lowest: float | None) -> list[float]:
     low = min(measures, default=0.0) if lowest is None else lowest
     raised = [max(measure, low) for measure in measures]
     high = max(raised, default=low)
-    return [(measure - low) / (high - low) if high > low else 0.0 for measure in raised]
+    return [scaled(measure, low, high) for measure in raised]
+
+
+def scaled(measure: float, low: float, high: float) -> float:
+    """Return the position of a measure between the lowest and the highest; 0 if they are equal."""
+    return (measure - low) / (high - low) if high > low else 0.0

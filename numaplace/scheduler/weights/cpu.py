@@ -5,9 +5,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from numaplace.db.capacity import free_vcpus, limits
 from numaplace.model.records import HostRecord
 from numaplace.scheduler.filters import Request
-from numaplace.scheduler.limits import limits
 from numaplace.scheduler.weights.base import Weigher
 
 if TYPE_CHECKING:
@@ -24,7 +24,11 @@ class CPUWeigher(Weigher):
 
     def weigh(self, host: HostRecord, request: Request) -> float:  # noqa: ARG002
         """Return the free vCPUs; below zero where overcommitted."""
-        return host.host.cpu_count * limits(host).cpu_allocation_ratio - host.host.vcpus_used
+        return free_vcpus(host.host, limits(host).cpu_allocation_ratio)
+
+    def order(self, request: Request) -> str:  # noqa: ARG002
+        """Return the column of free vCPUs."""
+        return 'vcpus_order'
 
     def weigh_all(self, index: HostIndex, request: Request) -> Measures:  # noqa: ARG002
         """Return the free vCPUs of all hosts."""

@@ -25,6 +25,10 @@ class RAMWeigher(Weigher):
         """Return the free memory; below zero where overcommitted."""
         return host.host.free_memory_mib
 
+    def order(self, request: Request) -> str:  # noqa: ARG002
+        """Return the column of free memory."""
+        return 'memory_order'
+
     def weigh_all(self, index: HostIndex, request: Request) -> Measures:  # noqa: ARG002
         """Return the free memory of all hosts."""
         return index.by_host['memory_left_mib'].astype(float)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from numaplace.model.grouping import SOFT_AFFINITY, SOFT_ANTI_AFFINITY
 from numaplace.model.records import HostRecord
 from numaplace.scheduler.filters import Request
-from numaplace.scheduler.weights.base import Weigher
+from numaplace.scheduler.weights.base import ALIKE, Weigher
 
 if TYPE_CHECKING:
     from numaplace.scheduler.index import HostIndex, Measures
@@ -23,6 +23,10 @@ def _members(host: HostRecord, request: Request, policy: str) -> int:
 
 
 class _MembersWeigher(Weigher):
+    def order(self, request: Request) -> str | None:
+        """Return that all hosts are alike for a server without a group."""
+        return ALIKE if request.group is None else None
+
     def weigh_all(self, index: HostIndex, request: Request) -> Measures:
         """Return 0 but for the hosts of members."""
         members = {} if request.group is None else request.group.members

@@ -20,7 +20,7 @@ from alembic.script import ScriptDirectory
 import numaplace.db.migrations
 from numaplace import exception, fit, wire
 from numaplace.compute import claims, migration, resource_tracker
-from numaplace.db import api, convert, engine, tables
+from numaplace.db import api, capacity, convert, engine, tables
 from numaplace.db.columns import now
 from numaplace.db.migrations import REVISIONS, VERSION_TABLE
 from numaplace.tests import samples
@@ -240,8 +240,8 @@ def test_rows_of_the_first_revision_stay_and_move(database_url):
     guest = samples.guest()
     placement = fit.place(idle, guest)
     host = convert.host_values(replace(samples.host_record('a'), host=idle.consume(placement)))
-    for later in ('libvirt_uri', 'pci_device_count'):
-        del host[later]
+    for name in ('libvirt_uri', 'pci_device_count', *capacity.ORDERS, *capacity.ROOMS):  # of later revisions
+        del host[name]
     columns = {
         'compute_nodes': {**host, 'uuid': 'h', 'host': 'a', 'generation': 7, 'created_at': now()},
         'instances': {

@@ -1,0 +1,105 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Columns by which hosts are chosen: how queries use their indexes, and how they stay right."""
+
+from dataclasses import replace
+
+import pytest
+import sqlalchemy as sa
+
+from numaplace import conf, fit
+from numaplace.compute import audit, claims
+from numaplace.db import api, engine
+from numaplace.db.candidates import Candidate, page
+from numaplace.db.capacity import ORDERS, ROOMS, capacity
+from numaplace.scheduler import direct
+from numaplace.scheduler.filters import Request
+from numaplace.scheduler.select import Policy, select
+from numaplace.tests import samples
+from numaplace.tests.property.test_index import FewVcpus
+
+HOSTS = 100
+NEEDS = {'status': 'enabled', 'state': 'up', 'room_cell_cpus': 2, 'room_cpus': 4}
+EXPLAIN = {'sqlite': 'EXPLAIN QUERY PLAN ', 'mysql': 'EXPLAIN ', 'postgresql': 'EXPLAIN '}
+
+
+@pytest.fixture
+def database(database_url):
+    api.upgrade(database_url)
+    with api.connect(database_url) as opened:
+        opened.create_host(samples.host_record('a'))
+        opened.create_host(samples.host_record('b'))
+        yield opened
+
+
+def execute(url, statement, **values):
+    opened = engine.create(engine.open_url(url))
+    with opened.connect() as connection, engine.begin(connection):
+        result = connection.execute(sa.text(statement), values)
+        found = result.all() if result.returns_rows else []
+    opened.dispose()
+    return found
+
+
+def stored(url, name):
+    columns = ', '.join((*ORDERS, *ROOMS))
+    (row,) = execute(url, f'SELECT {columns} FROM compute_nodes WHERE host = :name', name=name)
+    return dict(zip((*ORDERS, *ROOMS), row, strict=True))
+
+
+@pytest.mark.parametrize('after', [None, Candidate('a', (-1000.0, -10.0))], ids=['first page', 'next page'])
+@pytest.mark.parametrize('order', ORDERS)
+def test_a_page_is_read_from_an_index_in_its_order(database, database_url, order, after):
+    for number in range(HOSTS):
+        database.create_host(samples.host_record(f'h{number}'))
+    opened = engine.create(engine.open_url(database_url))
+    name = opened.dialect.name
+    if name != 'sqlite':
+        execute(database_url, 'ANALYZE TABLE compute_nodes' if name == 'mysql' else 'ANALYZE compute_nodes')
+    query = page(NEEDS, order, after, 16).compile(opened, compile_kwargs={'literal_binds': True})
+    opened.dispose()
+    plan = ' '.join(str(row) for row in execute(database_url, EXPLAIN[name] + str(query).replace(':', '\\:')))
+    assert f'ix_compute_nodes_{order}' in plan
+    assert 'sort' not in plan.lower()
+    assert 'TEMP B-TREE' not in plan
+
+
+def test_a_claim_and_a_release_keep_the_columns(database, database_url):
+    request = samples.instance_request(samples.guest())
+    server = claims.instance_claim(database, request, 'a').instance
+    assert stored(database_url, 'a') == capacity(database.host('a')) != stored(database_url, 'b')
+    claims.release(database, server.uuid)
+    assert stored(database_url, 'a') == capacity(database.host('a')) == stored(database_url, 'b')
+
+
+def test_wrong_columns_are_found_and_repaired(database, database_url):
+    right = stored(database_url, 'a')
+    execute(database_url, "UPDATE compute_nodes SET room_cpus = 0, memory_order = NULL WHERE host = 'a'")
+    assert ['what the host is chosen by', ''] == [host.old_format for host in database.fleet().hosts]
+    audit.repair(database, 'a')
+    assert stored(database_url, 'a') == right
+    assert ['', ''] == [host.old_format for host in database.fleet().hosts]
+
+
+def test_a_host_with_wrong_columns_still_takes_the_last_server(database, database_url):
+    """That no host takes a server is only said after all are read."""
+    execute(database_url, 'UPDATE compute_nodes SET room_cpus = 0, room_cell_cpus = 0')
+    request = Request(samples.instance_request(samples.guest()), strategy=fit.SPREAD)
+    assert select(database, request, Policy.of(conf.load([]))).host == 'a'
+
+
+def test_the_best_host_is_found_without_reading_all(database, monkeypatch):
+    request = Request(samples.instance_request(samples.guest()), strategy=fit.SPREAD)
+    monkeypatch.setattr(database, 'candidates', None)
+    assert [
+        select(database, replace(request, instance=replace(request.instance, uuid=uuid)), Policy.of(conf.load([]))).host
+        for uuid in ('1', '2')
+    ] == ['a', 'b']
+
+
+def test_a_weigher_without_a_column_makes_all_hosts_be_read_and_the_log_says_so(database, caplog):
+    caplog.set_level('DEBUG')
+    policy = replace(Policy.of(conf.load([])), weighers=((FewVcpus(), 1.0),))
+    request = Request(samples.instance_request(samples.guest()), strategy=fit.SPREAD)
+    assert direct.heaviest(database, request, policy, 1) == []
+    assert 'all hosts are read: the database cannot sort by FewVcpus' in caplog.messages
+    assert select(database, request, policy).host == 'a'
