@@ -45,7 +45,7 @@ _USAGE = ('vcpus_used', 'memory_mb_used', 'floating_vcpus')
 
 HOST = Fields(HOSTS.c)
 #: What a claim needs to know of a host.
-USAGE = Fields(HOSTS.c[name] for name in ('id', 'generation', 'libvirt_uri', 'numa_topology', 'host_details', *_USAGE))
+USAGE = Fields(HOSTS.c[name] for name in ('id', 'generation', 'numa_topology', 'host_details', *_USAGE))
 _COUNTERS = Fields(HOSTS.c[name] for name in _USAGE)
 INSTANCE = Fields(each for each in INSTANCES.c if each.name != 'updated_at')
 _EXTRA = Fields(each for each in INSTANCE_EXTRAS.c if each.name != 'id')

@@ -59,8 +59,7 @@ _DELETE = sa.delete(HOSTS).where(*_IS_AS_READ)
 _DOMAIN_HOST = UNMANAGED_DOMAINS.c.host
 _SELECT_DOMAINS = sa.select(*convert.DOMAIN.selected).order_by(UNMANAGED_DOMAINS.c.name, UNMANAGED_DOMAINS.c.id)
 
-_NAME, _URI = map(convert.HOST.columns.index, (HOSTS.c.host, HOSTS.c.libvirt_uri))
-_URI_OF_USAGE = convert.USAGE.columns.index(HOSTS.c.libvirt_uri)
+_NAME = convert.HOST.columns.index(HOSTS.c.host)
 _HOST_OF_DOMAIN = convert.DOMAIN.columns.index(_DOMAIN_HOST)
 
 #: Most hosts that a query names; for more of them, all hosts are read.
@@ -111,7 +110,7 @@ def _records(
     instead: Host | None = None,
 ) -> dict[str, HostRecord]:
     """Return the hosts of rows by name, with the domains there that numaplace does not manage."""
-    domains = _domains(connection, [row[_NAME] for row in found if row[_URI] is not None])
+    domains = _domains(connection, [row[_NAME] for row in found])
 
     def read(row: Sequence[Any]) -> HostRecord:
         return convert.host_record(row, domains.get(row[_NAME], ()), instead)
@@ -120,9 +119,9 @@ def _records(
 
 
 def _domains(connection: Connection, names: Sequence[str]) -> dict[str, list[Sequence[Any]]]:
-    """Return the rows of domains by host.
+    """Return the rows of domains by host, on hosts without a libvirt too: there, servers were released.
 
-    :param names: of hosts that have a libvirt; there are no such domains on others
+    :param names: of hosts
     """
     found: dict[str, list[Sequence[Any]]] = {}
     if names:
@@ -146,7 +145,7 @@ def lock_usage(connection: Connection, name: str) -> HostUsage:
     if row is None:
         raise _no_host(name)
     # After the lock, so that it is what the last holder of the lock stored.
-    domains = () if row[_URI_OF_USAGE] is None else _domains(connection, [name]).get(name, ())
+    domains = _domains(connection, [name]).get(name, ())
     try:
         return convert.host_usage(name, row, domains)
     except rows.UNREADABLE as error:
