@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from numaplace import exception, explain
-from numaplace.cli import base, names, server_columns, server_request, server_xml
+from numaplace.cli import base, names, progress, server_columns, server_request, server_xml
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -72,7 +72,9 @@ class _HotChange(base.ShowOf):
         server = database.instance(parsed_args.server)
         host = database.host(migration.on_host(server, 'change').host)
         claims.check_up(host)
-        answer = change(server, limits(host), self._running(database, host, parsed_args))
+        running = self._running(database, host, parsed_args)
+        with progress.told_early(self.app, lambda: _left(database, server)):
+            answer = change(server, limits(host), running)
         if isinstance(answer, Refusal):
             raise server_request.refuse(server.name, NoHost((Rejection(host.name, CLAIM, answer),)))
         return server_columns.details(answer)
@@ -227,6 +229,14 @@ class DetachMemory(_HotChange):
                 return plugging.detach_memory(database, server.uuid, number, running)
 
             return self._show(database, parsed_args, change)
+
+
+def _left(database: Database, before: InstanceRecord) -> str:
+    """Return what an interrupt has left of a change."""
+    server = database.instance(before.uuid)
+    if server.placement == before.placement:
+        return f"server '{names.shorten(server.name)}' is as it was; what was claimed is given back"
+    return f"server '{names.shorten(server.name)}' is changed, and stays so"
 
 
 def _check_machine(conf: cfg.ConfigOpts, database: Database, server: InstanceRecord, module: MemoryModule) -> None:
