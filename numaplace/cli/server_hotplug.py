@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from numaplace import exception, explain
-from numaplace.cli import base, names, server_columns, server_request, server_xml
+from numaplace.cli import base, names, progress, server_columns, server_request, server_xml
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from numaplace.compute.plugging import Running
     from numaplace.db.api import Database
     from numaplace.model import Limits, MemoryModule, Refusal
-    from numaplace.model.records import InstanceRecord
+    from numaplace.model.records import HostRecord, InstanceRecord
 
 __all__ = ['AttachMemory', 'DetachMemory', 'SetVcpus']
 
@@ -29,36 +29,52 @@ class _HotChange(base.ShowOf):
     outcome = "the server '{name}' is changed, with the UUID {id}"
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
-        """Add the name and the connection."""
+        """Add the name, and where the guest runs."""
         parser = super().get_parser(prog_name)
         parser.add_argument('server', metavar='SERVER', help='Name or UUID of the server.')
-        parser.add_argument(
+        where = parser.add_mutually_exclusive_group()
+        where.add_argument(
             '--connect',
             metavar='URI',
-            help='The libvirt in which the guest runs, such as qemu:///system, to change the guest too; without it '
-            'only the claim and the output of `numaplace server dumpxml` change.',
+            help='The libvirt in which the guest runs, such as qemu:///system (default: that of the host, if it was '
+            'read from one, else the guest is not changed, as with --claim-only).',
+        )
+        where.add_argument(
+            '--claim-only',
+            action='store_true',
+            help='Change the claim and the output of `numaplace server dumpxml`, and not the guest, such as for one '
+            'that does not run.',
         )
         return parser
 
-    def _running(self, database: Database, uri: str) -> Running:
+    def _running(self, database: Database, host: HostRecord, parsed_args: argparse.Namespace) -> Running | None:
+        """Return where the guest runs; None if only its claim changes."""
         from numaplace.compute.plugging import Running
         from numaplace.libvirt.connection import Libvirt
 
+        uri = None if parsed_args.claim_only else server_xml.known_uri(host, parsed_args.connect)
+        if uri is None:
+            return None
         libvirt = Libvirt(uri)
         return Running(uri, lambda server: server_xml.write(self.conf, database, server, libvirt=libvirt))
 
     def _show(
-        self, database: Database, name: str, change: Callable[[InstanceRecord, Limits], InstanceRecord | Refusal]
+        self,
+        database: Database,
+        parsed_args: argparse.Namespace,
+        change: Callable[[InstanceRecord, Limits, Running | None], InstanceRecord | Refusal],
     ) -> tuple[tuple[str, ...], tuple[Any, ...]]:
         from numaplace.compute import claims, migration
         from numaplace.model import Refusal
         from numaplace.scheduler.limits import limits
         from numaplace.scheduler.select import CLAIM, NoHost, Rejection
 
-        server = database.instance(name)
+        server = database.instance(parsed_args.server)
         host = database.host(migration.on_host(server, 'change').host)
         claims.check_up(host)
-        answer = change(server, limits(host))
+        running = self._running(database, host, parsed_args)
+        with progress.told_early(self.app, lambda: _left(database, server)):
+            answer = change(server, limits(host), running)
         if isinstance(answer, Refusal):
             raise server_request.refuse(server.name, NoHost((Rejection(host.name, CLAIM, answer),)))
         return server_columns.details(answer)
@@ -75,6 +91,7 @@ class SetVcpus(_HotChange):
     examples = (
         'numaplace server set-vcpus db1 8',
         'numaplace server set-vcpus db1 16 --connect qemu+ssh://root@compute1/system',
+        'numaplace server set-vcpus db1 16 --claim-only',
     )
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
@@ -84,7 +101,7 @@ class SetVcpus(_HotChange):
         return parser
 
     def take_action(self, parsed_args: argparse.Namespace) -> tuple[tuple[str, ...], tuple[Any, ...]]:
-        """Change the claim, and the guest if it is connected, and show the server.
+        """Change the claim, and the guest where its libvirt is known, and show the server.
 
         :raises: :class:`~numaplace.exception.NoValidHost` if its host has no room,
             :class:`~numaplace.exception.NotFound` for an unknown server,
@@ -93,16 +110,15 @@ class SetVcpus(_HotChange):
         """
         from numaplace.compute import hotplug_claims, plugging
 
-        number, uri = parsed_args.number, parsed_args.connect
+        number = parsed_args.number
         with self.open_database() as database:
 
-            def change(server: InstanceRecord, limits: Limits) -> InstanceRecord | Refusal:
-                if uri is None:
+            def change(server: InstanceRecord, limits: Limits, running: Running | None) -> InstanceRecord | Refusal:
+                if running is None:
                     return hotplug_claims.set_vcpus(database, server.uuid, number, limits=limits)
-                running = self._running(database, uri)
                 return plugging.set_vcpus(database, server.uuid, number, running, limits=limits)
 
-            return self._show(database, parsed_args.server, change)
+            return self._show(database, parsed_args, change)
 
 
 class AttachMemory(_HotChange):
@@ -147,7 +163,7 @@ class AttachMemory(_HotChange):
         return parser
 
     def take_action(self, parsed_args: argparse.Namespace) -> tuple[tuple[str, ...], tuple[Any, ...]]:
-        """Claim the memory, plug it in if the guest is connected, and show the server.
+        """Claim the memory, plug it in where libvirt is known, and show the server.
 
         :raises: as :meth:`SetVcpus.take_action`, :class:`~numaplace.exception.Invalid` for an invalid module
         """
@@ -164,17 +180,15 @@ class AttachMemory(_HotChange):
             parsed_args.label,
             parsed_args.pmem,
         )
-        uri = parsed_args.connect
         with self.open_database() as database:
 
-            def change(server: InstanceRecord, limits: Limits) -> InstanceRecord | Refusal:
+            def change(server: InstanceRecord, limits: Limits, running: Running | None) -> InstanceRecord | Refusal:
                 _check_machine(self.conf, database, server, module)
-                if uri is None:
+                if running is None:
                     return hotplug_claims.attach_memory(database, server.uuid, module, limits=limits)
-                running = self._running(database, uri)
                 return plugging.attach_memory(database, server.uuid, module, running, limits=limits)
 
-            return self._show(database, parsed_args.server, change)
+            return self._show(database, parsed_args, change)
 
 
 class DetachMemory(_HotChange):
@@ -184,7 +198,7 @@ class DetachMemory(_HotChange):
     not, the error says so, and the memory stays claimed; the same command tries again. `server show` lists the modules.
     """
 
-    examples = ('numaplace server detach-memory db1 0 --connect qemu+ssh://root@compute1/system',)
+    examples = ('numaplace server detach-memory db1 0',)
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
         """Add the number of the module."""
@@ -198,7 +212,7 @@ class DetachMemory(_HotChange):
         return parser
 
     def take_action(self, parsed_args: argparse.Namespace) -> tuple[tuple[str, ...], tuple[Any, ...]]:
-        """Unplug the memory if the guest is connected, free it, and show the server.
+        """Unplug the memory where libvirt is known, free it, and show the server.
 
         :raises: :class:`~numaplace.exception.NotFound` for an unknown server or module,
             :class:`~numaplace.exception.Conflict` if its state does not allow it,
@@ -206,15 +220,23 @@ class DetachMemory(_HotChange):
         """
         from numaplace.compute import hotplug_claims, plugging
 
-        number, uri = parsed_args.module, parsed_args.connect
+        number = parsed_args.module
         with self.open_database() as database:
 
-            def change(server: InstanceRecord, _limits: Limits) -> InstanceRecord:
-                if uri is None:
+            def change(server: InstanceRecord, _limits: Limits, running: Running | None) -> InstanceRecord:
+                if running is None:
                     return hotplug_claims.detach_memory(database, server.uuid, number)
-                return plugging.detach_memory(database, server.uuid, number, self._running(database, uri))
+                return plugging.detach_memory(database, server.uuid, number, running)
 
-            return self._show(database, parsed_args.server, change)
+            return self._show(database, parsed_args, change)
+
+
+def _left(database: Database, before: InstanceRecord) -> str:
+    """Return what an interrupt has left of a change."""
+    server = database.instance(before.uuid)
+    if server.placement == before.placement:
+        return f"server '{names.shorten(server.name)}' is as it was; what was claimed is given back"
+    return f"server '{names.shorten(server.name)}' is changed, and stays so"
 
 
 def _check_machine(conf: cfg.ConfigOpts, database: Database, server: InstanceRecord, module: MemoryModule) -> None:

@@ -30,6 +30,7 @@ __all__ = [
     'add_profile',
     'check',
     'check_support',
+    'known_uri',
     'uri_of',
     'write',
 ]
@@ -290,4 +291,9 @@ def uri_of(record: HostRecord | None, given: str | None) -> str:
     """
     from numaplace.libvirt import connection
 
-    return given or (record.libvirt_uri if record is not None else None) or connection.LOCAL
+    return known_uri(record, given) or connection.LOCAL
+
+
+def known_uri(record: HostRecord | None, given: str | None) -> str | None:
+    """Return the URI of the libvirt of a host, as :func:`uri_of`; None if nobody has named one."""
+    return given or (record.libvirt_uri if record is not None else None)

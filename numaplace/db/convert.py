@@ -49,7 +49,7 @@ _USED = ('vcpus_used', 'memory_used_mib', 'floating_vcpus')
 #: Without what is only compared in the database.
 HOST = Fields(each for each in HOSTS.c if each.name not in (*ORDERS, *ROOMS))
 #: What a claim needs to know of a host.
-_ROW = ('id', 'generation', 'libvirt_uri', 'cpu_allocation_ratio', 'ram_allocation_ratio', 'pci_device_count')
+_ROW = ('id', 'generation', 'cpu_allocation_ratio', 'ram_allocation_ratio', 'pci_device_count')
 USAGE = Fields(HOSTS.c[name] for name in (*_ROW, 'numa_topology', 'host_details', *_USAGE))
 _COUNTERS = Fields(HOSTS.c[name] for name in _USAGE)
 INSTANCE = Fields(each for each in INSTANCES.c if each.name != 'updated_at')

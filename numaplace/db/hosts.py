@@ -62,12 +62,8 @@ _DELETE = sa.delete(HOSTS).where(*_IS_AS_READ)
 _DOMAIN_HOST = UNMANAGED_DOMAINS.c.host
 _SELECT_DOMAINS = sa.select(*convert.DOMAIN.selected).order_by(UNMANAGED_DOMAINS.c.name, UNMANAGED_DOMAINS.c.id)
 
-_NUMBER, _NAME, _URI, _DEVICES = map(
-    convert.HOST.columns.index, (HOSTS.c.id, HOSTS.c.host, HOSTS.c.libvirt_uri, HOSTS.c.pci_device_count)
-)
-_NUMBER_OF_USAGE, _URI_OF_USAGE, _DEVICES_OF_USAGE = map(
-    convert.USAGE.columns.index, (HOSTS.c.id, HOSTS.c.libvirt_uri, HOSTS.c.pci_device_count)
-)
+_NUMBER, _NAME, _DEVICES = map(convert.HOST.columns.index, (HOSTS.c.id, HOSTS.c.host, HOSTS.c.pci_device_count))
+_NUMBER_OF_USAGE, _DEVICES_OF_USAGE = map(convert.USAGE.columns.index, (HOSTS.c.id, HOSTS.c.pci_device_count))
 _CAPACITY = [HOSTS.c[name] for name in (*ORDERS, *ROOMS)]
 _OLD_CAPACITY = 'what the host is chosen by'
 _HOST_OF_DOMAIN = convert.DOMAIN.columns.index(_DOMAIN_HOST)
@@ -120,7 +116,7 @@ def _records(
     instead: Host | None = None,
 ) -> dict[str, HostRecord]:
     """Return the hosts of rows by name, with the domains there that numaplace does not manage."""
-    domains = _domains(connection, [row[_NAME] for row in found if row[_URI] is not None])
+    domains = _domains(connection, [row[_NAME] for row in found])
     devices = pci_devices.find(connection, [row[_NUMBER] for row in found if row[_DEVICES]])
 
     def read(row: Sequence[Any]) -> HostRecord:
@@ -132,9 +128,9 @@ def _records(
 
 
 def _domains(connection: Connection, names: Sequence[str]) -> dict[str, list[Sequence[Any]]]:
-    """Return the rows of domains by host.
+    """Return the rows of domains by host, on hosts without a libvirt too: there, servers were released.
 
-    :param names: of hosts that have a libvirt; there are no such domains on others
+    :param names: of hosts
     """
     found: dict[str, list[Sequence[Any]]] = {}
     if names:
@@ -158,7 +154,7 @@ def lock_usage(connection: Connection, name: str) -> HostUsage:
     if row is None:
         raise _no_host(name)
     # After the lock, so that it is what the last holder of the lock stored.
-    domains = () if row[_URI_OF_USAGE] is None else _domains(connection, [name]).get(name, ())
+    domains = _domains(connection, [name]).get(name, ())
     number = row[_NUMBER_OF_USAGE]
     try:
         devices = pci_devices.find(connection, [number]) if row[_DEVICES_OF_USAGE] else {}

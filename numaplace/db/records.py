@@ -22,7 +22,6 @@ class HostUsage:
     host: Host
     number: int
     generation: int
-    libvirt_uri: str | None
     unmanaged: tuple[Holding, ...] = ()
     cpu_allocation_ratio: float | None = None
     ram_allocation_ratio: float | None = None

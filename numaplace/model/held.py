@@ -26,26 +26,8 @@ def named(holding: Holding) -> Holding:
 
 def left(uuid: str, name: str, placement: Placement, host: Host) -> Holding:
     """Return the domain of a server that is no longer one, with what it holds on its host."""
-    cells = placement.cells
-    everywhere = frozenset([cell.id for cell in host.cells if cell.shape.memory_mib])
-    floats = [one.guest_cell.shared_vcpus.bit_count() for one in cells] or [placement.guest.vcpus]
-    memory = [(frozenset([one.host_cell]), one.guest_cell.memory_mib) for one in cells]
-    pages = [
-        (frozenset([one.host_cell]), one.pagesize_kib, one.guest_cell.memory_mib * KIB_PER_MIB // one.pagesize_kib)
-        for one in cells
-        if one.pagesize_kib
-    ]
-    return Holding(
-        name,
-        uuid,
-        placement.guest.most_vcpus,
-        frozenset(range(placement.guest.vcpus)),
-        frozenset(cpuset.ids(cpuset.union([one.taken for one in cells]))),
-        sum(floats),
-        tuple(memory) or ((everywhere, placement.guest.memory_mib),),
-        tuple(pages),
-        tuple([granted.device.address for granted in placement.devices]),
-    )
+    general = frozenset([cell.id for cell in host.cells if cell.shape.is_general])
+    return Holding.of(name, uuid, placement, general)
 
 
 def name_taken(unmanaged: Iterable[Holding], uuid: str, *names: str) -> Refusal | None:

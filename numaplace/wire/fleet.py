@@ -119,7 +119,7 @@ def _write_move(move: Move) -> Any:
     return JSON.make('FleetMove', data)
 
 
-_SERVER_FIELDS = ('uuid', 'name', 'number', 'host', 'availability_zone', 'vm_state', 'old_format')
+_SERVER_FIELDS = ('uuid', 'name', 'number', 'host', 'availability_zone', 'vm_state', 'old_format', 'adopted_name')
 
 
 def _write_server(record: InstanceRecord) -> Any:

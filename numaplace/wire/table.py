@@ -396,7 +396,7 @@ _FLEET = {
         },
     ),
     'FleetServer': _own(
-        '1.2',
+        '1.3',
         {
             **_strings('uuid', 'name', 'vm_state', 'created_at'),
             'number': Field(kinds.INTEGER),
@@ -411,6 +411,7 @@ _FLEET = {
             'disks': Field(kinds.list_of('FleetDisk')),
             'old_format': Field(kinds.STRING, since=1, absent=''),
             'request_spec': Field(kinds.object_of('FleetRequestSpec'), since=2, nullable=True),
+            'adopted_name': Field(kinds.STRING, since=3, nullable=True),
         },
     ),
     'FleetHost': _own(

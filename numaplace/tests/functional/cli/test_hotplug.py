@@ -4,6 +4,7 @@
 import pytest
 from lxml import etree
 
+from numaplace.tests import real
 from numaplace.tests.functional.cli.test_moves import told
 
 _ON = [0, 1, 4, 5, 8, 9, 12, 13]
@@ -135,3 +136,31 @@ def test_the_form_of_nova_is_refused_while_something_is_off(talk):
     assert '<vcpus>' not in talk('server dumpxml db1 --profile nova-33')
     talk('server set-vcpus db1 8')
     assert 'Nova has no place for them' in told(talk, 'server dumpxml db1 --profile nova-33')
+
+
+@pytest.fixture
+def kept(numaplace):
+    """The program with the server db1, on a host that was read from libvirt's test driver, where nothing runs it."""
+    real.require_program('virsh')
+    numaplace.configure(unknown_guests='warn')
+    assert 0 == numaplace.run('host', 'discover', '--connect', 'test:///default', 'big').returncode
+    specs = ('hw:numa_nodes=1', 'numaplace:vcpu_hotplug=true', 'numaplace:memory_slots=2', 'numaplace:max_memory=512')
+    numaplace(f'flavor create --ram 128 --vcpus 2 {" ".join(f"--property {spec}" for spec in specs)} hot')
+    numaplace('server create --flavor hot db1')
+    numaplace('server attach-memory db1 --size 64 --node 0 --claim-only')
+    return numaplace
+
+
+@pytest.mark.parametrize('line', ['set-vcpus db1 1', 'attach-memory db1 --size 64 --node 0', 'detach-memory db1 0'])
+def test_the_guest_is_changed_in_the_libvirt_of_its_host_unless_told_otherwise(kept, line):
+    before = kept.json('server show db1')
+    for words, uri in (('', 'test:///default'), ('--connect nosuch:///x', 'nosuch:///x')):
+        assert f' at {uri}: ' in told(kept, f'server {line} {words}')
+        assert before == kept.json('server show db1')
+    changed = kept.json(f'server {line} --claim-only')
+    assert [before[key] for key in ('vcpus', 'memory_mib')] != [changed[key] for key in ('vcpus', 'memory_mib')]
+
+
+def test_a_libvirt_and_the_claim_alone_exclude_each_other(kept):
+    line = told(kept, 'server set-vcpus db1 1 --claim-only --connect test:///default', 2)
+    assert 'argument --connect: not allowed with argument --claim-only; see numaplace server set-vcpus' in line

@@ -20,7 +20,7 @@ _TEST_DRIVER = 'test:///default'
 def virsh(prepared):
     """Return a function that returns the commands that virsh was given: a script writes them down on the way.
 
-    `define` waits for a file while there is one called ``wait``.
+    `define` waits while there is a file called ``wait``, `domcapabilities` while there is ``wait-capabilities``.
     """
     log, wait = prepared.directory / 'virsh.log', prepared.directory / 'wait'
     script = prepared.directory / 'bin' / 'virsh'
@@ -28,7 +28,8 @@ def virsh(prepared):
     script.write_text(
         '#!/bin/sh\n'
         f'echo "$*" >> {shlex.quote(str(log))}\n'
-        f'case "$*" in *define*) [ ! -e {shlex.quote(str(wait))} ] || exec sleep 60;; esac\n'
+        f'case "$*" in *define*) [ ! -e {shlex.quote(str(wait))} ] || exec sleep 60;;\n'
+        f'*domcapabilities*) [ ! -e {shlex.quote(f"{wait}-capabilities")} ] || exec sleep 60;; esac\n'
         f'exec {shlex.quote(real.require_program("virsh"))} "$@"\n'
     )
     script.chmod(0o755)
@@ -134,6 +135,23 @@ def test_an_end_of_many_changes_says_what_stays(prepared, virsh):
         _, told = process.communicate(timeout=60)
     assert 130 == process.returncode
     assert "numaplace: ended early: 0 of 4 servers are done and stay; 'web-1' was under way" == told.splitlines()[-1]
+
+
+@pytest.mark.parametrize(('signalled', 'status'), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_an_end_of_a_hot_change_says_what_was_given_back(prepared, virsh, signalled, status):
+    specs = '--property hw:numa_nodes=1 --property numaplace:vcpu_hotplug=true'
+    prepared(f'flavor create --ram 64 --vcpus 2 {specs} hot')
+    prepared('server create --flavor hot db1')
+    before = prepared.json('server set-vcpus db1 1')
+    (prepared.directory / 'wait-capabilities').touch()
+    with _started(prepared, 'server', 'set-vcpus', 'db1', '2', '--connect', _TEST_DRIVER) as process:
+        _until(lambda: virsh('domcapabilities'))
+        assert 2 == prepared.json('server show db1')['vcpus'], 'it is claimed first'
+        process.send_signal(signalled)
+        out, told = process.communicate(timeout=60)
+    assert (status, '') == (process.returncode, out)
+    assert "numaplace: ended early: server 'db1' is as it was; what was claimed is given back\n" == told
+    assert before == prepared.json('server show db1')
 
 
 def _full(program, *words):

@@ -6,9 +6,10 @@ from multiprocessing import get_context
 
 import pytest
 
-from numaplace.compute import audit, claims, migration, resource_tracker, unmanaged
+from numaplace.compute import audit, claims, hotplug_claims, migration, resource_tracker, unmanaged
 from numaplace.db import api
-from numaplace.model import Refusal
+from numaplace.db.records import InstanceRequest
+from numaplace.model import Flavor, Refusal
 from numaplace.model.held import hold
 from numaplace.model.holding import Holding
 from numaplace.tests import samples
@@ -124,6 +125,37 @@ def test_a_server_that_is_released_is_held_as_a_domain_and_one_that_is_adopted_i
     adopted = held.claim(asked, 'a', lambda _host: server.placement)
     assert (adopted.uuid, adopted.domain_name) == (server.uuid, domain.name)
     assert held.host('a').unmanaged == (STRANGER,)
+
+
+def test_what_a_released_server_had_is_held_where_no_libvirt_is_known_until_somebody_looks(database):
+    for name in ('a', 'b'):
+        resource_tracker.register(database, samples.host_record(name))
+    server = claim(database, pagesize_kib=2048).instance
+    assert claims.live_migration_claim(database, server.uuid, 'b')
+    before = {name: database.host(name).host for name in ('a', 'b')}
+    claims.release(database, server.uuid, is_left=True)
+    resource_tracker.refresh(database, 'a', samples.host())
+    for name, used in before.items():
+        record = database.host(name)
+        assert (record.libvirt_uri, [one.uuid for one in record.unmanaged]) == (None, [server.uuid])
+        assert record.host.vcpus_used == 0
+        for cell, old in zip(record.host.cells, used.cells, strict=True):
+            assert (cell.pinned_cpus, cell.held_cpus, cell.held_mib) == (0, old.pinned_cpus, old.memory_usage_mib)
+            assert [pages.held for pages in cell.pages[1:]] == [pages.used for pages in old.pages[1:]]
+    unmanaged.update(database, 'a', URI, [], ())
+    assert (database.host('a').unmanaged, len(database.host('b').unmanaged)) == ((), 1)
+
+
+def test_a_released_server_holds_what_was_on(database):
+    resource_tracker.register(database, samples.host_record('a'))
+    asked = samples.guest(2, 4, 64)
+    flavor = Flavor('hot', 8, 128, 1, {'numaplace:vcpu_hotplug': 'true'}, 'hot')
+    server = claims.instance_claim(database, InstanceRequest('one', flavor, asked), 'a').instance
+    hotplug_claims.set_vcpus(database, server.uuid, 4)
+    cpus = frozenset(taken(database))
+    claims.release(database, server.uuid, is_left=True)
+    (domain,) = database.host('a').unmanaged
+    assert (domain.vcpus, domain.online, domain.dedicated) == (8, frozenset({0, 1, 4, 5}), cpus)
 
 
 def test_a_host_is_deleted_with_them(held):

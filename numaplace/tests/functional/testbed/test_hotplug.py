@@ -140,7 +140,7 @@ def test_what_is_plugged_into_a_guest_that_runs_is_what_was_claimed(here):
     check = f'server check --host here --connect {here.uri} -f value'
     assert here(check) == ''
     shown = '-f value -c vcpus -c memory_mib'
-    assert here(f'server set-vcpus db1 2 --connect {here.uri} {shown}') == '2\n128\n'
+    assert here(f'server set-vcpus db1 2 {shown}') == '2\n128\n', 'in the libvirt that the check has found'
     live = etree.fromstring(here.virsh('dumpxml', 'instance-00000001'))
     assert [vcpu.get('enabled') for vcpu in live.iterfind('vcpus/vcpu')] == ['yes', 'yes']
     assert [pin.get('vcpu') for pin in live.iterfind('cputune/vcpupin')] == ['0', '1']

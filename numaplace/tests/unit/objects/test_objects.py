@@ -45,7 +45,7 @@ FINGERPRINTS = {
     'FleetProvider': '1.0-148fe5be7f7c2eb944bff97aef4d5a6e',
     'FleetRemark': '1.0-afa47a825eb6238a617f53c18edf2b90',
     'FleetRequestSpec': '1.0-81f97a137d1530bb092fea6677af23f0',
-    'FleetServer': '1.2-71ed5d3ad6e3e69803ee0533d596682b',
+    'FleetServer': '1.3-ef2d810a0baa6601a33b2d12e5b55fd8',
     'FleetSide': '1.0-cbc4719f2aae9102767af6a456dd40cb',
     'FleetUnread': '1.0-9452c6ac6f3be4c1a30e7f5b3147d198',
     'GuestDetails': '1.2-22b7c214b7c652fa6d86bfcb82dfe153',
