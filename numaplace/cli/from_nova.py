@@ -71,7 +71,9 @@ def _import(database: Database, record: HostRecord, *, refresh: bool) -> host_bu
         return resource_tracker.register(database, record)
 
     def renew() -> object:
-        return resource_tracker.refresh(database, record.name, resource_tracker.empty(record.host), record)
+        host = resource_tracker.empty(record.host)
+        # The databases of a Nova are read without the devices themselves.
+        return resource_tracker.refresh(database, record.name, host, record, keeps_devices=not host.devices)
 
     attempts: list[tuple[str, Callable[[], object]]] = [('registered', register)]
     if refresh:

@@ -229,7 +229,15 @@ class Importer:
         found = sources.with_devices(found, device_specs(self.app.conf), place)
         record = host_records.record_of(self.app.conf, name, found, before, self.zone)
         policy = self.app.conf.numaplace.unknown_guests
-        stored = host_records.store(database, record, place, refresh=before is not None, policy=policy, zone=self.zone)
+        stored = host_records.store(
+            database,
+            record,
+            place,
+            known=before,
+            keeps_devices=found.pci_devices is None,
+            policy=policy,
+            zone=self.zone,
+        )
         result = _REGISTERED if before is None else _REFRESHED
         return Outcome(name, result, warnings=(*found.warnings, *stored.warnings))
 

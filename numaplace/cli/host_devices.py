@@ -3,14 +3,20 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
+from typing import Any
 
 from numaplace import explain
 from numaplace.cli import base
 from numaplace.model import Host, PciDevice
+from numaplace.model.pci_changes import pci_changes
 from numaplace.model.records import InstanceRecord
 
-__all__ = ['column', 'lines']
+__all__ = ['changes', 'column', 'counts', 'lines']
+
+#: Most addresses that a line names.
+_SHOWN = 3
 
 
 def _sorted(host: Host) -> list[PciDevice]:
@@ -20,6 +26,37 @@ def _sorted(host: Host) -> list[PciDevice]:
 
 def _owners(servers: Sequence[InstanceRecord]) -> dict[str, InstanceRecord]:
     return {granted.device.address: server for server in servers for granted in server.placement.devices}
+
+
+def _plain(device: PciDevice) -> dict[str, Any]:
+    return {
+        'address': device.address,
+        'vendor_id': device.vendor_id,
+        'product_id': device.product_id,
+        'dev_type': device.dev_type,
+        'parent': device.parent,
+        'numa_node': device.numa_node,
+        'tags': dict(device.tags),
+    }
+
+
+def counts(host: Host) -> base.Written:
+    """Return the devices as a column, for people their number by type."""
+    types = Counter(device.dev_type for device in host.devices.known)
+    words = ', '.join(f'{number} {kind}' for kind, number in sorted(types.items()))
+    return base.Written(list(map(_plain, _sorted(host))), words or 'none')
+
+
+def changes(before: Host, now: Host) -> str:
+    """Return a line about the devices that were added, removed or changed; nothing without any."""
+    found = pci_changes(before.devices.known, now.devices.known)
+    parts = {'added': found.added, 'removed': found.removed, 'changed': [new for _, new in found.changed]}
+    told = [f'{len(devices)} {word} ({_addresses(devices)})' for word, devices in parts.items() if devices]
+    return f'PCI devices: {", ".join(told)}' if told else ''
+
+
+def _addresses(devices: Sequence[PciDevice]) -> str:
+    return ', '.join([device.address for device in devices[:_SHOWN]]) + (', ...' if devices[_SHOWN:] else '')
 
 
 def column(host: Host, servers: Sequence[InstanceRecord]) -> base.Written:
@@ -32,14 +69,8 @@ def column(host: Host, servers: Sequence[InstanceRecord]) -> base.Written:
     for device in _sorted(host):
         server = owners.get(device.address)
         found.append(
-            {
-                'address': device.address,
-                'vendor_id': device.vendor_id,
-                'product_id': device.product_id,
-                'dev_type': device.dev_type,
-                'parent': device.parent,
-                'numa_node': device.numa_node,
-                'tags': dict(device.tags),
+            _plain(device)
+            | {
                 'status': statuses[device.address],
                 'server': server and server.name,
                 'uuid': server and server.uuid,

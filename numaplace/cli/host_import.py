@@ -6,13 +6,12 @@ from __future__ import annotations
 import argparse
 import socket
 from abc import abstractmethod
-from collections import Counter
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from numaplace import architecture
-from numaplace.cli import base, names, sources
+from numaplace.cli import base, host_devices, names, sources
 from numaplace.cli.host import add_zone, summary, zone
 from numaplace.cli.host_records import before, options, record_of, store, uri_of
 from numaplace.libvirt.files import place
@@ -21,34 +20,11 @@ from numaplace.libvirt.numbering import NUMBERINGS
 if TYPE_CHECKING:
     from numaplace.cli import host_bulk
     from numaplace.libvirt.topology import Options
-    from numaplace.model import PciDevice
     from numaplace.model.records import HostRecord
 
     _Source: TypeAlias = tuple[str, str, Callable[[Options], sources.Found]]
 
 __all__ = ['DiscoverHost', 'ImportHost']
-
-
-def _devices(found: Sequence[PciDevice] | None) -> base.Written | None:
-    """Return the PCI devices that guests may have; for people their number by type."""
-    if found is None:
-        return None
-    types = Counter(device.dev_type for device in found)
-    return base.Written(
-        [
-            {
-                'address': device.address,
-                'vendor_id': device.vendor_id,
-                'product_id': device.product_id,
-                'dev_type': device.dev_type,
-                'numa_node': device.numa_node,
-                'parent': device.parent,
-                'tags': dict(device.tags),
-            }
-            for device in found
-        ],
-        ', '.join(f'{number} {kind}' for kind, number in sorted(types.items())),
-    )
 
 
 class _AddHost(base.ShowOf):
@@ -100,7 +76,8 @@ class _AddHost(base.ShowOf):
                 database,
                 record_of(self.conf, name, found, known, chosen),
                 place,
-                refresh=parsed_args.refresh,
+                known=known,
+                keeps_devices=found.pci_devices is None,
                 policy=self.conf.numaplace.unknown_guests,
                 zone=chosen,
                 must_answer=parsed_args.connect is not None,
@@ -108,7 +85,7 @@ class _AddHost(base.ShowOf):
         for warning in (*found.warnings, *stored.warnings):
             self.app.warn(warning)
         columns, values = summary(stored.record)
-        return (*columns, 'pci_devices'), (*values, _devices(found.pci_devices))
+        return (*columns, 'pci_devices'), (*values, host_devices.counts(stored.record.host))
 
     def _architecture(self, parsed_args: argparse.Namespace) -> str | None:
         arch = parsed_args.architecture

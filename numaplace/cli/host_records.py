@@ -85,13 +85,14 @@ def record_of(
     :param zone: its availability zone, or None for that of the configuration
     """
     from numaplace import conf as configuration
+    from numaplace.model import HostDevices
     from numaplace.model.records import HostRecord
 
     stored = (known.cpu_allocation_ratio, known.ram_allocation_ratio) if known else (None, None)
     cpu_ratio, ram_ratio = configuration.ratios(conf, stored)
     return HostRecord(
         name=name,
-        host=found.host,
+        host=replace(found.host, devices=HostDevices(found.pci_devices or ())),
         availability_zone=zone or names.name('[DEFAULT] default_availability_zone:', conf.default_availability_zone),
         facts=_with_architecture(_facts(found.facts), known.facts if known else {}) | _address(conf, known),
         cpu_allocation_ratio=cpu_ratio,
@@ -140,7 +141,8 @@ def store(
     record: HostRecord,
     place: str,
     *,
-    refresh: bool,
+    known: HostRecord | None,
+    keeps_devices: bool,
     policy: str,
     zone: str | None,
     must_answer: bool = False,
@@ -148,29 +150,41 @@ def store(
     """Register or refresh a host, with the domains of its libvirt.
 
     :param place: where it was read from
+    :param known: as it is stored, to refresh it; None registers it
+    :param keeps_devices: as for :func:`numaplace.compute.resource_tracker.refresh`
     :param policy: ``[numaplace] unknown_guests``
     :param zone: availability zone that a refreshed host is moved to; None leaves it where it is
     :param must_answer: as for :func:`numaplace.cli.unmanaged.look`
     :raises: :class:`~numaplace.exception.AlreadyExists`, :class:`~numaplace.exception.Conflict` for a new host that is
-        refused for its domains; with `refresh` :class:`~numaplace.exception.NotFound`, and the faults of
+        refused for its domains; for a known one :class:`~numaplace.exception.NotFound`, and the faults of
         :func:`numaplace.compute.resource_tracker.refresh`; and those of its libvirt
     """
+    from numaplace.cli import host_devices
     from numaplace.compute import resource_tracker
     from numaplace.compute.unmanaged import found as find_unmanaged
     from numaplace.libvirt import power
 
-    seen, warnings = unmanaged.look(database, record, is_registered=refresh, must_answer=must_answer)
+    seen, warnings = unmanaged.look(database, record, is_registered=known is not None, must_answer=must_answer)
     others: tuple[Holding, ...] = ()
 
-    def strangers(known: Collection[str]) -> tuple[Holding, ...]:
+    def strangers(uuids: Collection[str]) -> tuple[Holding, ...]:
         nonlocal others
-        domains, mine = (seen.domains, {*seen.ours, *known}) if seen else ((), ())
+        domains, mine = (seen.domains, {*seen.ours, *uuids}) if seen else ((), ())
         others = find_unmanaged(domains, mine)
         return find_unmanaged(domains, mine, is_held=policy != WARN)
 
-    if refresh:
-        known = strangers if seen else None
-        record = resource_tracker.refresh(database, record.name, record.host, record, unmanaged=known, zone=zone)
+    if known:
+        record = resource_tracker.refresh(
+            database,
+            record.name,
+            record.host,
+            record,
+            unmanaged=strangers if seen else None,
+            zone=zone,
+            keeps_devices=keeps_devices,
+        )
+        if changed := host_devices.changes(known.host, record.host):
+            warnings += (changed,)
     else:
         record = replace(record, unmanaged=strangers(()))
         if others and policy == REFUSE:

@@ -95,17 +95,17 @@ def recorded_tree(directory: str, arch: str | None, options: Options) -> Found:
     return Found(host, facts, warnings, find_devices=partial(sysfs_devices.read, root) if is_listed else None)
 
 
-def with_devices(found: Found, specs: Sequence[DeviceSpec], place: str) -> Found:
+def with_devices(found: Found, specs: Sequence[DeviceSpec] | None, place: str) -> Found:
     """Return a host with the PCI devices that guests may have; without a spec none is looked for.
 
-    :param specs: ``[pci] device_spec``
+    :param specs: ``[pci] device_spec``; None if it is not set, and empty if it offers nothing
     :param place: the source, for the warnings that it lists no devices, or does not tell all of them
     :raises: :class:`~numaplace.exception.UnreadableTopology`, :class:`~numaplace.exception.InvalidCapabilities`
     """
     from numaplace.libvirt.found_device import offered
 
     if not specs:
-        return found
+        return found if specs is None else replace(found, pci_devices=())
     if found.find_devices is None:
         return _without_devices(found, f'{place} lists no PCI devices')
     try:

@@ -40,6 +40,7 @@ __all__ = [
     'fixed_host_cell_ids',
     'instance_claim',
     'live_migration_claim',
+    'read_request',
     'rebuild',
     'rebuild_claim',
     'release',
@@ -49,8 +50,20 @@ __all__ = [
     'unshelve_claim',
 ]
 
-#: Returns what a flavor and the properties of an image request.
+#: Returns what a flavor and the properties of an image request; the PCI devices too, which a move would lose otherwise.
 RequestReader: TypeAlias = Callable[[Flavor, Mapping[str, str]], Guest]
+
+
+def read_request(flavor: Flavor, image_properties: Mapping[str, str]) -> Guest:
+    """Return what a flavor and an image request where no configuration defines aliases of PCI devices.
+
+    A server whose flavor requests devices is not moved with it, as it would lose them.
+
+    :raises: :class:`~numaplace.exception.PciRequestAliasNotDefined` for a flavor with ``pci_passthrough:alias``, and as
+        :func:`numaplace.request.read`
+    """
+    guest = requests.read(flavor, image_properties)
+    return replace(guest, pci_requests=requests.pci_requests(flavor, image_properties, {}))
 
 
 class FitOptions(TypedDict, total=False):
@@ -166,7 +179,7 @@ def resize_claim(
     host_name: str,
     *,
     flavor: Flavor | None = None,
-    read: RequestReader = requests.read,
+    read: RequestReader = read_request,
     **options: Unpack[FitOptions],
 ) -> Claim | Refusal:
     """Claim a place on a host for a server that gets another flavor, or is moved while it is off.
@@ -197,7 +210,7 @@ def rebuild_claim(
     instance_uuid: str,
     host_name: str,
     *,
-    read: RequestReader = requests.read,
+    read: RequestReader = read_request,
     **options: Unpack[FitOptions],
 ) -> Claim | Refusal:
     """Claim a place on a host for a server that is evacuated from a host that is down.
@@ -264,7 +277,7 @@ def unshelve_claim(
     instance_uuid: str,
     host_name: str,
     *,
-    read: RequestReader = requests.read,
+    read: RequestReader = read_request,
     **options: Unpack[FitOptions],
 ) -> Claim | Refusal:
     """Place a server without a host on a host, and record it, in one transaction.

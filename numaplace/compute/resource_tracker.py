@@ -9,7 +9,7 @@ from dataclasses import replace
 from numaplace import exception, wire
 from numaplace.db import api
 from numaplace.db.retry import retry
-from numaplace.model import Host, Placement, allocations
+from numaplace.model import Host, HostDevices, Placement, allocations
 from numaplace.model.holding import Holding
 from numaplace.model.records import HostRecord, InstanceRecord
 
@@ -47,6 +47,7 @@ def refresh(
     *,
     unmanaged: Callable[[Collection[str]], tuple[Holding, ...]] | None = None,
     zone: str | None = None,
+    keeps_devices: bool = False,
 ) -> HostRecord:
     """Store what a host has now, with the usage of all that counts on it: its servers, and those in a move.
 
@@ -57,9 +58,11 @@ def refresh(
     :param unmanaged: returns the domains that numaplace does not manage, from the UUIDs of its servers; None leaves
         those that are stored
     :param zone: name of the availability zone; None leaves it as it is
+    :param keeps_devices: whether its PCI devices stay as they are stored: those of `host` are not known then
     :raises: :class:`~numaplace.exception.NotFound`, :class:`~numaplace.exception.ConcurrentUpdate`, and with the
-        server named :class:`~numaplace.exception.UsageInvalid`, :class:`~numaplace.exception.CPUPinningUnknown` or
-        :class:`~numaplace.exception.CPUPinningInvalid` if it holds what the host no longer has
+        server named :class:`~numaplace.exception.UsageInvalid`, :class:`~numaplace.exception.CPUPinningUnknown`,
+        :class:`~numaplace.exception.CPUPinningInvalid` or :class:`~numaplace.exception.PciDeviceInvalid` if it holds
+        what the host no longer has
     """
     unread: dict[str, exception.NumaplaceException] = {}
 
@@ -67,9 +70,10 @@ def refresh(
         for fault in unread.values():
             raise fault
         now = like or record
+        found = replace(host, devices=HostDevices(record.host.devices.known)) if keeps_devices else host
         return replace(
             record,
-            host=_counted(name, host, instances),
+            host=_counted(name, found, instances),
             facts={key: value for key, value in record.facts.items() if key == 'architecture'} | dict(now.facts),
             cpu_allocation_ratio=now.cpu_allocation_ratio,
             ram_allocation_ratio=now.ram_allocation_ratio,

@@ -212,7 +212,9 @@ def _check_devices(conf: cfg.ConfigOpts) -> None:
         pci_aliases(conf)
     except exception.PciInvalidAlias as error:
         raise exception.PciInvalidAlias(f'[pci] alias: {error}') from error
-    if not conf.pci.report_in_placement and any(spec.tags.get('one_time_use') == 'true' for spec in device_specs(conf)):
+    if not conf.pci.report_in_placement and any(
+        spec.tags.get('one_time_use') == 'true' for spec in device_specs(conf) or ()
+    ):
         raise exception.PciConfigInvalidSpec(
             '[pci] device_spec: one_time_use needs [pci] report_in_placement = true: expected both or neither'
         )
@@ -223,9 +225,14 @@ def pci_aliases(conf: cfg.ConfigOpts) -> dict[str, pci_specs.Alias]:
     return pci_specs.join_aliases(conf.pci.alias or ())
 
 
-def device_specs(conf: cfg.ConfigOpts) -> tuple[pci_specs.DeviceSpec, ...]:
-    """Return which PCI devices of a host guests may have, in order: the first that a device matches counts."""
-    return tuple(spec for specs in conf.pci.device_spec or () for spec in specs)
+def device_specs(conf: cfg.ConfigOpts) -> tuple[pci_specs.DeviceSpec, ...] | None:
+    """Return which PCI devices of a host guests may have, in order: the first that a device matches counts.
+
+    None where the option is not set, so that nothing is said of them.
+    """
+    if conf.pci.device_spec is None:
+        return None
+    return tuple([spec for specs in conf.pci.device_spec for spec in specs])
 
 
 def mode(conf: cfg.ConfigOpts) -> str:

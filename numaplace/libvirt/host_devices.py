@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from numaplace.libvirt.xmltext import Element, element
 from numaplace.model import GrantedDevice, Placement
-from numaplace.model.pci import VF
+from numaplace.model.pci import NETWORK, VF
 
 __all__ = ['hostdev', 'is_nic', 'nic', 'node_of']
 
@@ -16,7 +16,8 @@ def is_nic(granted: GrantedDevice) -> bool:
     libvirt sets MAC address and VLAN only of VFs, and refuses other devices as interfaces.
     """
     device = granted.device
-    return device.dev_type == VF and device.tags.get('physical_network') == granted.request != ''
+    network = device.tags.get('physical_network')
+    return device.dev_type == VF and network is not None and granted.request == f'{NETWORK}{network}'
 
 
 def node_of(granted: GrantedDevice, placement: Placement) -> int | None:

@@ -10,6 +10,7 @@ from numaplace.pci_specs import POLICIES, TYPES
 
 __all__ = [
     'LEGACY',
+    'NETWORK',
     'PCI',
     'PF',
     'PREFERRED',
@@ -28,6 +29,9 @@ REQUIRED, LEGACY, PREFERRED, SOCKET = POLICIES
 #: Types of devices: without SR-IOV, physical function, virtual function, vDPA.
 PCI, PF, VF = TYPES
 VDPA = 'vdpa'
+
+#: Before the name of a physical network for which a device is requested. The aliases of flavors have no colon.
+NETWORK = 'network:'
 
 #: What placement matches, not the host, and what no alias may name.
 _IGNORED = frozenset({'address', 'resource_class', 'rp_uuids', 'traits'})
@@ -94,7 +98,7 @@ class PciDevice:
 class GrantedDevice:
     """A PCI device that a guest holds.
 
-    :param request: name of the alias, or of the network, for which it was taken
+    :param request: name of the request that it was taken for: of the alias, or NETWORK and that of a physical network
     """
 
     device: PciDevice
@@ -107,7 +111,7 @@ class PciRequest:
 
     :param alternatives: properties by key; a device has all of one of them, whatever the case of letters
     :param policy: LEGACY, PREFERRED, REQUIRED or SOCKET
-    :param name: the alias, the port or the network, for people
+    :param name: the alias, the port, or NETWORK and the physical network
     """
 
     count: int

@@ -36,9 +36,17 @@ def place(
     strategy: fit.Strategy = fit.SPREAD,
     host_cell_ids: Sequence[int] | None = None,
 ) -> Placement | Refusal:
-    """Place any guest, as :func:`_place` does, with the PCI devices that it requests.
+    """Place any guest: by its own cells, or divided over host cells where it requests that; with its PCI devices.
+
+    Host mode and node mode are one fit. Auto mode finds the smallest number of host cells in which the guest fits,
+    and among such sets the one with the smallest sum of distances; see ``numaplace.partition.auto``. A guest that has
+    both cells and a wish was divided before: it keeps its cells, on the cores that the wish allows.
 
     :param devices: what the guest wants beside its PCI requests; None for these alone
+    :param strategy: the order of the host cells for a guest that is not divided here
+    :param host_cell_ids: as in :func:`numaplace.fit.place`, for a guest that is not divided here
+    :returns: as :func:`numaplace.fit.place`; a guest that was divided has its cells in the placement. A wish that no
+        host of this shape can meet is also a refusal; :func:`numaplace.partition.divide` reports what is wrong with it
     """
     pci = _pci(host, guest) if devices is None else None
     answer = _place(
@@ -90,16 +98,9 @@ def _place(
     strategy: fit.Strategy,
     host_cell_ids: Sequence[int] | None,
 ) -> Placement | Refusal:
-    """Place any guest: by its own cells, or divided over host cells where it requests that.
+    """Place a guest as :func:`place` does, with what else it wants as devices.
 
-    Host mode and node mode are one fit. Auto mode finds the smallest number of host cells in which the guest fits,
-    and among such sets the one with the smallest sum of distances; see ``numaplace.partition.auto``. A guest that has
-    both cells and a wish was divided before: it keeps its cells, on the cores that the wish allows.
-
-    :param strategy: the order of the host cells for a guest that is not divided here
-    :param host_cell_ids: as in :func:`numaplace.fit.place`, for a guest that is not divided here
-    :returns: as :func:`numaplace.fit.place`; a guest that was divided has its cells in the placement. A wish that no
-        host of this shape can meet is also a refusal; :func:`numaplace.partition.divide` reports what is wrong with it
+    :param devices: what it wants of the host's devices, its PCI requests too
     """
     wish = guest.wish
     if wish is None or guest.cells:

@@ -168,6 +168,26 @@ def test_a_shelved_server_holds_none_and_gets_some_back(cards):
     assert statuses(cards, 'b') == {GPUS[0].address: ('allocated', server.uuid)}
 
 
+@pytest.mark.parametrize('verb', ['resize', 'evacuate', 'unshelve'])
+def test_a_reader_without_aliases_moves_no_server_with_devices(verb, cards):
+    flavor = Flavor('gpu', 2, 512, 1, {'pci_passthrough:alias': 'gpu:1'}, 'gpu')
+    request = InstanceRequest('guest1', flavor, guest(asks(1)))
+    server = claims.instance_claim(cards, request, 'a').instance
+    move = claims.resize_claim
+    if verb == 'evacuate':
+        resource_tracker.switch(cards, 'a', state=DOWN)
+        move = claims.rebuild_claim
+    if verb == 'unshelve':
+        migration.shelve(cards, server.uuid)
+        move = claims.unshelve_claim
+    before = statuses(cards)
+    with pytest.raises(exception.PciRequestAliasNotDefined, match="pci_passthrough:alias='gpu:1': alias 'gpu'"):
+        move(cards, server.uuid, 'b')
+    assert (statuses(cards), statuses(cards, 'b')) == (before, {})
+    move(cards, server.uuid, 'b', read=lambda *_: guest(asks(1)))
+    assert list(statuses(cards, 'b')) == [GPUS[0].address]
+
+
 def test_a_server_with_devices_is_not_moved_while_it_runs(cards):
     server = claim(cards, guest(asks(1))).instance
     with pytest.raises(exception.Conflict, match=r'holds PCI devices \(0000:01:00\.0\), which do not move while it'):

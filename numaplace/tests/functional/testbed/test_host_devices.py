@@ -19,7 +19,8 @@ GRANTED = (
     GrantedDevice(PciDevice('0000:82:00.0', '10de', '20b0', tags={'managed': 'false'}), 'gpu'),
     GrantedDevice(PciDevice('10000:e1:00.0', '8086', '0a54', numa_node=0), 'disk'),
     GrantedDevice(
-        PciDevice('0000:0a:02.1', '8086', '154c', 'type-VF', 0, '0000:0a:00.0', {'physical_network': 'lake'}), 'lake'
+        PciDevice('0000:0a:02.1', '8086', '154c', 'type-VF', 0, '0000:0a:00.0', {'physical_network': 'lake'}),
+        'network:lake',
     ),
 )
 SAMPLE = replace(SAMPLES['two cells'], placement=replace(SAMPLES['two cells'].placement, devices=GRANTED))

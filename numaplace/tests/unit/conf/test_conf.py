@@ -343,7 +343,8 @@ def test_devices_are_read_as_nova_spells_them(load):
     assert [('*', '0a', '00', '*'), (), ()] == [spec.address for spec in conf.device_specs(loaded)]
     old = load(PCI.replace('device_spec', 'passthrough_whitelist'))
     assert conf.device_specs(loaded) == conf.device_specs(old)
-    assert ({}, ()) == (conf.pci_aliases(load('')), conf.device_specs(load('')))
+    assert ({}, None) == (conf.pci_aliases(load('')), conf.device_specs(load('')))
+    assert () == conf.device_specs(load('[pci]\ndevice_spec = []'))
 
 
 @pytest.mark.parametrize(

@@ -27,7 +27,7 @@ def _sample(*granted, name='two cells'):
 
 
 def _all():
-    return _sample(GrantedDevice(GPU, 'gpu'), GrantedDevice(VF, 'lake'), GrantedDevice(FAR, 'disk'))
+    return _sample(GrantedDevice(GPU, 'gpu'), GrantedDevice(VF, 'network:lake'), GrantedDevice(FAR, 'disk'))
 
 
 def _tags(xml):
@@ -94,11 +94,12 @@ def test_the_node_is_the_cell_of_the_guest_and_not_of_the_host():
 @pytest.mark.parametrize(
     ('device', 'request_name', 'tag'),
     [
-        (VF, 'lake', 'interface'),
+        (VF, 'network:lake', 'interface'),
         (VF, 'an alias', 'hostdev'),
-        (replace(VF, dev_type='type-PF', parent=None), 'lake', 'hostdev'),
-        (replace(VF, tags={'physical_network': None}), '', 'hostdev'),
-        (replace(VF, tags={}), 'lake', 'hostdev'),
+        (VF, 'lake', 'hostdev'),  # an alias with the name of a network
+        (replace(VF, dev_type='type-PF', parent=None), 'network:lake', 'hostdev'),
+        (replace(VF, tags={'physical_network': None}), 'network:None', 'hostdev'),
+        (replace(VF, tags={}), 'network:lake', 'hostdev'),
     ],
 )
 def test_a_vf_that_was_taken_for_its_network_is_a_nic(device, request_name, tag):
