@@ -43,6 +43,8 @@ class Search:
         self._asked: dict[int, tuple[str, Refusal] | None] = {}
         #: How many hosts each filter leaves out by the arrays, by its name: a host counts for the first that does.
         self.left_out: dict[str, int] = {}
+        #: Filters that may refuse hosts that their arrays do not leave out.
+        self._unsure = [(name, check) for name, check in filters if not _is_exact(check)]
         mask = index.everything()
         for name, check in filters:
             passing = check.may_admit(index, request)
@@ -50,6 +52,7 @@ class Search:
                 before = int(np.count_nonzero(mask))
                 mask &= passing
                 self.left_out[name] = before - int(np.count_nonzero(mask))
+        self._is_left = mask
         self._rows: _Rows = np.flatnonzero(mask)
 
     def heaviest_first(self) -> Iterator[tuple[HostRecord, float]]:
@@ -68,11 +71,12 @@ class Search:
     def _refused(self, row: int) -> tuple[str, Refusal] | None:
         """Return the first filter that refuses a host, and its refusal; None if it takes the guest."""
         if row not in self._asked:
-            self._asked[row] = self._ask(self._index.records[row])
+            filters = self._unsure if self._is_left[row] else self._filters
+            self._asked[row] = self._ask(self._index.records[row], filters)
         return self._asked[row]
 
-    def _ask(self, record: HostRecord) -> tuple[str, Refusal] | None:
-        for name, check in self._filters:
+    def _ask(self, record: HostRecord, filters: Sequence[tuple[str, Filter]]) -> tuple[str, Refusal] | None:
+        for name, check in filters:
             answer = check.admit(record, self._request)
             if isinstance(answer, Refusal):
                 return name, answer
@@ -114,3 +118,8 @@ class Search:
             left[best] = -np.inf
             if self._refused(int(self._rows[best])) is None:
                 yield best
+
+
+def _is_exact(check: Filter) -> bool:
+    """Return whether a filter's array says what the filter says: it was asked about hosts that are alike."""
+    return check.reads is not None and type(check).may_admit is Filter.may_admit
