@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """All hosts in arrays, so that most hosts that cannot take a guest are left out without being looked at one by one.
 
-A row is a host, in the order of names; a column is one of its cells. Numbers are what the rules compare: free CPUs,
-pages, what is left under the limits. They are 32 bits wide; what is larger counts as the largest number on both sides
+A host is one place in each array, in the order of names; arrays by cell have a row for each cell of the largest host.
+So what is counted by cell is added up row by row, many hosts in one step of the processor.
+
+Numbers are what the rules compare: free CPUs, pages, what is left under the limits. They are 32 bits wide; what is larger counts as the largest number on both sides
 of a comparison, so that a host is never wrongly left out.
 """
 
@@ -21,16 +23,16 @@ from numaplace.model.records import HostRecord
 from numaplace.scheduler.limits import limits
 from numaplace.units import KIB_PER_MIB
 
-__all__ = ['Bits', 'HostIndex', 'Mask', 'Measures', 'Numbers', 'clip']
+__all__ = ['CellMask', 'HostIndex', 'Mask', 'Measures', 'Numbers', 'clip']
 
 #: Whether something holds, by host.
 Mask: TypeAlias = npt.NDArray[np.bool_]
-#: Numbers by host, or by host and cell.
+#: Whether something holds, by cell and host.
+CellMask: TypeAlias = npt.NDArray[np.bool_]
+#: Numbers by host, or by cell and host.
 Numbers: TypeAlias = npt.NDArray[np.int32]
 #: What a weigher measures, by host.
 Measures: TypeAlias = npt.NDArray[np.float64]
-#: Sets of cells by host: one bit for each cell, packed into bytes.
-Bits: TypeAlias = npt.NDArray[np.uint8]
 
 _Value = TypeVar('_Value', bool, float)
 
@@ -89,9 +91,9 @@ class HostIndex:
         self.records = sorted(hosts, key=lambda record: record.name)
         self._names = [record.name for record in self.records]
         size = len(self.records)
-        self._columns = max((len(record.host.cells) for record in self.records), default=1) or 1
+        self._cells = max((len(record.host.cells) for record in self.records), default=1) or 1
         self.by_cell: dict[str, Numbers] = {
-            name: np.full((size, self._columns), absent, np.int32) for name, absent in _BY_CELL.items()
+            name: np.full((self._cells, size), absent, np.int32) for name, absent in _BY_CELL.items()
         }
         self.by_host: dict[str, Numbers] = {name: np.zeros(size, np.int32) for name in _BY_HOST}
         self.vcpus_left: Measures = np.zeros(size)
@@ -99,7 +101,7 @@ class HostIndex:
         self.free_pages: dict[int, Numbers] = {}
         #: Each size in KiB that is the smallest of some cell.
         self.smallest_sizes: set[int] = set()
-        self._networks: dict[str | None, Bits] = {}
+        self._networks: dict[str | None, CellMask] = {}
         self._alike: dict[tuple[str, ...], _Alike] = {}
         for row, record in enumerate(self.records):
             self._fill(row, record)
@@ -115,7 +117,7 @@ class HostIndex:
     def update(self, record: HostRecord) -> None:
         """Take a host in, or what has changed of one."""
         row = self.row(record.name)
-        if row is None or len(record.host.cells) > self._columns:
+        if row is None or len(record.host.cells) > self._cells:
             self._load([*(known for known in self.records if known.name != record.name), record])
         else:
             for alike in self._alike.values():
@@ -138,8 +140,8 @@ class HostIndex:
         """Return the hosts that have as much of what :data:`_BY_HOST` names."""
         return self.by_host[name] >= clip(amount)
 
-    def cells_have(self, name: str, amount: float) -> npt.NDArray[np.bool_]:
-        """Return, by host and cell, which have as much of what :data:`_BY_CELL` names."""
+    def cells_have(self, name: str, amount: float) -> CellMask:
+        """Return, by cell and host, which have as much of what :data:`_BY_CELL` names."""
         return self.by_cell[name] >= clip(amount)
 
     def by(self, fields: tuple[str, ...], holds: Callable[[HostRecord], bool]) -> Mask:
@@ -164,11 +166,7 @@ class HostIndex:
             self._alike[fields] = _Alike(fields, self.records)
         return self._alike[fields]
 
-    def bits(self, fits: npt.NDArray[np.bool_]) -> Bits:
-        """Return what holds by host and cell as sets of cells."""
-        return np.packbits(fits, axis=1)
-
-    def near(self, physnet: str | None) -> Bits | None:
+    def near(self, physnet: str | None) -> CellMask | None:
         """Return the cells with affinity to a physical network, or to tunnelled networks (None); None if none has."""
         return self._networks.get(physnet)
 
@@ -191,33 +189,33 @@ class HostIndex:
         for name, value in by_host.items():
             self.by_host[name][row] = clip(value)
         self.vcpus_left[row] = host.cpu_count * ratios.cpu_allocation_ratio - host.vcpus_used
-        absent = [tuple(_BY_CELL.values())] * (self._columns - len(host.cells))
+        absent = [tuple(_BY_CELL.values())] * (self._cells - len(host.cells))
         numbers = [_numbers(cell, ratios.cpu_allocation_ratio, ratios.ram_allocation_ratio) for cell in host.cells]
         for name, values in zip(_BY_CELL, zip(*numbers, *absent, strict=True), strict=True):
-            self.by_cell[name][row] = values
-        self.smallest_sizes.update(int(size) for size in self.by_cell['smallest_kib'][row])
+            self.by_cell[name][:, row] = values
+        self.smallest_sizes.update(int(size) for size in self.by_cell['smallest_kib'][:, row])
         self._fill_pages(row, host.cells)
         self._fill_networks(row, host.cells)
 
     def _fill_pages(self, row: int, cells: tuple[HostCell, ...]) -> None:
         for free in self.free_pages.values():
-            free[row] = -1
-        for column, cell in enumerate(cells):
+            free[:, row] = -1
+        for number, cell in enumerate(cells):
             for pages in cell.pages:
                 if pages.size_kib not in self.free_pages:
-                    self.free_pages[pages.size_kib] = np.full((len(self), self._columns), -1, np.int32)
+                    self.free_pages[pages.size_kib] = np.full((self._cells, len(self)), -1, np.int32)
                 known = self.free_pages[pages.size_kib]
-                known[row, column] = max(int(known[row, column]), clip(pages.free))
+                known[number, row] = max(int(known[number, row]), clip(pages.free))
 
     def _fill_networks(self, row: int, cells: tuple[HostCell, ...]) -> None:
-        for bits in self._networks.values():
-            bits[row] = 0
-        for column, cell in enumerate(cells):
+        for near in self._networks.values():
+            near[:, row] = False
+        for number, cell in enumerate(cells):
             names: Iterator[str | None] = iter([*cell.shape.physnets, *([None] if cell.shape.tunneled else [])])
             for name in names:
                 if name not in self._networks:
-                    self._networks[name] = np.zeros((len(self), -(-self._columns // 8)), np.uint8)
-                self._networks[name][row, column // 8] |= 128 >> column % 8
+                    self._networks[name] = np.zeros((self._cells, len(self)), bool)
+                self._networks[name][number, row] = True
 
 
 def _numbers(cell: HostCell, cpu_ratio: float, ram_ratio: float) -> tuple[int, ...]:
@@ -273,7 +271,8 @@ class _Alike:
 
     def each(self, of: Callable[[HostRecord], _Value], kind: type[_Value]) -> npt.NDArray[Any]:
         """Return what a function gives for each host."""
-        return np.array([of(record) for record in self._examples], kind)[self._rows]
+        values = [of(record) for record in self._examples]
+        return np.full(len(self._rows), values[0], kind) if len(values) == 1 else np.array(values, kind)[self._rows]
 
 
 def _hashable(value: Any) -> Hashable:

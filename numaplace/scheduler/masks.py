@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from functools import reduce
 from itertools import combinations
 from typing import Final
 
@@ -17,19 +18,17 @@ import numpy.typing as npt
 
 from numaplace.fit.cell_demand import Demand, demands
 from numaplace.model import ISOLATE, PAGES_ANY, PAGES_LARGE, PAGES_SMALL, REQUIRE, Guest, Limits, Networks
-from numaplace.scheduler.index import Bits, HostIndex, Mask, clip
+from numaplace.scheduler.index import CellMask, HostIndex, Mask, clip
 from numaplace.units import KIB_PER_MIB
 
 __all__ = ['takes']
 
-_Fits = npt.NDArray[np.bool_]
-
 #: With more kinds of guest cells, only each alone and all together are counted.
 _MOST_KINDS: Final = 4
+#: A byte counts fewer cells than this.
+_MOST_IN_A_BYTE: Final = 256
 #: The demands name the ratios only to say that there are limits: each host has its own.
 _LIMITED: Final = Limits(1.0, 1.0)
-
-_NUMBER_OF_BITS: Final = np.array([bits.bit_count() for bits in range(256)], np.uint8)
 
 
 def takes(index: HostIndex, guest: Guest, networks: Networks | None, host_cell_ids: Sequence[int] | None) -> Mask:
@@ -69,13 +68,13 @@ def _takes_bound(index: HostIndex, guest: Guest, host_cell_ids: Sequence[int]) -
     mask = index.everything()
     for host_cell, cpus in wanted.items():
         here = index.by_cell['ids'] == clip(host_cell)
-        mask &= (here & index.cells_have('free_cpus', cpus)).any(axis=1)
+        mask &= (here & index.cells_have('free_cpus', cpus)).any(axis=0)
     return mask
 
 
 def _takes_cells(index: HostIndex, guest: Guest, networks: Networks | None) -> Mask:
     wanted = Counter(demands(guest, _LIMITED))
-    fitting = {demand: index.bits(_fits(index, demand)) for demand in wanted}
+    fitting = {demand: _fits(index, demand) for demand in wanted}
     mask = index.everything()
     for kinds in _choices(list(wanted)):
         cells = _union([fitting[kind] for kind in kinds])
@@ -85,7 +84,7 @@ def _takes_cells(index: HostIndex, guest: Guest, networks: Networks | None) -> M
         for name in (*networks.physnets, *([None] if networks.tunneled else [])):
             near = index.near(name)
             if near is not None:
-                mask &= ~near.any(axis=1) | (near & cells).any(axis=1)
+                mask &= ~near.any(axis=0) | (near & cells).any(axis=0)
     return mask
 
 
@@ -95,20 +94,16 @@ def _choices(kinds: list[Demand]) -> Iterator[Sequence[Demand]]:
         yield from combinations(kinds, size)
 
 
-def _union(sets: Sequence[Bits]) -> Bits:
-    found = sets[0].copy()
-    for cells in sets[1:]:
-        found |= cells
-    return found
+def _union(sets: Sequence[CellMask]) -> CellMask:
+    return reduce(np.bitwise_or, sets)
 
 
-def _number(cells: Bits) -> npt.NDArray[np.integer]:
-    """Return how many cells each set has."""
-    counts = _NUMBER_OF_BITS[cells]
-    return counts[:, 0] if counts.shape[1] == 1 else counts.sum(axis=1, dtype=np.int32)
+def _number(cells: CellMask) -> npt.NDArray[np.integer]:
+    """Return how many cells of each host are set; bytes are added many times faster than larger numbers."""
+    return cells.view(np.uint8).sum(axis=0, dtype=np.uint8 if len(cells) < _MOST_IN_A_BYTE else np.int32)
 
 
-def _fits(index: HostIndex, demand: Demand) -> _Fits:
+def _fits(index: HostIndex, demand: Demand) -> CellMask:
     """Return which host cells a guest cell fits."""
     fits = _fits_pages(index, demand) if demand.pagesize_kib else _fits_memory(index, demand)
     if demand.is_pinned:
@@ -122,7 +117,7 @@ def _fits(index: HostIndex, demand: Demand) -> _Fits:
     return fits
 
 
-def _fits_threads(index: HostIndex, demand: Demand) -> _Fits | bool:
+def _fits_threads(index: HostIndex, demand: Demand) -> CellMask | bool:
     if not demand.dedicated and (demand.emulator or demand.thread_policy == ISOLATE):
         return False
     if demand.thread_policy == ISOLATE:
@@ -131,7 +126,7 @@ def _fits_threads(index: HostIndex, demand: Demand) -> _Fits | bool:
     return index.cells_have('require_room', max(demand.dedicated, 1)) if demand.thread_policy == REQUIRE else True
 
 
-def _fits_memory(index: HostIndex, demand: Demand) -> _Fits:
+def _fits_memory(index: HostIndex, demand: Demand) -> CellMask:
     if not demand.memory_mib:
         return index.cells_have('shared_cpus', 0)
     fits = index.cells_have('memory_total_mib', demand.memory_mib)
@@ -140,7 +135,7 @@ def _fits_memory(index: HostIndex, demand: Demand) -> _Fits:
     return fits & index.cells_have('memory_free_mib', demand.memory_mib) if demand.is_pinned else fits
 
 
-def _fits_pages(index: HostIndex, demand: Demand) -> _Fits:
+def _fits_pages(index: HostIndex, demand: Demand) -> CellMask:
     if not demand.memory_mib:
         return index.cells_have('shared_cpus', 0)
     memory_kib, wanted = demand.memory_mib * KIB_PER_MIB, demand.pagesize_kib or PAGES_ANY

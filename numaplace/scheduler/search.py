@@ -43,6 +43,8 @@ class Search:
         self._asked: dict[int, tuple[str, Refusal] | None] = {}
         #: How many hosts each filter leaves out by the arrays, by its name: a host counts for the first that does.
         self.left_out: dict[str, int] = {}
+        #: Filters that may refuse hosts that their arrays do not leave out.
+        self._unsure = [(name, check) for name, check in filters if not _is_exact(check)]
         mask = index.everything()
         for name, check in filters:
             passing = check.may_admit(index, request)
@@ -50,16 +52,14 @@ class Search:
                 before = int(np.count_nonzero(mask))
                 mask &= passing
                 self.left_out[name] = before - int(np.count_nonzero(mask))
+        self._is_left = mask
         self._rows: _Rows = np.flatnonzero(mask)
 
     def heaviest_first(self) -> Iterator[tuple[HostRecord, float]]:
         """Yield the hosts that take the guest with their weights, as :func:`numaplace.scheduler.weights.weigh` does."""
-        rows, totals = self._weighed()
-        while len(rows):
-            best = int(np.argmax(totals))
-            if self._refused(int(rows[best])) is None:
-                yield self._index.records[rows[best]], float(totals[best])
-            rows, totals = np.delete(rows, best), np.delete(totals, best)
+        totals = self._weighed()
+        for position in self._takers(totals):
+            yield self._index.records[self._rows[position]], float(totals[position])
 
     def refusals(self) -> Iterator[tuple[str, str, Refusal]]:
         """Yield each host that refuses the guest, by name, with the filter and the reasons: every host is asked."""
@@ -71,56 +71,55 @@ class Search:
     def _refused(self, row: int) -> tuple[str, Refusal] | None:
         """Return the first filter that refuses a host, and its refusal; None if it takes the guest."""
         if row not in self._asked:
-            self._asked[row] = self._ask(self._index.records[row])
+            filters = self._unsure if self._is_left[row] else self._filters
+            self._asked[row] = self._ask(self._index.records[row], filters)
         return self._asked[row]
 
-    def _ask(self, record: HostRecord) -> tuple[str, Refusal] | None:
-        for name, check in self._filters:
+    def _ask(self, record: HostRecord, filters: Sequence[tuple[str, Filter]]) -> tuple[str, Refusal] | None:
+        for name, check in filters:
             answer = check.admit(record, self._request)
             if isinstance(answer, Refusal):
                 return name, answer
         return None
 
-    def _weighed(self) -> tuple[_Rows, Measures]:
-        """Return the rows that are left, and their weights.
+    def _weighed(self) -> Measures:
+        """Return the weights of the rows that are left.
 
         What a measure is scaled by is that of all hosts that take the guest, so those at both ends are asked.
         """
-        rows, scales = self._rows, []
+        totals = np.zeros(len(self._rows))
         for weigher, multiplier in self._weighers:
-            multipliers = weigher.multipliers(self._index, multiplier)
+            multipliers = weigher.multipliers(self._index, multiplier)[self._rows]
             if not multipliers.any():
                 continue
             measures = self._measures(weigher)
             if weigher.lowest is None and (not len(measures) or measures.min() == measures.max()):
                 continue
-            rows, high = self._end(rows, measures)
-            if weigher.lowest is None:
-                rows, low = self._end(rows, -measures)
-                low = -low
-            else:
-                low = weigher.lowest
-            scales.append((multipliers, measures, low, max(low, high)))
-        totals = np.zeros(len(rows))
-        for multipliers, measures, low, high in scales:
+            high = self._highest(measures)
+            low = -self._highest(-measures) if weigher.lowest is None else weigher.lowest
             if high > low:
-                totals += multipliers[rows] * ((np.maximum(measures[rows], low) - low) / (high - low))
-        return rows, totals
+                totals += multipliers * ((np.maximum(measures, low) - low) / (high - low))
+        return totals
 
     def _measures(self, weigher: Weigher) -> Measures:
         measures = weigher.weigh_all(self._index, self._request)
         if measures is not None:
-            return measures
-        found = np.zeros(len(self._index))
-        for row in self._rows:
-            found[row] = weigher.weigh(self._index.records[row], self._request)
-        return found
+            return measures[self._rows]
+        return np.array([weigher.weigh(self._index.records[row], self._request) for row in self._rows], float)
 
-    def _end(self, rows: _Rows, measures: Measures) -> tuple[_Rows, float]:
-        """Return the rows without those that refuse the guest above the highest that takes it, and its measure."""
-        while len(rows):
-            highest = int(np.argmax(measures[rows]))
-            if self._refused(int(rows[highest])) is None:
-                return rows, float(measures[rows[highest]])
-            rows = np.delete(rows, highest)
-        return rows, 0.0
+    def _highest(self, measures: Measures) -> float:
+        """Return the highest measure of a host that takes the guest."""
+        return next((float(measures[position]) for position in self._takers(measures)), 0.0)
+
+    def _takers(self, values: Measures) -> Iterator[int]:
+        """Yield which of the rows take the guest, those with the highest values first, and equal ones by name."""
+        left = values.copy()
+        while len(left) and left[best := int(np.argmax(left))] > -np.inf:
+            left[best] = -np.inf
+            if self._refused(int(self._rows[best])) is None:
+                yield best
+
+
+def _is_exact(check: Filter) -> bool:
+    """Return whether a filter's array says what the filter says: it was asked about hosts that are alike."""
+    return check.reads is not None and type(check).may_admit is Filter.may_admit

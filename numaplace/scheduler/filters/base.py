@@ -6,12 +6,14 @@ from __future__ import annotations
 import abc
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, ClassVar, Literal, Self, TypeAlias
 
 from numaplace import fit
 from numaplace import request as requests
 from numaplace.db.records import InstanceRequest
 from numaplace.model import Networks, Placement, Refusal
+from numaplace.model.devices import Devices
 from numaplace.model.grouping import ServerGroup
 from numaplace.model.records import HostRecord
 
@@ -25,9 +27,9 @@ __all__ = ['Answer', 'Filter', 'Request']
 Answer: TypeAlias = Literal[True] | Placement | Refusal
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Request:
-    """A server that needs a host.
+    """A server that needs a host; what many hosts are asked with is derived from it once.
 
     :param strategy: the order in which host cells are tried
     :param host_cell_ids: for each guest cell the id of its host cell, or None where host cells are searched
@@ -41,10 +43,15 @@ class Request:
     machine_types: Sequence[tuple[str, str]] = ()
     group: ServerGroup | None = None
 
-    @property
+    @cached_property
+    def devices(self) -> Devices:
+        """The devices of the server and of its flavor."""
+        return self.instance.devices + requests.devices(self.instance.flavor)
+
+    @cached_property
     def networks(self) -> Networks | None:
         """The networks of the guest, or None."""
-        return (self.instance.devices + requests.devices(self.instance.flavor)).networks
+        return self.devices.networks
 
     @property
     def image(self) -> str | None:

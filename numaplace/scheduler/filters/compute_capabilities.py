@@ -28,11 +28,12 @@ class ComputeCapabilitiesFilter(Filter):
 
     def admit(self, host: HostRecord, request: Request) -> Answer:
         """Refuse with one ``capability`` for each key that does not match."""
-        known = capabilities(host)
+        asked = _asked(request)
+        known = capabilities(host) if asked else {}
         reasons = []
-        for key, wanted in sorted(request.instance.flavor.extra_specs.items()):
+        for key, wanted in asked.items():
             scope, *path = key.split(':')
-            if scope != _SCOPE and (path or scope not in known):
+            if scope != _SCOPE and scope not in known:
                 continue
             found = look_up(known, path or [scope])
             value = None if found is None or isinstance(found, Mapping) else str(found)
@@ -43,8 +44,13 @@ class ComputeCapabilitiesFilter(Filter):
 
     def may_admit(self, index: HostIndex, request: Request) -> Mask | None:
         """Pass all hosts where no key can be about capabilities."""
-        keys = request.instance.flavor.extra_specs
-        return None if any(key.partition(':')[0] == _SCOPE or ':' not in key for key in keys) else index.everything()
+        return None if _asked(request) else index.everything()
+
+
+def _asked(request: Request) -> dict[str, str]:
+    """Return the extra specs that can be about capabilities, sorted by key."""
+    specs = sorted(request.instance.flavor.extra_specs.items())
+    return {key: wanted for key, wanted in specs if key.partition(':')[0] == _SCOPE or ':' not in key}
 
 
 def capabilities(host: HostRecord) -> dict[str, Any]:

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 
 from numaplace import architecture, exception
 from numaplace import request as requests
-from numaplace.db.records import InstanceRequest
 from numaplace.model import Guest, Reason, Refusal
 from numaplace.model.records import HostRecord
 from numaplace.request import Machine, machines
@@ -63,14 +62,14 @@ def beyond_machine(host: HostRecord, request: Request, guest: Guest) -> Iterator
     """
     machine = machines.of_host(request.instance.image_properties, host.facts, request.machine_types)
     if machine is not None:
-        yield from _beyond(request.instance, guest, machine)
+        yield from _beyond(request, guest, machine)
 
 
-def _beyond(asked: InstanceRequest, guest: Guest, machine: Machine) -> Iterator[Reason]:
-    attached = asked.devices + requests.devices(asked.flavor)
+def _beyond(request: Request, guest: Guest, machine: Machine) -> Iterator[Reason]:
+    asked = request.instance
     pmu = requests.tuning(asked.flavor, asked.image_properties).pmu
     hotplug = requests.hotplug(asked.flavor)
-    yield from machines.reasons(guest, machine, hotplug, near=attached.near_place, pmu=pmu)
+    yield from machines.reasons(guest, machine, hotplug, near=request.devices.near_place, pmu=pmu)
     try:
         resolve(requests.viommu(asked.flavor, asked.image_properties), guest, machine)
     except exception.Invalid as error:
