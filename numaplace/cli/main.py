@@ -224,9 +224,10 @@ class App(app.App):
 
     @property
     def connection(self) -> str | None:
-        """URL of the database, or None for the default."""
-        url: str | None = self.options.database
-        return self.conf.numaplace.connection if url is None else url
+        """URL of the database, or None for the default; a faulty configuration is reported even if it is not needed."""
+        configured: str | None = self.conf.numaplace.connection
+        named: str | None = self.options.database
+        return configured if named is None else named
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -87,6 +87,44 @@ def test_a_good_file_has_no_conflict(prepared):
     assert {'used'} == {kind for kind, _, _ in found}
 
 
+UNKNOWN_NAMES = """
+[filter_scheduler]
+enabled_filters = ComputeFilter, NUMATopologyFliter, nova.scheduler.filters.mine.Mine
+weight_classes = RAMWieger
+"""
+
+
+@pytest.mark.parametrize(
+    'line',
+    [
+        'host list',
+        'host show seed3',
+        'host import h2 --capabilities none.xml',
+        'aggregate list',
+        'flavor list',
+        'server list',
+        'server create --flavor m1.tiny one',
+        'server delete one',
+        'server group create --policy affinity g',
+        '--database sqlite:///other.sqlite host list',
+        'db upgrade',
+    ],
+)
+def test_every_command_reports_unknown_names_alike(prepared, refused, line):
+    prepared.configure(more=UNKNOWN_NAMES)
+    told = refused(1, *line.split())
+    filters, weighers = told.rstrip('\n').split('; /')
+    place = f'{prepared.config}: [filter_scheduler]'
+    assert filters.startswith(
+        f"numaplace: {place} enabled_filters: unknown names 'NUMATopologyFliter' (did you mean 'NUMATopologyFilter'?), "
+        "'Mine'; known are AggregateCoreFilter, "
+    )
+    assert f'/{weighers}'.startswith(
+        f"{place} weight_classes: unknown name 'RAMWieger' (did you mean 'RAMWeigher'?); known are BuildFailure"
+    )
+    assert not (prepared.directory / 'other.sqlite').exists()
+
+
 @pytest.mark.parametrize('path', CONFIGURATIONS, ids=lambda path: path.name)
 def test_the_file_of_a_deployment_tool_works_with_every_command(numaplace, path):
     text = path.read_text('utf-8')
