@@ -76,5 +76,5 @@ class CheckConfig(base.ListOf):
         except exception.UnknownDatabase as error:
             self.app.warn(f'the flavors and hosts are not compared: {error}')
             return
-        yield from checking.check_flavors(names.filters(conf.filter_scheduler), flavors)
+        yield from checking.check_flavors(names.filters(conf), flavors)
         yield from checking.check_hosts(conf, hosts)

@@ -236,7 +236,7 @@ class ExplainFleet(base.ListOf):
                 self.conf,
                 'explained',
                 find_flavor(fleet, parsed_args.flavor),
-                names.pairs('--image-property', parsed_args.image_property),
+                server_request.properties_of(parsed_args),
                 zone=parsed_args.zone,
                 devices=Devices(),
                 scheduling=server_hints.NO_SCHEDULING,

@@ -7,8 +7,8 @@ import argparse
 import logging
 import signal
 import sys
-from collections.abc import Callable
-from contextlib import redirect_stderr, redirect_stdout, suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from functools import cached_property
 from typing import TYPE_CHECKING, NoReturn, TextIO, cast
 
@@ -224,9 +224,10 @@ class App(app.App):
 
     @property
     def connection(self) -> str | None:
-        """URL of the database, or None for the default."""
-        url: str | None = self.options.database
-        return self.conf.numaplace.connection if url is None else url
+        """URL of the database, or None for the default; a faulty configuration is reported even if it is not needed."""
+        configured: str | None = self.conf.numaplace.connection
+        named: str | None = self.options.database
+        return configured if named is None else named
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -234,10 +235,13 @@ def main(argv: list[str] | None = None) -> int:
 
     :returns: the exit status: 0 done, 1 a fault, 2 wrong usage, 3 no valid host, 128 + a signal
     """
-    _end_on(signal.SIGTERM)
     try:
         # Parsers and pagers write to the streams of the process.
-        with redirect_stdout(Guarded(sys.stdout)), redirect_stderr(Guarded(sys.stderr)):
+        with (
+            _ended_by(signal.SIGTERM),
+            redirect_stdout(Guarded(sys.stdout)),
+            redirect_stderr(Guarded(sys.stderr)),
+        ):
             status = App().run(sys.argv[1:] if argv is None else argv)
             sys.stdout.flush()
     except BrokenPipeError:
@@ -252,11 +256,19 @@ def main(argv: list[str] | None = None) -> int:
     return status
 
 
-def _end_on(number: signal.Signals) -> None:
-    """Make a signal end the program like an interrupt, so that unfinished work is undone."""
+@contextmanager
+def _ended_by(number: signal.Signals) -> Iterator[None]:
+    """Let a signal end the program like an interrupt, so that unfinished work is undone; afterwards it is as before."""
 
     def end(_number: int, _frame: object) -> NoReturn:
         raise SystemExit(128 + number)
 
-    with suppress(ValueError):  # only the main thread handles signals
-        signal.signal(number, end)
+    try:
+        before = signal.signal(number, end)
+    except ValueError:  # only the main thread handles signals
+        yield
+        return
+    try:
+        yield
+    finally:
+        signal.signal(number, before or signal.SIG_DFL)  # None if it was not set from Python

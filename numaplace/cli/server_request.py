@@ -32,6 +32,7 @@ __all__ = [
     'find_flavor',
     'image',
     'new_server',
+    'properties_of',
     'read',
     'refuse',
     'unknown_flavor',
@@ -206,10 +207,17 @@ def image(parsed_args: argparse.Namespace) -> dict[str, str]:
 
     :raises: :class:`~numaplace.exception.Invalid` for a bad name or property
     """
-    properties = names.pairs('--image-property', parsed_args.image_property)
+    properties = properties_of(parsed_args)
     if parsed_args.image is not None:
         properties[IMAGE_NAME] = names.name('image', parsed_args.image)
     return properties
+
+
+def properties_of(parsed_args: argparse.Namespace) -> dict[str, str]:
+    """Return what ``--image-property`` gives, by the names of today; errors as :func:`image`."""
+    from numaplace.request import image_names
+
+    return image_names.current(names.pairs('--image-property', parsed_args.image_property))
 
 
 def add_all_hosts(parser: argparse.ArgumentParser) -> None:

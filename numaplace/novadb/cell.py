@@ -19,6 +19,7 @@ from numaplace.model.fleet import Unread
 from numaplace.model.records import DISABLED, DOWN, ENABLED, ENDED, GONE, UP, HostRecord, InstanceRecord, Move, Side
 from numaplace.novadb import rows
 from numaplace.novadb.rows import select, utc, whole
+from numaplace.request import image_names
 from numaplace.wire import details
 
 __all__ = ['CellContent', 'read_cell']
@@ -239,7 +240,7 @@ def _server(row: sa.Row[Any], around: _Around) -> InstanceRecord:
         number=row.id,
         host=row.host,
         flavor=flavors['cur'],
-        image_properties=around.image_properties,
+        image_properties=image_names.current(around.image_properties),
         placement=placement,
         availability_zone=row.availability_zone,
         vm_state=row.vm_state or '',

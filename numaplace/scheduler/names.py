@@ -5,16 +5,25 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING
+
+from oslo_config import cfg
 
 from numaplace import conf as configuration
 from numaplace import exception, plugins
 from numaplace.conf import filter_scheduler
 
-if TYPE_CHECKING:
-    from oslo_config import cfg
-
-__all__ = ['IDLE_FILTERS', 'IDLE_WEIGHERS', 'REMOVED_FILTERS', 'check', 'filters', 'weighers']
+__all__ = [
+    'FILTERS',
+    'IDLE_FILTERS',
+    'IDLE_WEIGHERS',
+    'REMOVED_FILTERS',
+    'STRATEGY',
+    'WEIGHERS',
+    'check',
+    'filters',
+    'place',
+    'weighers',
+]
 
 #: Nova's filters that pass every host here, and why.
 IDLE_FILTERS: Mapping[str, str] = {
@@ -49,64 +58,94 @@ IDLE_WEIGHERS: Mapping[str, str] = {
     'ImagePropertiesWeigher': 'it is off by default, and not available',
     'IoOpsWeigher': 'the input and output of hosts is not known',
     'MetricsWeigher': 'hosts have no metrics',
-    'PCIWeigher': 'PCI devices are not managed',
+    'PCIWeigher': 'hosts are not ordered by their PCI devices',
 }
-_FILTERS, _WEIGHERS, _AVAILABLE = 'enabled_filters', 'weight_classes', 'available_filters'
+_AVAILABLE = 'available_filters'
+#: Group and name of the options that have the names.
+FILTERS, WEIGHERS = ('filter_scheduler', 'enabled_filters'), ('filter_scheduler', 'weight_classes')
+STRATEGY = ('numaplace', 'strategy')
 
 
-def filters(group: cfg.ConfigOpts.GroupAttr) -> list[str]:
+def filters(conf: cfg.ConfigOpts) -> list[str]:
     """Return the names of the enabled filters, without their modules; old names are replaced by the new.
 
-    :param group: the options of ``[filter_scheduler]``
-    :raises: :class:`~numaplace.exception.UnknownPlugin` for one that is not known, or not available
+    :raises: :class:`~numaplace.exception.UnknownPlugin` for those that are not known, or one that is not available
     """
+    group = conf.filter_scheduler
     available = set(group.available_filters)
     names = [_RENAMED.get(name, name) for name in map(_last, group.enabled_filters)]
-    _check(plugins.FILTERS, f'[filter_scheduler] {_FILTERS}', names, {*IDLE_FILTERS, *REMOVED_FILTERS})
+    _check(conf, FILTERS, plugins.FILTERS, names, {*IDLE_FILTERS, *REMOVED_FILTERS})
     if filter_scheduler.ALL_FILTERS not in available:
         classes = set(map(_last, available))
         for name in names:
             if name not in classes:
                 raise exception.UnknownPlugin(
-                    f'[filter_scheduler] {_FILTERS}: {name!r} is not one of {_AVAILABLE}, which has '
+                    f'{place(conf, FILTERS)}: {name!r} is not one of {_AVAILABLE}, which has '
                     f'{", ".join(sorted(available))}: add it, or {filter_scheduler.ALL_FILTERS}'
                 )
     return names
 
 
-def weighers(group: cfg.ConfigOpts.GroupAttr) -> list[str]:
+def weighers(conf: cfg.ConfigOpts) -> list[str]:
     """Return the names of the weighers, without their modules.
 
-    :param group: the options of ``[filter_scheduler]``
-    :raises: :class:`~numaplace.exception.UnknownPlugin` for one that is not known
+    :raises: :class:`~numaplace.exception.UnknownPlugin` for those that are not known
     """
-    if filter_scheduler.ALL_WEIGHERS in group.weight_classes:
+    classes = conf.filter_scheduler.weight_classes
+    if filter_scheduler.ALL_WEIGHERS in classes:
         return plugins.known(plugins.WEIGHTS)
-    names = [_last(name) for name in group.weight_classes]
-    _check(plugins.WEIGHTS, f'[filter_scheduler] {_WEIGHERS}', names, IDLE_WEIGHERS)
+    names = list(map(_last, classes))
+    _check(conf, WEIGHERS, plugins.WEIGHTS, names, IDLE_WEIGHERS)
     return names
 
 
 def check(conf: cfg.ConfigOpts) -> None:
     """Check the names of all filters, of all weighers and of the strategy, without loading any.
 
-    :raises: as :func:`filters` and :func:`weighers`
+    :raises: :class:`~numaplace.exception.UnknownPlugin` with the faults of all three
     """
-    filters(conf.filter_scheduler)
-    weighers(conf.filter_scheduler)
-    _check(plugins.STRATEGIES, '[numaplace] strategy', [configuration.strategy(conf)])
+    faults = []
+    for names in (filters, weighers, _strategy):
+        try:
+            names(conf)
+        except exception.UnknownPlugin as error:
+            faults.append(str(error))
+    if faults:
+        raise exception.UnknownPlugin('; '.join(faults))
+
+
+def place(conf: cfg.ConfigOpts, option: tuple[str, str]) -> str:
+    """Return group and name of an option, after the file or the variable that sets it.
+
+    :param option: its group and name
+    """
+    group, name = option
+    found = conf.get_location(name, group)
+    if found is None or not found.location.is_user_controlled:
+        return f'[{group}] {name}'
+    variable = 'environment variable ' if found.location is cfg.Locations.environment else ''
+    return f'{variable}{found.detail}: [{group}] {name}'
+
+
+def _strategy(conf: cfg.ConfigOpts) -> None:
+    _check(conf, STRATEGY, plugins.STRATEGIES, [configuration.strategy(conf)])
 
 
 def _last(name: str) -> str:
     return name.strip().rpartition('.')[2]
 
 
-def _check(group: str, option: str, names: Iterable[str], idle: Iterable[str] = ()) -> None:
+def _check(
+    conf: cfg.ConfigOpts, option: tuple[str, str], group: str, names: Iterable[str], idle: Iterable[str] = ()
+) -> None:
     known = {*plugins.known(group), *idle}
-    for name in names:
+    unknown = []
+    for name in dict.fromkeys(names):
         if name not in known:
             near = difflib.get_close_matches(name, known, 1)
-            hint = f' (did you mean {near[0]!r}?)' if near else ''
-            raise exception.UnknownPlugin(
-                f'{option}: unknown name {name!r}{hint}; known are {", ".join(sorted(known))}'
-            )
+            unknown.append(f'{name!r}{f" (did you mean {near[0]!r}?)" if near else ""}')
+    if unknown:
+        raise exception.UnknownPlugin(
+            f'{place(conf, option)}: unknown name{"s" if len(unknown) > 1 else ""} {", ".join(unknown)}; known are '
+            f'{", ".join(sorted(known))}'
+        )

@@ -138,10 +138,9 @@ class Policy:
         :raises: :class:`~numaplace.exception.UnknownPlugin` for a name that is not installed
         """
         group = conf.filter_scheduler
-        checks = _filter_names(group)
-        kinds = plugins.load(plugins.FILTERS, checks, '[filter_scheduler] enabled_filters')
-        measures = [name for name in names.weighers(group) if name not in names.IDLE_WEIGHERS]
-        weighers = plugins.load(plugins.WEIGHTS, measures, '[filter_scheduler] weight_classes')
+        checks = _filter_names(conf)
+        kinds = plugins.load(plugins.FILTERS, checks, names.place(conf, names.FILTERS))
+        weighers = plugins.load(plugins.WEIGHTS, _weigher_names(conf), names.place(conf, names.WEIGHERS))
         return cls(
             filters=tuple((name, kind.of(group)) for name, kind in zip(checks, kinds, strict=True)),
             weighers=tuple((kind(), group[kind.multiplier_option]) for kind in weighers),
@@ -178,9 +177,9 @@ class Policy:
         yield from (host for host, _weight in weighed)
 
 
-def _filter_names(group: cfg.ConfigOpts.GroupAttr) -> list[str]:
+def _filter_names(conf: cfg.ConfigOpts) -> list[str]:
     """Return the names of the filters to run, and log those that have nothing to check."""
-    enabled = names.filters(group)
+    enabled = names.filters(conf)
     for name in enabled:
         if name in names.REMOVED_FILTERS:
             LOG.warning('%s is no longer a filter of Nova, and checks nothing: %s', name, names.REMOVED_FILTERS[name])
@@ -190,9 +189,19 @@ def _filter_names(group: cfg.ConfigOpts.GroupAttr) -> list[str]:
     return running if _ZONE in running else [_ZONE, *running]
 
 
+def _weigher_names(conf: cfg.ConfigOpts) -> list[str]:
+    """Return the names of the weighers to run, and log those that have nothing to weigh."""
+    named = names.weighers(conf)
+    for name in named:
+        if name in names.IDLE_WEIGHERS:
+            LOG.debug('%s weighs nothing: %s', name, names.IDLE_WEIGHERS[name])
+    return [name for name in named if name not in names.IDLE_WEIGHERS]
+
+
 def strategy(conf: cfg.ConfigOpts) -> fit.Strategy:
     """Return the strategy that a configuration names."""
-    found: fit.Strategy = plugins.load(plugins.STRATEGIES, [configuration.strategy(conf)], '[numaplace] strategy')[0]
+    name, place = configuration.strategy(conf), names.place(conf, names.STRATEGY)
+    found: fit.Strategy = plugins.load(plugins.STRATEGIES, [name], place)[0]
     return found
 
 

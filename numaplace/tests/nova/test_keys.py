@@ -6,7 +6,7 @@ import importlib
 import pytest
 
 from numaplace.model import Flavor
-from numaplace.request import keys, verdicts
+from numaplace.request import image_names, keys, verdicts
 
 _VALUES = (
     *(
@@ -47,6 +47,10 @@ _OTHERWISE = {
     *('hw_ephemeral_encryption_secret_uuid', 'img_hv_requested_version', 'img_signature_hash_method'),
     *('img_signature_certificate_uuid', 'img_signature_key_type'),
 }
+
+#: Old names of properties whose values are names too, and those whose values are lists.
+_OLD = {'architecture': 'amd64', 'hypervisor_type': 'kvm', 'hypervisor_version_requires': '>=6', 'vm_mode': 'hv'}
+_LISTS = ('mappings', 'block_device_mapping')
 
 
 def _validators():
@@ -104,6 +108,27 @@ def test_no_property_of_an_image_that_nova_has_is_unknown():
     fields = importlib.import_module('nova.objects.image_meta').ImageMetaProps.fields
     listed = {'hw_numa_cpus': 'hw_numa_cpus.0', 'hw_numa_mem': 'hw_numa_mem.0', 'traits_required': 'trait:A'}
     assert [] == [name for name in fields if keys.find(listed.get(name, name), keys.IMAGE_KEYS) is None]
+
+
+@pytest.mark.parametrize(
+    'image',
+    [
+        *({name: _OLD.get(name, '1')} for name in image_names.RENAMED if name not in _LISTS),
+        *({'vmware_adaptertype': model} for model in ('ide', 'lsilogic')),
+        {'vm_mode': 'xen', 'hw_vm_mode': 'hvm', 'vmware_adaptertype': 'ide', 'hw_disk_bus': 'virtio'},
+    ],
+    ids=str,
+)
+def test_old_names_of_properties_mean_what_they_mean_to_nova(image):
+    properties = importlib.import_module('nova.objects.image_meta').ImageMetaProps
+    theirs, ours = properties.from_dict(image), properties.from_dict(image_names.current(image))
+    assert theirs.obj_to_primitive()['nova_object.data'] == ours.obj_to_primitive()['nova_object.data']
+    assert not {*image_names.current(image)} - {*properties.fields}
+
+
+def test_all_old_names_of_nova_are_known():
+    properties = importlib.import_module('nova.objects.image_meta').ImageMetaProps
+    assert properties._legacy_property_map == image_names.RENAMED
 
 
 def test_a_property_has_the_form_that_nova_accepts():

@@ -1,14 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A nova.conf is checked as a whole, and those of the usual deployment tools are used as they are."""
+"""A nova.conf is checked as a whole."""
 
 import json
-import re
-from importlib import resources
 
 import pytest
-
-_DIRECTORY = resources.files('numaplace.tests.data').joinpath('nova_confs')
-CONFIGURATIONS = sorted(_DIRECTORY.iterdir(), key=lambda path: path.name)
 
 FAULTY = """
 [DEFAULT]
@@ -87,30 +82,39 @@ def test_a_good_file_has_no_conflict(prepared):
     assert {'used'} == {kind for kind, _, _ in found}
 
 
-@pytest.mark.parametrize('path', CONFIGURATIONS, ids=lambda path: path.name)
-def test_the_file_of_a_deployment_tool_works_with_every_command(numaplace, path):
-    text = path.read_text('utf-8')
-    # Where a service logs to is not there.
-    text = re.sub('^(log_dir|logdir|use_journal)', r'#\1', text, flags=re.MULTILINE)
-    numaplace.config.write_text(f'{text}\n[numaplace]\nconnection = sqlite:///{numaplace.database}\n')
+UNKNOWN_NAMES = """
+[filter_scheduler]
+enabled_filters = ComputeFilter, NUMATopologyFliter, nova.scheduler.filters.mine.Mine
+weight_classes = RAMWieger
+"""
 
-    def run(*words):
-        result = numaplace.run(*words)
-        assert 0 == result.returncode, result.stderr
-        return result
 
-    run('host', 'import', 'h1', '--capabilities', numaplace.fixture('seed3'))
-    run('host', 'import', 'h2', '--capabilities', numaplace.fixture('seed3'))
-    run('flavor', 'create', '--ram', '256', '--vcpus', '1', '--property', 'hw:numa_nodes=1', 'm1.numa')
-    run('server', 'group', 'create', '--policy', 'anti-affinity', 'web')
-    for name in ('web1', 'web2'):
-        run('server', 'create', '--flavor', 'm1.numa', '--hint', 'group=web', name)
-    hosts = [server['Host'] for server in json.loads(run('server', 'list', '-f', 'json').stdout)]
-    assert ['h1', 'h2'] == sorted(hosts)
-    run('server', 'delete', 'web1', 'web2')
-    status, found = check(numaplace)
-    conflicts = [remark for kind, _, remark in found if kind == 'conflict']
-    if path.name == 'packstack.conf':  # which has no filter for NUMA
-        assert ["NUMATopologyFilter is not enabled, but flavor 'm1.numa' has hw:numa_nodes"] == conflicts
-    else:
-        assert (0, []) == (status, conflicts)
+@pytest.mark.parametrize(
+    'line',
+    [
+        'host list',
+        'host show seed3',
+        'host import h2 --capabilities none.xml',
+        'aggregate list',
+        'flavor list',
+        'server list',
+        'server create --flavor m1.tiny one',
+        'server delete one',
+        'server group create --policy affinity g',
+        '--database sqlite:///other.sqlite host list',
+        'db upgrade',
+    ],
+)
+def test_every_command_reports_unknown_names_alike(prepared, refused, line):
+    prepared.configure(more=UNKNOWN_NAMES)
+    told = refused(1, *line.split())
+    filters, weighers = told.rstrip('\n').split('; /')
+    place = f'{prepared.config}: [filter_scheduler]'
+    assert filters.startswith(
+        f"numaplace: {place} enabled_filters: unknown names 'NUMATopologyFliter' (did you mean 'NUMATopologyFilter'?), "
+        "'Mine'; known are AggregateCoreFilter, "
+    )
+    assert f'/{weighers}'.startswith(
+        f"{place} weight_classes: unknown name 'RAMWieger' (did you mean 'RAMWeigher'?); known are BuildFailure"
+    )
+    assert not (prepared.directory / 'other.sqlite').exists()

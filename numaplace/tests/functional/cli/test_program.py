@@ -220,6 +220,20 @@ def test_a_signal_is_no_traceback_and_leaves_nothing(prepared, number, status):
     assert [] == list(prepared.directory.glob('numaplace-quickstart-*'))
 
 
+def test_a_command_leaves_the_handler_of_a_signal_as_it_was(prepared):
+    """Or whatever runs it ends by a SystemExit at any later place, such as a test that did nothing wrong."""
+
+    def ours(_number, _frame):
+        """Do nothing."""
+
+    before = signal.signal(signal.SIGTERM, ours)
+    try:
+        prepared('host list')
+        assert ours is signal.getsignal(signal.SIGTERM)
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
 def test_formats_are_stable(prepared):
     assert ['seed3'] == [host['Name'] for host in prepared.json('host list')]
     assert 'seed3\n' == prepared('host list -f value -c Name')

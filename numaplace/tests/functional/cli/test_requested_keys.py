@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """No server is created with a request that numaplace does not meet; what does nothing is told."""
 
+import json
+
 import pytest
 
 _REFUSED = {
@@ -49,3 +51,32 @@ def test_what_has_no_bearing_on_placement_is_a_warning(prepared):
     )
     done = prepared.run('server', 'create', '--flavor', 'm1.numa', '--image-property', 'hw_disk_bus=scsi', 'web')
     assert (0, f"numaplace: warning: image: hw_disk_bus='scsi'{line}") == (done.returncode, done.stderr)
+
+
+@pytest.mark.parametrize(
+    ('pair', 'told'),
+    [
+        ('architecture=s390x', 'image.hw_architecture'),
+        ('vm_mode=xen', 'image.hw_vm_mode'),
+        ('hypervisor_type=xen', 'image.img_hv_type'),
+    ],
+)
+def test_a_property_of_an_image_counts_by_its_old_name(prepared, pair, told):
+    words = ('server', 'create', '--flavor', 'm1.tiny', '--image-property', pair, 'old', '-f', 'json')
+    refused = prepared.run(*words)
+    assert 3 == refused.returncode
+    (host,) = json.loads(refused.stdout)['refusals']
+    assert [told] == [reason['code'] for reason in host['reasons']]
+
+
+def test_a_server_has_the_property_by_its_name_of_today(prepared):
+    options = '--image-property vm_mode=xen --image-property hw_vm_mode=hvm --image-property architecture=x86_64'
+    prepared(f'server create --flavor m1.tiny {options} old')
+    assert {'hw_vm_mode': 'hvm', 'hw_architecture': 'x86_64'} == prepared.json('server show old')['image_properties']
+
+
+def test_what_cannot_be_provided_is_refused_by_its_old_name(prepared):
+    words = ('server', 'create', '--flavor', 'm1.tiny', '--image-property', 'hypervisor_version_requires=>=6', 'old')
+    refused = prepared.run(*words)
+    assert (1, '') == (refused.returncode, refused.stdout)
+    assert "image: img_hv_requested_version='>=6': the version of a hypervisor is not compared" in refused.stderr

@@ -206,6 +206,18 @@ def test_novas_names_of_weighers_are_known(tmp_path):
     assert plugins.known(plugins.WEIGHTS) == sorted(type(weigher).__name__ for weigher, _ in policy.weighers)
 
 
+def test_what_has_nothing_to_look_at_is_logged_when_debugging(tmp_path, caplog):
+    loaded = load(
+        tmp_path, '[filter_scheduler]\nenabled_filters = IoOpsFilter,RamFilter\nweight_classes = RAMWeigher,DiskWeigher'
+    )
+    with caplog.at_level('DEBUG', logger='numaplace.scheduler'):
+        select.Policy.of(loaded)
+    assert [
+        ('DEBUG', 'IoOpsFilter checks nothing: the input and output of hosts is not known'),
+        ('DEBUG', 'DiskWeigher weighs nothing: disks are not placed'),
+    ] == [(record.levelname, record.message) for record in caplog.records]
+
+
 def test_an_unknown_filter_lists_the_known_ones(tmp_path):
     loaded = load(tmp_path, '[filter_scheduler]\nenabled_filters = RamFilter,ComputFilter')
     with pytest.raises(
