@@ -96,6 +96,12 @@ def _by_index(index: HostIndex, request: Request, policy: Policy) -> str | None:
     return next((host.name for host, _ in search.heaviest_first()), None)
 
 
+def _count(index: HostIndex, request: Request, policy: Policy) -> dict[tuple[str, str], int]:
+    search = Search(index, request, policy.filters, policy.weighers)
+    next(search.heaviest_first(), None)
+    return search.counts()
+
+
 def _measure(number: int, policy: Policy) -> None:
     hosts = make_hosts(number)
     start = time.process_time()
@@ -110,6 +116,8 @@ def _measure(number: int, policy: Policy) -> None:
         times = medians(sides)
         ratio = f'   {times["each host"] / times["index"]:,.0f} times' if len(times) > 1 else ''
         print(f'  {label:22} {"   ".join(f"{side} {duration(taken):>8}" for side, taken in times.items())}{ratio}')
+    counted = medians({'': Side(lambda: (index, _request(GUESTS['no host takes it']), policy), _count)})['']
+    print(f'  {"with counts by cause":22} {duration(counted)}')
     dice = random.Random(2)
     update = medians({'': Side(lambda: (dice.choice(hosts),), index.update)})['']
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024

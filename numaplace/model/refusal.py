@@ -117,3 +117,8 @@ class Refusal:
         if self._reasons is None:
             self._reasons = self._compute()
         return self._reasons
+
+    @property
+    def kinds(self) -> frozenset[str]:
+        """The first words of the codes of its reasons, such as ``cpus``, ``memory`` or ``pages``."""
+        return frozenset(reason.code.partition('.')[0] for reason in self.reasons)

@@ -2,10 +2,9 @@
 """All hosts in arrays, so that most hosts that cannot take a guest are left out without being looked at one by one.
 
 A host is one place in each array, in the order of names; arrays by cell have a row for each cell of the largest host.
-So what is counted by cell is added up row by row, many hosts in one step of the processor.
-
-Numbers are what the rules compare: free CPUs, pages, what is left under the limits. They are 32 bits wide; what is larger counts as the largest number on both sides
-of a comparison, so that a host is never wrongly left out.
+So what is counted by cell is added up row by row, many hosts in one step of the processor. Numbers are what the rules
+compare: free CPUs, pages, what is left under the limits. They are 32 bits wide; what is larger counts as the largest
+number on both sides of a comparison, so that a host is never wrongly left out.
 """
 
 from __future__ import annotations

@@ -8,7 +8,7 @@ are necessary: as many host cells as any choice of guest cells needs (Hall's con
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import reduce
 from itertools import combinations
 from typing import Final
@@ -21,7 +21,7 @@ from numaplace.model import ISOLATE, PAGES_ANY, PAGES_LARGE, PAGES_SMALL, REQUIR
 from numaplace.scheduler.index import CellMask, HostIndex, Mask, clip
 from numaplace.units import KIB_PER_MIB
 
-__all__ = ['takes']
+__all__ = ['lacking', 'takes']
 
 #: With more kinds of guest cells, only each alone and all together are counted.
 _MOST_KINDS: Final = 4
@@ -43,21 +43,66 @@ def takes(index: HostIndex, guest: Guest, networks: Networks | None, host_cell_i
     if host_cell_ids is not None:
         return _takes_bound(index, guest, host_cell_ids)
     mask = _takes_cells(index, guest, networks)
-    floating = index.by_host['floating'] > 0
-    return mask & (~floating | _takes_beside_floating(index, guest)) if floating.any() else mask
+    if (index.by_host['floating'] > 0).any():
+        for room in _beside_floating(index, guest).values():
+            mask &= room
+    return mask
+
+
+def lacking(index: HostIndex, guest: Guest, host_cell_ids: Sequence[int] | None) -> dict[str, Mask]:
+    """Return which hosts surely lack a resource, whatever else they have.
+
+    :returns: by ``cells``, ``cpus``, ``threads``, ``memory`` and ``pages``; a host that has each, but not all in the
+        same cells, or not near the networks, is in none; bound cells are compared by their IDs only
+    """
+    if guest.wish is not None:
+        return {}
+    if not guest.cells:
+        return {kind: ~room for kind, room in _floating(index, guest).items()}
+    if host_cell_ids is not None:
+        known = [(index.by_cell['ids'] == clip(host_cell)).any(axis=0) for host_cell in set(host_cell_ids)]
+        return {'cells': ~reduce(np.bitwise_and, known, index.everything())}
+    wanted = Counter(demands(guest, _LIMITED))
+    parts = {demand: _parts(index, demand) for demand in wanted}
+    anywhere = np.ones(index.by_cell['ids'].shape, bool)
+
+    def short(kind: str) -> Mask:
+        return ~_is_enough({demand: part.get(kind, anywhere) for demand, part in parts.items()}, wanted)
+
+    for part in parts.values():
+        if 'threads' in part:  # cells with too few free CPUs lack no more than those
+            part['threads'] &= part['cpus']
+    found = {kind: short(kind) for kind in dict.fromkeys(kind for part in parts.values() for kind in part)}
+    if 'threads' in found:
+        found['threads'] &= ~found['cpus']
+    found['cells'] = ~index.host_has('cells', len(guest.cells))
+    for kind in found.keys() - {'cells'}:
+        found[kind] &= ~found['cells']
+    for kind, room in _beside_floating(index, guest).items():
+        found[kind] = found.get(kind, False) | ~room
+    return found
 
 
 def _takes_floating(index: HostIndex, guest: Guest) -> Mask:
-    mask = index.host_has('shared', guest.vcpus) & index.host_has('shared_left', guest.vcpus)
-    return mask & index.host_has('ram_left_mib', guest.memory_mib)
+    return reduce(np.bitwise_and, _floating(index, guest).values())
 
 
-def _takes_beside_floating(index: HostIndex, guest: Guest) -> Mask:
-    """Return the hosts on which the guests that float keep their room."""
+def _floating(index: HostIndex, guest: Guest) -> dict[str, Mask]:
+    """Return the hosts that have room for a guest without cells, by resource."""
+    return {
+        'cpus': index.host_has('shared', guest.vcpus) & index.host_has('shared_left', guest.vcpus),
+        'memory': index.host_has('ram_left_mib', guest.memory_mib),
+    }
+
+
+def _beside_floating(index: HostIndex, guest: Guest) -> dict[str, Mask]:
+    """Return the hosts on which the guests that float keep their room, or that have none, by resource."""
+    none = index.by_host['floating'] == 0
     shared = sum(cell.shared_vcpus.bit_count() for cell in guest.cells)
-    mask = index.host_has('shared_left', shared) if shared else index.everything()
-    mask &= index.host_has('shared_left', guest.vcpus) | (index.by_host['overlaps'] == 0)
-    return mask & index.host_has('ram_left_mib', guest.memory_mib) if guest.memory_mib else mask
+    cpus = index.host_has('shared_left', shared) if shared else index.everything()
+    cpus &= index.host_has('shared_left', guest.vcpus) | (index.by_host['overlaps'] == 0)
+    found = {'cpus': none | cpus}
+    return {**found, 'memory': none | index.host_has('ram_left_mib', guest.memory_mib)} if guest.memory_mib else found
 
 
 def _takes_bound(index: HostIndex, guest: Guest, host_cell_ids: Sequence[int]) -> Mask:
@@ -75,10 +120,7 @@ def _takes_bound(index: HostIndex, guest: Guest, host_cell_ids: Sequence[int]) -
 def _takes_cells(index: HostIndex, guest: Guest, networks: Networks | None) -> Mask:
     wanted = Counter(demands(guest, _LIMITED))
     fitting = {demand: _fits(index, demand) for demand in wanted}
-    mask = index.everything()
-    for kinds in _choices(list(wanted)):
-        cells = _union([fitting[kind] for kind in kinds])
-        mask &= _number(cells) >= sum(wanted[kind] for kind in kinds)
+    mask = _is_enough(fitting, wanted)
     if networks is not None:
         cells = _union(list(fitting.values()))
         for name in (*networks.physnets, *([None] if networks.tunneled else [])):
@@ -86,6 +128,15 @@ def _takes_cells(index: HostIndex, guest: Guest, networks: Networks | None) -> M
             if near is not None:
                 mask &= ~near.any(axis=0) | (near & cells).any(axis=0)
     return mask
+
+
+def _is_enough(fitting: Mapping[Demand, CellMask], wanted: Counter[Demand]) -> Mask:
+    """Return the hosts with as many fitting cells as any choice of guest cells needs."""
+    enough = [
+        _number(_union([fitting[kind] for kind in kinds])) >= sum(wanted[kind] for kind in kinds)
+        for kinds in _choices(list(wanted))
+    ]
+    return reduce(np.bitwise_and, enough)
 
 
 def _choices(kinds: list[Demand]) -> Iterator[Sequence[Demand]]:
@@ -100,30 +151,46 @@ def _union(sets: Sequence[CellMask]) -> CellMask:
 
 def _number(cells: CellMask) -> npt.NDArray[np.integer]:
     """Return how many cells of each host are set; bytes are added many times faster than larger numbers."""
-    return cells.view(np.uint8).sum(axis=0, dtype=np.uint8 if len(cells) < _MOST_IN_A_BYTE else np.int32)
+    kind = np.uint8 if len(cells) < _MOST_IN_A_BYTE else np.int32
+    counts: npt.NDArray[np.integer] = np.add.reduce(cells.view(np.uint8), axis=0, dtype=kind)
+    return counts
 
 
 def _fits(index: HostIndex, demand: Demand) -> CellMask:
     """Return which host cells a guest cell fits."""
-    fits = _fits_pages(index, demand) if demand.pagesize_kib else _fits_memory(index, demand)
+    return reduce(np.bitwise_and, _parts(index, demand).values())
+
+
+def _parts(index: HostIndex, demand: Demand) -> dict[str, CellMask]:
+    """Return which host cells have what a guest cell needs, by resource."""
+    found = {'pages': _fits_pages(index, demand)} if demand.pagesize_kib else {'memory': _fits_memory(index, demand)}
     if demand.is_pinned:
-        fits &= index.cells_have('free_cpus', demand.dedicated + demand.emulator)
-        fits &= _fits_threads(index, demand)
+        found['cpus'] = _fits_dedicated(index, demand)
+        threads = _fits_threads(index, demand)
+        if threads is not None:
+            found['threads'] = threads
     if demand.is_shared:
-        fits &= index.cells_have('shared_cpus', demand.shared)
+        cpus = index.cells_have('shared_cpus', demand.shared)
         if demand.shared:
-            fits &= index.cells_have('shared_left', demand.shared)
-        fits &= index.cells_have('memory_left_mib', demand.memory_mib)
-    return fits
+            cpus &= index.cells_have('shared_left', demand.shared)
+        found['cpus'] = found['cpus'] & cpus if 'cpus' in found else cpus
+        memory = index.cells_have('memory_left_mib', demand.memory_mib)
+        found['memory'] = found['memory'] & memory if 'memory' in found else memory
+    return found
 
 
-def _fits_threads(index: HostIndex, demand: Demand) -> CellMask | bool:
+def _fits_dedicated(index: HostIndex, demand: Demand) -> CellMask:
     if not demand.dedicated and (demand.emulator or demand.thread_policy == ISOLATE):
-        return False
+        return np.zeros(index.by_cell['ids'].shape, bool)
+    return index.cells_have('free_cpus', demand.dedicated + demand.emulator)
+
+
+def _fits_threads(index: HostIndex, demand: Demand) -> CellMask | None:
+    """Return which host cells have what the thread policy needs; None if it needs nothing."""
     if demand.thread_policy == ISOLATE:
         fits = index.cells_have('isolate_room', demand.dedicated)
         return fits & index.cells_have('whole_cores', demand.dedicated + 1) if demand.emulator else fits
-    return index.cells_have('require_room', max(demand.dedicated, 1)) if demand.thread_policy == REQUIRE else True
+    return index.cells_have('require_room', max(demand.dedicated, 1)) if demand.thread_policy == REQUIRE else None
 
 
 def _fits_memory(index: HostIndex, demand: Demand) -> CellMask:

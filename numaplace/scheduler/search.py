@@ -6,6 +6,7 @@ The hosts, their order and the refusals are those that filtering and weighing al
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 
 import numpy as np
@@ -39,31 +40,50 @@ class Search:
         filters: Sequence[tuple[str, Filter]],
         weighers: Sequence[tuple[Weigher, float]],
     ) -> None:
-        self._index, self._request, self._filters, self._weighers = index, request, filters, weighers
+        self.index, self.request, self.filters, self._weighers = index, request, filters, weighers
         self._asked: dict[int, tuple[str, Refusal] | None] = {}
-        #: How many hosts each filter leaves out by the arrays, by its name: a host counts for the first that does.
-        self.left_out: dict[str, int] = {}
         #: Filters that may refuse hosts that their arrays do not leave out.
         self._unsure = [(name, check) for name, check in filters if not _is_exact(check)]
-        mask = index.everything()
-        for name, check in filters:
-            passing = check.may_admit(index, request)
+        #: Which hosts each filter passes by its arrays, if it has any.
+        self._passing = [check.may_admit(index, request) for _name, check in filters]
+        self._is_left = index.everything()
+        for passing in self._passing:
             if passing is not None:
-                before = int(np.count_nonzero(mask))
-                mask &= passing
-                self.left_out[name] = before - int(np.count_nonzero(mask))
-        self._is_left = mask
-        self._rows: _Rows = np.flatnonzero(mask)
+                self._is_left &= passing
+        self._rows: _Rows = np.flatnonzero(self._is_left)
 
     def heaviest_first(self) -> Iterator[tuple[HostRecord, float]]:
         """Yield the hosts that take the guest with their weights, as :func:`numaplace.scheduler.weights.weigh` does."""
         totals = self._weighed()
         for position in self._takers(totals):
-            yield self._index.records[self._rows[position]], float(totals[position])
+            yield self.index.records[self._rows[position]], float(totals[position])
+
+    def counts(self) -> dict[tuple[str, str], int]:
+        """Return how many hosts refuse the guest, by filter and kind of reason: ``('NUMATopologyFilter', 'memory')``.
+
+        A host counts for the first filter that leaves it out, and there for each kind. The kind is empty where the
+        arrays do not tell. Hosts that they do not leave out are asked, unless they were in the search.
+        """
+        found: Counter[tuple[str, str]] = Counter()
+        left = self.index.everything()
+        for (name, check), passing in zip(self.filters, self._passing, strict=True):
+            if passing is None or passing.all():
+                continue
+            out = left & ~passing
+            left &= passing
+            untold = out.copy()
+            for kind, lacks in check.lacking(self.index, self.request).items():
+                found[name, kind] += int(np.count_nonzero(out & lacks))
+                untold &= ~lacks
+            found[name, ''] += int(np.count_nonzero(untold))
+        for row in self._rows:
+            if (refused := self._refused(int(row))) is not None:
+                found.update((refused[0], kind) for kind in refused[1].kinds)
+        return dict(+found)
 
     def refusals(self) -> Iterator[tuple[str, str, Refusal]]:
         """Yield each host that refuses the guest, by name, with the filter and the reasons: every host is asked."""
-        for row, record in enumerate(self._index.records):
+        for row, record in enumerate(self.index.records):
             refused = self._refused(row)
             if refused is not None:
                 yield (record.name, *refused)
@@ -71,13 +91,13 @@ class Search:
     def _refused(self, row: int) -> tuple[str, Refusal] | None:
         """Return the first filter that refuses a host, and its refusal; None if it takes the guest."""
         if row not in self._asked:
-            filters = self._unsure if self._is_left[row] else self._filters
-            self._asked[row] = self._ask(self._index.records[row], filters)
+            filters = self._unsure if self._is_left[row] else self.filters
+            self._asked[row] = self._ask(self.index.records[row], filters)
         return self._asked[row]
 
     def _ask(self, record: HostRecord, filters: Sequence[tuple[str, Filter]]) -> tuple[str, Refusal] | None:
         for name, check in filters:
-            answer = check.admit(record, self._request)
+            answer = check.admit(record, self.request)
             if isinstance(answer, Refusal):
                 return name, answer
         return None
@@ -89,7 +109,7 @@ class Search:
         """
         totals = np.zeros(len(self._rows))
         for weigher, multiplier in self._weighers:
-            multipliers = weigher.multipliers(self._index, multiplier)[self._rows]
+            multipliers = weigher.multipliers(self.index, multiplier)[self._rows]
             if not multipliers.any():
                 continue
             measures = self._measures(weigher)
@@ -102,10 +122,10 @@ class Search:
         return totals
 
     def _measures(self, weigher: Weigher) -> Measures:
-        measures = weigher.weigh_all(self._index, self._request)
+        measures = weigher.weigh_all(self.index, self.request)
         if measures is not None:
             return measures[self._rows]
-        return np.array([weigher.weigh(self._index.records[row], self._request) for row in self._rows], float)
+        return np.array([weigher.weigh(self.index.records[row], self.request) for row in self._rows], float)
 
     def _highest(self, measures: Measures) -> float:
         """Return the highest measure of a host that takes the guest."""

@@ -93,3 +93,27 @@ class Filter(abc.ABC):
         if self.reads is None:
             return None
         return index.by(self.reads, lambda host: self.admit(host, request) is True)
+
+    def lacking(self, index: HostIndex, request: Request) -> Mapping[str, Mask]:
+        """Return which hosts surely lack something, by the first word of the codes of such reasons: ``memory``.
+
+        A host may lack several things. Hosts that :meth:`may_admit` leaves out may lack none of those that are named.
+        """
+        reads = self.reads
+        if reads is None:
+            return {}
+        found: set[str] = set()
+
+        def is_refused(host: HostRecord) -> bool:
+            found.update(kinds := self._kinds(host, request))
+            return bool(kinds)
+
+        def lacks(kind: str) -> Mask:
+            return index.by(reads, lambda host: kind in self._kinds(host, request))
+
+        index.by(reads, is_refused)
+        return {kind: lacks(kind) for kind in sorted(found)}
+
+    def _kinds(self, host: HostRecord, request: Request) -> frozenset[str]:
+        answer = self.admit(host, request)
+        return answer.kinds if isinstance(answer, Refusal) else frozenset()

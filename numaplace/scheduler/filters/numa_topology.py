@@ -47,3 +47,9 @@ class NUMATopologyFilter(Filter):
         from numaplace.scheduler import masks  # noqa: PLC0415 - only a process with an index loads NumPy
 
         return masks.takes(index, request.instance.guest, request.networks, request.host_cell_ids)
+
+    def lacking(self, index: HostIndex, request: Request) -> Mapping[str, Mask]:
+        """Compare one resource after the other."""
+        from numaplace.scheduler import masks  # noqa: PLC0415
+
+        return masks.lacking(index, request.instance.guest, request.host_cell_ids)

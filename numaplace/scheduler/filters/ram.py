@@ -41,6 +41,11 @@ class RamFilter(Filter):
         needed_mib = _needed_mib(request.instance.guest)
         return index.host_has('ram_left_mib', needed_mib) if needed_mib else index.everything()
 
+    def lacking(self, index: HostIndex, request: Request) -> Mapping[str, Mask]:
+        """Return the hosts without the memory."""
+        passing = self.may_admit(index, request)
+        return {} if passing is None else {'memory': ~passing}
+
 
 class AggregateRamFilter(RamFilter):
     """With the smallest ``ram_allocation_ratio`` of the host's aggregates, or that of the host without one."""

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from numaplace.model.grouping import AFFINITY, ANTI_AFFINITY
@@ -36,6 +37,10 @@ class _PolicyFilter(Filter):
             lambda host: self.admit(host, request) is True,
             elsewhere=self.policy == ANTI_AFFINITY or not named,
         )
+
+    def lacking(self, index: HostIndex, request: Request) -> Mapping[str, Mask]:
+        """Return the hosts that the group excludes."""
+        return {'group': ~self.may_admit(index, request)}
 
 
 class ServerGroupAffinityFilter(_PolicyFilter):

@@ -160,10 +160,28 @@ def _check(seed):
         got = [(record.name, weight) for record, weight in search.heaviest_first()]
         refused = [(name, check, refusal.reasons) for name, check, refusal in search.refusals()]
         assert (got, refused) == wanted, f'seed {seed}'
-        assert sum(search.left_out.values()) <= len(refused)
+        _check_counts(search, records, refused, f'seed {seed}')
         found += bool(got)
         _change(dice, index, records)
     return found
+
+
+def _check_counts(search, records, refused, about):
+    """A filter counts a host only for what its own refusal names; each refused host is counted."""
+    counts = search.counts()
+    assert len(refused) <= sum(counts.values()), about
+    if len(refused) == len(records):
+        assert not [count for count in counts.values() if not 0 < count <= len(records)], about
+    for name, check in search.filters:
+        passing = check.may_admit(search.index, search.request)
+        for kind, lacks in check.lacking(search.index, search.request).items():
+            assert not (lacks & passing).any(), about
+            for row in lacks.nonzero()[0]:
+                answer = check.admit(search.index.records[row], search.request)
+                codes = {reason.code for reason in answer.reasons}
+                assert kind in answer.kinds or (kind, 'memory.multiple') in {('pages', code) for code in codes}, (
+                    f'{about}: {name} {kind} {codes}'
+                )
 
 
 def _change(dice, index, records):
