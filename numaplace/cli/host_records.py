@@ -162,7 +162,6 @@ def store(
     from numaplace.cli import host_devices
     from numaplace.compute import resource_tracker
     from numaplace.compute.unmanaged import found as find_unmanaged
-    from numaplace.libvirt import power
 
     seen, warnings = unmanaged.look(database, record, is_registered=known is not None, must_answer=must_answer)
     others: tuple[Holding, ...] = ()
@@ -195,9 +194,16 @@ def store(
             raise exception.AlreadyExists(f'{error}; update it with --refresh, or use another name') from error
     if seen:
         warnings += tuple(unmanaged.warnings(record.name, others, seen, policy))
-    off = (finding.warning for finding in power.check(record.name, record.host))
-    warnings += (*_unknown_architecture(record, place), *_overdrawn(record.host), *off)
-    return Stored(record, warnings)
+    return Stored(record, (*warnings, *_doubts(record, place)))
+
+
+def _doubts(record: HostRecord, place: str) -> Iterator[str]:
+    from numaplace.libvirt import power
+
+    yield from _unknown_architecture(record, place)
+    yield from _overdrawn(record.host)
+    for finding in power.check(record.name, record.host):
+        yield finding.warning
 
 
 def _with_architecture(facts: dict[str, Any], known: Mapping[str, Any]) -> dict[str, Any]:
