@@ -12,6 +12,7 @@ LISTS = {
     'aggregate list': '',
     'config check': '',
     'db migrate-topologies': '',
+    'flavor lint': '',
     'flavor list': '',
     'host audit': '',
     'host list': '',
