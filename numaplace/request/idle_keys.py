@@ -32,9 +32,8 @@ def _reason(properties: Properties, guest: Guest, key: str) -> str:
     base, _, number = key.removeprefix('hw:').partition('.')
     if base in _OF_CELLS and number.isascii() and number.isdigit():
         listed, _of_image = properties.listed(base)
-        first_gap = f'hw:{base}.{len(listed)}'
-        if first_gap != key and key not in [f'hw:{base}.{one}' for one in range(len(listed))]:
-            return f'the numbers begin with 0 and have no gap, and {first_gap} is not set'
+        if key not in [f'hw:{base}.{one}' for one in range(len(listed))]:
+            return f'the numbers begin with 0 and have no gap, and hw:{base}.{len(listed)} is not set'
         return _without_cells(guest)
     if key == 'hw:emulator_threads_policy' and properties.of_flavor('emulator_threads_policy') == SHARE:
         return _without_cells(guest)
