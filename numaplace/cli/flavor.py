@@ -56,7 +56,7 @@ def _warn_of_faults(app: App, flavor: Flavor) -> None:
     Also warn about guests that Linux finds fault with.
     """
     from numaplace import request
-    from numaplace.request import cpu_topology, verdicts
+    from numaplace.request import cpu_topology, idle_keys, verdicts
 
     for text in (*verdicts.unknown(flavor), *verdicts.without_effect(flavor)):
         app.warn(text)
@@ -70,6 +70,8 @@ def _warn_of_faults(app: App, flavor: Flavor) -> None:
     else:
         for text in cpu_topology.warnings(guest):
             app.warn(f'flavor {flavor.name!r}: {text}')
+        for _key, text in idle_keys.idle_keys(flavor, guest):
+            app.warn(text)
 
 
 class CreateFlavor(base.ShowOf):

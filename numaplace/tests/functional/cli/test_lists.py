@@ -12,6 +12,7 @@ LISTS = {
     'aggregate list': '',
     'config check': '',
     'db migrate-topologies': '',
+    'flavor lint': '',
     'flavor list': '',
     'host audit': '',
     'host list': '',
@@ -167,6 +168,7 @@ def test_totals_are_not_for_machines(fleet, words):
 
 EMPTY = {
     'aggregate list': 'no aggregates',
+    'flavor lint': 'nothing is wrong: no findings',
     'flavor list': 'no flavors',
     'host audit': 'nothing is wrong: the stored usage is what the servers hold',
     'host list': 'no hosts',
