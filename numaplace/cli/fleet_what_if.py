@@ -207,8 +207,7 @@ def _changed(read: Fleet, parsed_args: argparse.Namespace) -> Fleet:
         read = what_if.remove_host(read, name)
     named = {setting.host for setting in parsed_args.settings if setting.host is not None}
     everywhere = [host.name for host in read.hosts] if any(one.host is None for one in parsed_args.settings) else []
-    for name in dict.fromkeys([*everywhere, *sorted(named)]):
-        read = what_if.set_host(read, name, _options(name, parsed_args.settings))
+    read = what_if.set_hosts(read, {name: _options(name, parsed_args.settings) for name in {*everywhere, *named}})
     for name, pair in parsed_args.properties:
         ((key, value),) = names.pairs('--flavor-set', [pair]).items()
         read = what_if.set_property(read, fleet.find_flavor(read, name, '--flavor-set'), key, value)

@@ -14,7 +14,7 @@ from numaplace.model.fleet import Fleet, Inventory, Provider
 from numaplace.model.held import hold
 from numaplace.model.records import HostRecord, InstanceRecord
 
-__all__ = ['HostOptions', 'add_host', 'delete_server', 'remove_host', 'set_host', 'set_property']
+__all__ = ['HostOptions', 'add_host', 'delete_server', 'remove_host', 'set_hosts', 'set_property']
 
 #: Most hosts that the error for an unknown host names.
 _SHOWN = 8
@@ -88,31 +88,27 @@ def add_host(fleet: Fleet, name: str, like: str) -> Fleet:
     )
 
 
-def set_host(fleet: Fleet, name: str, options: HostOptions) -> Fleet:
-    """Return a fleet with options of a host changed, as after a restart of its compute service.
+def set_hosts(fleet: Fleet, options: Mapping[str, HostOptions]) -> Fleet:
+    """Return a fleet with options of hosts changed, as after a restart of their compute services.
 
-    What servers hold stays counted. The inventories of placement follow, where they are known. If every CPU of the host
-    is in both sets, which is the default, the set that is not given is empty.
+    What servers hold stays counted. The inventories of placement follow, where they are known. If every CPU of a host
+    is in both sets, which is the default, the set that is not given is empty. Linear in the number of hosts.
 
-    :raises: :class:`~numaplace.exception.NotFound`, :class:`~numaplace.exception.Invalid` if the host does not have
+    :param options: by the name of the host
+    :raises: :class:`~numaplace.exception.NotFound`, :class:`~numaplace.exception.Invalid` if a host does not have
         these CPUs or pages, or a CPU would be in both sets
     """
-    record = _host(fleet, name)
-    shared, dedicated = _sets(record, options)
-    cells = tuple([_with_options(record, cell, shared, dedicated, options) for cell in record.host.cells])
-    _check_reserved(record, options)
-    host = replace(record.host, cells=cells)
-    changed = replace(
-        record,
-        host=hold(host, record.unmanaged) if record.unmanaged else host,
-        cpu_allocation_ratio=options.cpu_allocation_ratio or record.cpu_allocation_ratio,
-        ram_allocation_ratio=options.ram_allocation_ratio or record.ram_allocation_ratio,
-    )
+    for name in sorted(options.keys() - {host.name for host in fleet.hosts}):
+        _host(fleet, name)
+    changed = {host.name: _set(host, options[host.name]) for host in fleet.hosts if host.name in options}
     return replace(
         fleet,
-        hosts=tuple([changed if each is record else each for each in fleet.hosts]),
+        hosts=tuple([changed.get(host.name, host) for host in fleet.hosts]),
         providers=tuple(
-            [_with_inventories(each, changed, options) if each.host == name else each for each in fleet.providers]
+            [
+                _with_inventories(each, changed[each.host], options[each.host]) if each.host in changed else each
+                for each in fleet.providers
+            ]
         ),
     )
 
@@ -153,6 +149,20 @@ def _host(fleet: Fleet, name: str) -> HostRecord:
 
 
 # --- options of a host
+
+
+def _set(record: HostRecord, options: HostOptions) -> HostRecord:
+    """Return a host with options changed."""
+    shared, dedicated = _sets(record, options)
+    cells = tuple([_with_options(record, cell, shared, dedicated, options) for cell in record.host.cells])
+    _check_reserved(record, options)
+    host = replace(record.host, cells=cells)
+    return replace(
+        record,
+        host=hold(host, record.unmanaged) if record.unmanaged else host,
+        cpu_allocation_ratio=options.cpu_allocation_ratio or record.cpu_allocation_ratio,
+        ram_allocation_ratio=options.ram_allocation_ratio or record.ram_allocation_ratio,
+    )
 
 
 def _known_cpus(cell: HostCell) -> int:

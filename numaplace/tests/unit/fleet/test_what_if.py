@@ -98,7 +98,7 @@ def test_adding_and_removing_a_host_is_no_change(fleet):
     [
         (lambda fleet: what_if.remove_host(fleet, 'x'), exception.NotFound, "no host 'x'; known hosts: h1, h2"),
         (lambda fleet: what_if.add_host(fleet, 'h3', 'x'), exception.NotFound, "no host 'x'; known hosts: h1, h2"),
-        (lambda fleet: what_if.set_host(fleet, 'x', HostOptions()), exception.NotFound, "no host 'x'"),
+        (lambda fleet: what_if.set_hosts(fleet, {'x': HostOptions()}), exception.NotFound, "no host 'x'"),
         (lambda fleet: what_if.add_host(fleet, 'h2', 'h1'), exception.AlreadyExists, "a host 'h2' already"),
     ],
 )
@@ -113,7 +113,7 @@ def test_a_host_that_does_not_exist_or_exists_is_named(fleet, change, error, tex
 def test_cpu_sets_change_cells_and_inventories_and_pins_outside_are_findings(fleet):
     assert (0x0303, 0xFCFC) == (fleet.hosts[0].host.shared_cpus, fleet.hosts[0].host.dedicated_cpus)
     options = HostOptions(dedicated_cpus=0xFCF0, shared_cpus=0x0303)
-    changed = what_if.set_host(fleet, 'h1', options)
+    changed = what_if.set_hosts(fleet, {'h1': options})
     host = _record(changed, 'h1').host
     assert [(0x03, 0xF0), (0x300, 0xFC00)] == [(c.shape.shared_cpus, c.shape.dedicated_cpus) for c in host.cells]
     assert [cell.pinned_cpus for cell in fleet.hosts[0].host.cells] == [cell.pinned_cpus for cell in host.cells]
@@ -132,7 +132,7 @@ def test_the_other_set_is_empty_where_neither_was_set(fleet):
         (HostOptions(shared_cpus=0x0F0F), (0x0F0F, 0)),
         (HostOptions(cpu_allocation_ratio=2.0), (0xFFFF, 0xFFFF)),
     ):
-        host = _record(what_if.set_host(alone, 'h2', options), 'h2').host
+        host = _record(what_if.set_hosts(alone, {'h2': options}), 'h2').host
         assert expected == (host.shared_cpus, host.dedicated_cpus)
 
 
@@ -142,7 +142,7 @@ def test_ratios_change_the_host_and_its_inventories(fleet):
         inventories={'VCPU': Inventory(4), 'MEMORY_MB': Inventory(8192, 512), 'PCPU': Inventory(12)},
     )
     fleet = replace(fleet, providers=(provider, *fleet.providers[1:]))
-    changed = what_if.set_host(fleet, 'h1', HostOptions(cpu_allocation_ratio=8.0, ram_allocation_ratio=1.5))
+    changed = what_if.set_hosts(fleet, {'h1': HostOptions(cpu_allocation_ratio=8.0, ram_allocation_ratio=1.5)})
     record = _record(changed, 'h1')
     assert (8.0, 1.5) == (record.cpu_allocation_ratio, record.ram_allocation_ratio)
     assert {
@@ -156,14 +156,14 @@ def test_ratios_change_the_host_and_its_inventories(fleet):
 def test_reserved_pages_change_one_size_in_one_cell_and_too_many_are_findings(fleet):
     (number,) = [cell.id for cell in fleet.hosts[0].host.cells if cell.pages[1].used]
     total = fleet.hosts[0].host.cells[number].pages[1].total
-    changed = what_if.set_host(fleet, 'h1', HostOptions(reserved={(number, 2048): total}))
+    changed = what_if.set_hosts(fleet, {'h1': HostOptions(reserved={(number, 2048): total})})
     reserved = [[pages.reserved for pages in cell.pages] for cell in _record(changed, 'h1').host.cells]
     assert [[0, total if cell == number else 2] for cell in (0, 1)] == reserved
     assert ([('pages.overdrawn', 'h1', None)], []) == _new(fleet, changed)
 
 
 def test_no_options_are_no_change(fleet):
-    assert fleet == what_if.set_host(fleet, 'h1', HostOptions())
+    assert fleet == what_if.set_hosts(fleet, {'h1': HostOptions()})
 
 
 @pytest.mark.parametrize(
@@ -177,7 +177,7 @@ def test_no_options_are_no_change(fleet):
 )
 def test_options_that_a_host_cannot_have_are_named(fleet, options, text):
     with pytest.raises(exception.Invalid, match=f"^host 'h1': .*{text}"):
-        what_if.set_host(fleet, 'h1', options)
+        what_if.set_hosts(fleet, {'h1': options})
 
 
 # --- servers and flavors
