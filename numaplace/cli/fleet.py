@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from numaplace.model.records import HostRecord, InstanceRecord
     from numaplace.scheduler.filters import Answer, Filter, Request
 
-__all__ = ['AuditFleet', 'ExplainFleet', 'ExportFleet', 'find_flavor', 'read']
+__all__ = ['AuditFleet', 'ExplainFleet', 'ExportFleet', 'find_flavor', 'find_server', 'read']
 
 _MOST_HOURS = 1_000_000
 
@@ -51,7 +51,7 @@ def _settings(conf: cfg.ConfigOpts) -> Settings:
     )
 
 
-def read(command: base.Action | base.ListOf, parsed_args: argparse.Namespace) -> Fleet:
+def read(command: base.Action | base.ListOf | base.ShowOf, parsed_args: argparse.Namespace) -> Fleet:
     """Return the fleet that ``--from`` names."""
     source = parsed_args.source
     if source == sources.LIBVIRT:
@@ -194,7 +194,7 @@ class ExplainFleet(base.ListOf):
         from numaplace.model.fleet import candidates
 
         fleet = read(self, parsed_args)
-        server = _server(fleet, parsed_args.server) if parsed_args.server is not None else None
+        server = find_server(fleet, parsed_args.server) if parsed_args.server is not None else None
         if server is not None:
             server = explain.as_requested(server)
         asked = self._request(fleet, server, parsed_args)
@@ -278,7 +278,7 @@ def _admit(check: Filter, asked: Request, record: HostRecord) -> Answer:
     return check.admit(record, asked)
 
 
-def _server(fleet: Fleet, name: str) -> InstanceRecord:
+def find_server(fleet: Fleet, name: str) -> InstanceRecord:
     """Return a server by its UUID or name.
 
     :raises: :class:`~numaplace.exception.NotFound`, :class:`~numaplace.exception.Conflict` if several have the name
@@ -293,9 +293,10 @@ def _server(fleet: Fleet, name: str) -> InstanceRecord:
     return found[0]
 
 
-def find_flavor(fleet: Fleet, name: str) -> Flavor:
+def find_flavor(fleet: Fleet, name: str, option: str = '--flavor') -> Flavor:
     """Return a flavor by its id, or else by its name.
 
+    :param option: the one that names it, for the error
     :raises: :class:`~numaplace.exception.NotFound`, with the known names
     """
     from numaplace.cli import server_request
@@ -303,4 +304,4 @@ def find_flavor(fleet: Fleet, name: str) -> Flavor:
     for flavor in sorted(fleet.flavors, key=lambda flavor: flavor.id != name):
         if name in (flavor.id, flavor.name):
             return flavor
-    raise server_request.unknown_flavor(name, fleet.flavors)
+    raise server_request.unknown_flavor(name, fleet.flavors, option)

@@ -14,12 +14,14 @@ from numaplace.cli import base, fleet, names
 from numaplace.cli import fleet_sources as sources
 
 if TYPE_CHECKING:
+    from oslo_config import cfg
+
     from numaplace.fleet.capacity import Question
     from numaplace.model import Flavor, Refusal
     from numaplace.model.fleet import Fleet
     from numaplace.model.records import HostRecord
 
-__all__ = ['CapacityFleet']
+__all__ = ['CapacityFleet', 'add_guests', 'not_counted', 'question']
 
 _MOST_SECONDS = 86_400
 _COLUMNS = ('flavor', 'host', 'at_least', 'at_most', 'binding')
@@ -34,6 +36,92 @@ def _seconds(text: str) -> float:
         if 0 <= (seconds := float(text)) <= _MOST_SECONDS:
             return seconds
     raise argparse.ArgumentTypeError(f'{names.shorten(text)!r}: expected a number of seconds from 0 to {_MOST_SECONDS}')
+
+
+def add_guests(parser: argparse.ArgumentParser, *, is_required: bool, hosts: str) -> None:
+    """Add the guests, and how far the answer goes.
+
+    :param is_required: whether a flavor has to be given
+    :param hosts: the help of ``--hosts``
+    """
+    parser.add_argument(
+        '--flavor',
+        metavar='FLAVOR',
+        dest='flavors',
+        action='extend',
+        nargs='+',
+        required=is_required,
+        default=[],
+        help='Name or id of a flavor; may be repeated.',
+    )
+    parser.add_argument(
+        '--image-property',
+        action='append',
+        default=[],
+        metavar='KEY=VALUE',
+        help='Property of the image of the guests, such as hw_numa_nodes=2; may be repeated.',
+    )
+    parser.add_argument('--zone', metavar='ZONE', help='Availability zone that the guests ask for.')
+    parser.add_argument('--hosts', action='store_true', help=hosts)
+    parser.add_argument(
+        '--seconds',
+        metavar='SECONDS',
+        type=_seconds,
+        default='10',
+        help='How long to search for exact numbers of guests of unlike cells (default: %(default)s).',
+    )
+
+
+def question(conf: cfg.ConfigOpts, read: Fleet, flavor: Flavor, parsed_args: argparse.Namespace) -> Question:
+    """Return what every host is asked about the guests that the options of :func:`add_guests` describe.
+
+    :raises: :class:`~numaplace.exception.Invalid`
+    """
+    from numaplace.cli import server_hints, server_request
+    from numaplace.fleet import placement
+    from numaplace.fleet.capacity import Question
+    from numaplace.model import Devices
+    from numaplace.request.pci import ALIAS_KEY
+    from numaplace.scheduler import select
+    from numaplace.scheduler.filters import Request
+    from numaplace.scheduler.limits import limits
+
+    if flavor.extra_specs.get(ALIAS_KEY, '').strip():
+        raise exception.Invalid(
+            f'flavor {flavor.name!r}: {ALIAS_KEY} requests devices, which are not counted: expected one without'
+        )
+    guest = server_request.new_server(
+        conf,
+        'counted',
+        flavor,
+        names.pairs('--image-property', parsed_args.image_property),
+        zone=parsed_args.zone,
+        devices=Devices(),
+        scheduling=server_hints.NO_SCHEDULING,
+    )
+    asked = Request(guest, strategy=select.strategy(conf), machine_types=conf.libvirt.hw_machine_type)
+    filters = select.Policy.of(conf).filters
+    offers = placement.times(read, placement.wanted(flavor, guest.image_properties, guest.guest))
+
+    def admit(record: HostRecord, before: int) -> Refusal | None:
+        from numaplace.model import Refusal
+
+        if read.providers and (refusal := offers(record, before + 1)) is not None:
+            return refusal
+        for _name, check in filters:
+            answer = check.admit(record, asked)
+            if isinstance(answer, Refusal):
+                return answer
+        return None
+
+    return Question(flavor.name, guest.guest, limits, admit, asked.networks)
+
+
+def not_counted(read: Fleet) -> list[str]:
+    """Return a line that says how many hosts are not counted, if there are any."""
+    known = {host.name for host in read.hosts}
+    unread = {row.host for row in read.unread if row.host and row.server is None} - known
+    return [f'not counted, as they cannot be read (`numaplace fleet audit`): {len(unread)} hosts'] if unread else []
 
 
 class CapacityFleet(base.ListOf):
@@ -56,31 +144,7 @@ class CapacityFleet(base.ListOf):
         """Add the guests, and how far the answer goes."""
         parser = super().get_parser(prog_name)
         sources.add_to(parser)
-        parser.add_argument(
-            '--flavor',
-            metavar='FLAVOR',
-            dest='flavors',
-            action='extend',
-            nargs='+',
-            required=True,
-            help='Name or id of a flavor; may be repeated.',
-        )
-        parser.add_argument(
-            '--image-property',
-            action='append',
-            default=[],
-            metavar='KEY=VALUE',
-            help='Property of the image of the guests, such as hw_numa_nodes=2; may be repeated.',
-        )
-        parser.add_argument('--zone', metavar='ZONE', help='Availability zone that the guests ask for.')
-        parser.add_argument('--hosts', action='store_true', help='Show each host too.')
-        parser.add_argument(
-            '--seconds',
-            metavar='SECONDS',
-            type=_seconds,
-            default='10',
-            help='How long to search for exact numbers of guests of unlike cells (default: %(default)s).',
-        )
+        add_guests(parser, is_required=True, hosts='Show each host too.')
         return parser
 
     def take_action(self, parsed_args: argparse.Namespace) -> tuple[tuple[str, ...], list[tuple[Any, ...]]]:
@@ -90,14 +154,14 @@ class CapacityFleet(base.ListOf):
 
         read = fleet.read(self, parsed_args)
         flavors = [fleet.find_flavor(read, name) for name in dict.fromkeys(parsed_args.flavors)]
-        questions = [self._question(read, flavor, parsed_args) for flavor in flavors]
+        questions = [question(self.conf, read, flavor, parsed_args) for flavor in flavors]
         asked = candidates(read)
         end = time.monotonic() + parsed_args.seconds
         lines, rows = list[str](), list[tuple[Any, ...]]()
-        for question in questions:
-            hosts = capacity.capacity(asked, question, stop=lambda: time.monotonic() >= end)
-            lines += capacity.lines(question.flavor, hosts, each=parsed_args.hosts)
-            shown = [capacity.in_all(question.flavor, hosts), *(hosts if parsed_args.hosts else ())]
+        for each in questions:
+            hosts = capacity.capacity(asked, each, stop=lambda: time.monotonic() >= end)
+            lines += capacity.lines(each.flavor, hosts, each=parsed_args.hosts)
+            shown = [capacity.in_all(each.flavor, hosts), *(hosts if parsed_args.hosts else ())]
             rows += [
                 (
                     base.Text(one.flavor),
@@ -108,10 +172,7 @@ class CapacityFleet(base.ListOf):
                 )
                 for one in shown
             ]
-        known = {host.name for host in read.hosts}
-        if unread := {row.host for row in read.unread if row.host and row.server is None} - known:
-            lines.append(f'not counted, as they cannot be read (`numaplace fleet audit`): {len(unread)} hosts')
-        self._lines = lines
+        self._lines = [*lines, *not_counted(read)]
         return _COLUMNS, rows
 
     def produce_output(self, parsed_args: argparse.Namespace, column_names: Sequence[str], data: Any) -> int:
@@ -120,43 +181,3 @@ class CapacityFleet(base.ListOf):
             return int(super().produce_output(parsed_args, column_names, data))
         self.app.stdout.write(''.join(f'{line}\n' for line in self._lines))
         return base.DONE
-
-    def _question(self, read: Fleet, flavor: Flavor, parsed_args: argparse.Namespace) -> Question:
-        from numaplace.cli import server_hints, server_request
-        from numaplace.fleet import placement
-        from numaplace.fleet.capacity import Question
-        from numaplace.model import Devices
-        from numaplace.request.pci import ALIAS_KEY
-        from numaplace.scheduler import select
-        from numaplace.scheduler.filters import Request
-        from numaplace.scheduler.limits import limits
-
-        if flavor.extra_specs.get(ALIAS_KEY, '').strip():
-            raise exception.Invalid(
-                f'flavor {flavor.name!r}: {ALIAS_KEY} requests devices, which are not counted: expected one without'
-            )
-        guest = server_request.new_server(
-            self.conf,
-            'counted',
-            flavor,
-            names.pairs('--image-property', parsed_args.image_property),
-            zone=parsed_args.zone,
-            devices=Devices(),
-            scheduling=server_hints.NO_SCHEDULING,
-        )
-        asked = Request(guest, strategy=select.strategy(self.conf), machine_types=self.conf.libvirt.hw_machine_type)
-        filters = select.Policy.of(self.conf).filters
-        offers = placement.times(read, placement.wanted(flavor, guest.image_properties, guest.guest))
-
-        def admit(record: HostRecord, before: int) -> Refusal | None:
-            from numaplace.model import Refusal
-
-            if read.providers and (refusal := offers(record, before + 1)) is not None:
-                return refusal
-            for _name, check in filters:
-                answer = check.admit(record, asked)
-                if isinstance(answer, Refusal):
-                    return answer
-            return None
-
-        return Question(flavor.name, guest.guest, limits, admit, asked.networks)

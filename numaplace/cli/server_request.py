@@ -180,12 +180,12 @@ def find_flavor(database: Database, name: str) -> Flavor:
         raise unknown_flavor(name, database.flavors({})) from error
 
 
-def unknown_flavor(name: str, flavors: Sequence[Flavor]) -> exception.NotFound:
+def unknown_flavor(name: str, flavors: Sequence[Flavor], option: str = '--flavor') -> exception.NotFound:
     """Return the error for a flavor that does not exist, with the names of those that do."""
     more = f' and {len(flavors) - _SHOWN} more' if len(flavors) > _SHOWN else ''
     known = ', '.join([names.shorten(flavor.name) for flavor in flavors[:_SHOWN]]) + more
     return exception.NotFound(
-        f"--flavor '{names.shorten(name)}': there is no such flavor; known flavors: {known or 'none'}; "
+        f"{option} '{names.shorten(name)}': there is no such flavor; known flavors: {known or 'none'}; "
         'see `numaplace flavor create --help`'
     )
 
