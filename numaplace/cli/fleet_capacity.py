@@ -94,7 +94,7 @@ def question(conf: cfg.ConfigOpts, read: Fleet, flavor: Flavor, parsed_args: arg
         conf,
         'counted',
         flavor,
-        names.pairs('--image-property', parsed_args.image_property),
+        server_request.properties_of(parsed_args),
         zone=parsed_args.zone,
         devices=Devices(),
         scheduling=server_hints.NO_SCHEDULING,

@@ -244,8 +244,11 @@ class _Adopting:
 
     def _claim(self, name: str, holding: Holding, placement: Placement, ask: Callable[[], InstanceRequest]) -> _Answer:
         from numaplace.compute import adoption as claims
+        from numaplace.model import GrantedDevice
         from numaplace.model.holding import Note
 
+        its = [device for device in self._host.devices.known if device.address in holding.devices]
+        placement = replace(placement, devices=tuple(map(GrantedDevice, its)))
         try:
             server = self._store(ask(), placement)
         except claims.Conflict as conflict:

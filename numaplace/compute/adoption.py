@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from numaplace import cpuset, exception, units
@@ -69,6 +69,12 @@ def conflicts(host: Host, placement: Placement) -> Iterator[Finding]:
     for number, cells in taken.items():
         yield from _check_cpus(known[number], cells)
         yield from _check_pages(known[number], cells)
+    if twice := sorted(_addresses(placement) & host.devices.taken):
+        yield Finding('devices.twice', found=', '.join(twice))
+
+
+def _addresses(placement: Placement) -> set[str]:
+    return {granted.device.address for granted in placement.devices}
 
 
 def _check_cpus(cell: HostCell, placed: Sequence[CellPlacement]) -> Iterator[Finding]:
@@ -103,11 +109,18 @@ def holders(database: api.Database, host_name: str) -> list[tuple[str, Placement
 
 
 def named(findings: Iterable[Finding], rivals: Sequence[tuple[str, Placement]]) -> list[Finding]:
-    """Return findings that name who else holds the CPUs."""
-    return [_with_rivals(finding, rivals) if finding.code == 'cpus.twice' else finding for finding in findings]
+    """Return findings that name who else holds the CPUs and devices."""
+    return [_with_rivals(finding, rivals) if finding.code in _TWICE else finding for finding in findings]
+
+
+#: Codes of what two hold, and whether a placement has some of what is found.
+_TWICE: Mapping[str, Callable[[str, Placement], bool]] = {
+    'cpus.twice': lambda found, placement: any(cpuset.parse(found) & placed.taken for placed in placement.cells),
+    'devices.twice': lambda found, placement: not _addresses(placement).isdisjoint(found.split(', ')),
+}
 
 
 def _with_rivals(finding: Finding, rivals: Sequence[tuple[str, Placement]]) -> Finding:
-    wanted = cpuset.parse(finding.found)
-    theirs = {uuid for uuid, placement in rivals if wanted & cpuset.union(placed.taken for placed in placement.cells)}
+    has = _TWICE[finding.code]
+    theirs = {uuid for uuid, placement in rivals if has(finding.found, placement)}
     return replace(finding, subject=', '.join(sorted(theirs)))

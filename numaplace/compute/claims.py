@@ -372,6 +372,8 @@ def _move_claim(
             raise exception.UnableToMigrateToSelf(
                 f'server {instance.name!r} ({instance.uuid}) is on {host_name!r} already'
             )
+        if not wanted.guest.pci_requests:
+            migration.check_devices(instance)
         placement = _place(hosts[host_name], instance, wanted.guest, host_cell_ids=wanted.host_cell_ids, **options)
         if isinstance(placement, Refusal):
             return placement

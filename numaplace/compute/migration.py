@@ -23,9 +23,11 @@ from numaplace.model.records import (
     Move,
     Side,
 )
+from numaplace.request.pci import ALIAS_KEY
 
 __all__ = [
     'begin',
+    'check_devices',
     'confirm',
     'drop_move_claim',
     'finish',
@@ -156,6 +158,21 @@ def drop_move_claim(database: api.Database, instance_uuid: str, move_uuid: str |
     return _step(database, instance_uuid, dropped)
 
 
+def check_devices(instance: InstanceRecord) -> None:
+    """Check that a server gets PCI devices again where it is placed anew, if it has some.
+
+    A domain that was adopted has devices that its flavor does not request.
+
+    :raises: :class:`~numaplace.exception.Conflict`
+    """
+    held = [granted.device.address for granted in instance.placement.devices]
+    if held and not instance.flavor.extra_specs.get(ALIAS_KEY):
+        raise exception.Conflict(
+            f'server {instance.name!r} ({instance.uuid}) holds PCI devices ({", ".join(held)}) that its flavor does '
+            f'not request, so that it would lose them; expected one without, or a flavor with {ALIAS_KEY}'
+        )
+
+
 def shelve(database: api.Database, instance_uuid: str, generation: int | None = None) -> InstanceRecord:
     """Remove a server from its host: it holds nothing until :func:`numaplace.compute.claims.unshelve_claim`.
 
@@ -166,6 +183,7 @@ def shelve(database: api.Database, instance_uuid: str, generation: int | None = 
 
     def shelved(instance: InstanceRecord) -> InstanceRecord:
         on_host(instance, 'shelve')
+        check_devices(instance)
         if generation not in (None, instance.generation):
             raise exception.InstanceInvalidState(f'server {instance.uuid} was changed since it was unshelved')
         guest = instance.placement.guest

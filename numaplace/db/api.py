@@ -66,7 +66,8 @@ def _with_its_devices(answer: Placement | Refusal, found: HostUsage, domain_uuid
     """Return the placement of a domain that becomes a server, with the PCI devices that it has."""
     if isinstance(answer, Refusal) or not found.host.devices:
         return answer
-    addresses = {address for one in found.unmanaged if one.uuid == domain_uuid for address in one.devices}
+    addresses = set(_owners(answer, domain_uuid))
+    addresses |= {address for one in found.unmanaged if one.uuid == domain_uuid for address in one.devices}
     its = [device for device in found.host.devices.known if device.address in addresses]
     return replace(answer, devices=tuple(map(GrantedDevice, its)))
 

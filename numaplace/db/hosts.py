@@ -17,6 +17,7 @@ from numaplace.db.records import HostUsage
 from numaplace.db.tables import HOSTS, UNMANAGED_DOMAINS
 from numaplace.model import Host
 from numaplace.model.holding import Holding
+from numaplace.model.host_devices import NO_DEVICES
 from numaplace.model.records import HostRecord
 
 __all__ = [
@@ -115,14 +116,21 @@ def _records(
     unread: rows.Unread | None = None,
     instead: Host | None = None,
 ) -> dict[str, HostRecord]:
-    """Return the hosts of rows by name, with the domains there that numaplace does not manage."""
+    """Return the hosts of rows by name, with the domains there that numaplace does not manage.
+
+    :param instead: the host, whatever its row says; its PCI devices are those of its rows if these can be read
+    """
     domains = _domains(connection, [row[_NAME] for row in found])
     devices = pci_devices.find(connection, [row[_NUMBER] for row in found if row[_DEVICES]])
 
     def read(row: Sequence[Any]) -> HostRecord:
-        return convert.host_record(
-            row, domains.get(row[_NAME], ()), instead, pci_devices.read(devices.get(row[_NUMBER], ()))
-        )
+        try:
+            known = pci_devices.read(devices.get(row[_NUMBER], ()))
+        except rows.UNREADABLE:
+            if instead is None:
+                raise
+            known = NO_DEVICES
+        return convert.host_record(row, domains.get(row[_NAME], ()), instead, known)
 
     return {record.name: record for record in rows.read_all(found, read, _named, unread)}
 

@@ -75,6 +75,8 @@ def replace(
     statuses, old_statuses = after.statuses, before.statuses
     wanted = {device.address: device for device in after.known}
     changed = [address for address, device in stored.items() if wanted.get(address) != device]
+    if not stored:  # rows that could not be read, or that the host does not count
+        connection.execute(sa.delete(PCI_DEVICES).where(_HOST.in_([host_number])))
     if changed:
         connection.execute(sa.delete(PCI_DEVICES).where(_HOST.in_([host_number]), PCI_DEVICES.c.address.in_(changed)))
     new = []

@@ -14,6 +14,8 @@ __all__ = ['FoundDevice', 'offered']
 
 #: The base class of bridges, which no guest can have: the upper byte of the class code.
 _BRIDGE = 0x06
+#: Length of an address with a domain of four digits.
+_ADDRESS_LENGTH = len('0000:00:00.0')
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,15 +43,16 @@ class FoundDevice:
     interfaces: tuple[str, ...] = ()
 
     @property
-    def is_bridge(self) -> bool:
-        """Whether it connects buses."""
-        return self.pci_class is not None and self.pci_class >> 16 == _BRIDGE
+    def is_assignable(self) -> bool:
+        """Whether a guest can have it: no bridge, and in a domain of four digits, unlike those behind an Intel VMD."""
+        is_bridge = self.pci_class is not None and self.pci_class >> 16 == _BRIDGE
+        return not is_bridge and len(self.address) == _ADDRESS_LENGTH
 
 
 def offered(found: Iterable[FoundDevice], specs: Sequence[DeviceSpec], cells: Collection[int]) -> tuple[PciDevice, ...]:
     """Return the devices that guests may have, by address, each with the tags of the first spec that it matches.
 
-    Bridges are left out, which libvirt gives to no guest. Complexity: devices x specs.
+    What no guest can have is left out. Complexity: devices x specs.
 
     :param cells: ids of the host cells; on any other node the cell of a device is not known
     """
@@ -67,7 +70,7 @@ def offered(found: Iterable[FoundDevice], specs: Sequence[DeviceSpec], cells: Co
                 spec.tags,
             )
             for device in listed
-            if not device.is_bridge and (spec := _first(device, specs, interfaces)) is not None
+            if device.is_assignable and (spec := _first(device, specs, interfaces)) is not None
         ]
     )
 

@@ -78,15 +78,16 @@ class HostDevices:
         """Return them with more that servers hold.
 
         :raises: :class:`~numaplace.exception.PciDeviceInvalid` if the host does not have a device as it was given, or
-            it is not free
+            servers do not leave it free
         """
-        now = self
+        # What a domain is said to hold is no obstacle, as with CPUs: it may be off, or become this very server.
+        now = replace(self, held=frozenset())
         for one in granted:
             device = now._find(one)
             if (status := now.statuses[device.address]) != AVAILABLE:
                 raise exception.PciDeviceInvalid(f'PCI device {device.address} is {status}, not free')
             now = replace(now, taken=now.taken | {device.address})
-        return now
+        return replace(now, held=self.held)
 
     def give_back(self, granted: Iterable[GrantedDevice]) -> HostDevices:
         """Return them with fewer that servers hold: the inverse of :meth:`take`.

@@ -124,7 +124,7 @@ _OF_FLAVORS = (
     Key('hw:emulator_threads_policy', one_of('isolate', 'share'), HONOURED, _CPU),
     Key(
         'hw:pmem',
-        matching("labels with commas between, such as '6GB,SMALL'", r'([a-zA-Z0-9_]+,?)+'),
+        matching("labels with commas between, such as '6GB,SMALL'", r'[a-zA-Z0-9_]+(,[a-zA-Z0-9_]+)*,?'),
         REFUSED,
         'guests have no persistent memory',
     ),

@@ -106,6 +106,8 @@ class _List:
         self._size = min(2 * self._size, _LARGEST_PAGE)
         if found:
             self.last = found[-1]
+        if not all(isinstance(order, float) for each in found for order in each.orders):
+            raise _Fallback('a row does not say what its host is chosen by; `numaplace fleet audit` names it')
         return found
 
 

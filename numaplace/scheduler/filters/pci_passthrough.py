@@ -27,7 +27,9 @@ class PciPassthroughFilter(Filter):
             anywhere: frozenset[int] = frozenset()
             return True if devices.supports(anywhere) else Refusal.of(*devices.reasons(anywhere))
         aliases = request.instance.flavor.extra_specs.get(ALIAS_KEY, '').strip()
-        needed, free = _number(aliases) if aliases else 0, host.facts.get('pci_devices', 0)
+        if not aliases:
+            return True
+        needed, free = _number(aliases), host.facts.get('pci_devices', 0)
         return True if needed <= free else Refusal.of(Reason('pci.total', needed, free, 'devices', subject=aliases))
 
 

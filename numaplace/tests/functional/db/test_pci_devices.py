@@ -7,8 +7,8 @@ from dataclasses import replace
 import pytest
 import sqlalchemy as sa
 
-from numaplace import exception
-from numaplace.compute import audit, claims, hotplug_claims, migration, resource_tracker
+from numaplace import exception, fit
+from numaplace.compute import adoption, audit, claims, hotplug_claims, migration, resource_tracker
 from numaplace.db import api
 from numaplace.db.records import InstanceRequest
 from numaplace.db.tables import PCI_DEVICES
@@ -49,7 +49,9 @@ def cards(database):
 
 
 def claim(database, wanted, host='a', name='guest1'):
-    return claims.instance_claim(database, samples.instance_request(wanted, name), host)
+    request = samples.instance_request(wanted, name)
+    specs = request.flavor.extra_specs | ({'pci_passthrough:alias': 'gpu:1'} if wanted.pci_requests else {})
+    return claims.instance_claim(database, replace(request, flavor=replace(request.flavor, extra_specs=specs)), host)
 
 
 def statuses(database, host='a'):
@@ -211,6 +213,55 @@ def test_a_device_that_a_domain_holds_is_not_given(cards):
     assert statuses(cards) == {GPUS[0].address: ('unavailable', None)}
     assert held(claim(cards, guest(asks(1))).instance) == [GPUS[1].address]
     assert isinstance(claim(cards, guest(asks(1)), name='guest2'), Refusal)
+
+
+def test_a_domain_that_is_off_may_have_the_device_of_a_server(cards):
+    server = claim(cards, guest(asks(1))).instance
+    domain = Holding('other', 'd', devices=(GPUS[0].address,))
+    cards.change_host('a', lambda found, _: replace(found, libvirt_uri='test:///default', unmanaged=(domain,)))
+    claims.release(cards, server.uuid)
+    assert statuses(cards) == {GPUS[0].address: ('unavailable', None)}
+
+
+def adopt(database, name='guest1'):
+    placement = fit.place(database.host('a').host, samples.guest())
+    request = replace(samples.instance_request(samples.guest(), name), adopted_name=name)
+    return adoption.adopt(database, request, 'a', replace(placement, devices=(GrantedDevice(GPUS[1]),)))
+
+
+def test_an_adopted_domain_keeps_devices_that_nobody_stored_for_it(cards):
+    server = adopt(cards)
+    assert statuses(cards) == {GPUS[1].address: ('allocated', server.uuid)}
+    assert cards.instance(server.uuid) == server
+    with pytest.raises(adoption.Conflict, match=rf'PCI devices 0000:02:00.0 are given to .* and to {server.uuid}'):
+        adopt(cards, 'guest2')
+
+
+@pytest.mark.parametrize('verb', ['migrate', 'shelve'])
+def test_an_adopted_domain_loses_no_device_that_its_flavor_does_not_request(verb, cards):
+    server = adopt(cards)
+    with pytest.raises(
+        exception.Conflict, match=r'holds PCI devices \(0000:02:00.0\) that its flavor does not request'
+    ):
+        if verb == 'shelve':
+            migration.shelve(cards, server.uuid)
+        else:
+            claims.resize_claim(cards, server.uuid, 'b', read=lambda *_: samples.guest())
+    assert statuses(cards) == {GPUS[1].address: ('allocated', server.uuid)}
+
+
+@pytest.mark.parametrize('damage', [{'status': 'bogus'}, {'vendor_id': ''}], ids=['status', 'vendor'])
+def test_a_refresh_makes_damaged_devices_right(damage, cards):
+    server = claim(cards, guest(asks(1))).instance
+    number = cards.host('a').number
+    with cards._transaction() as connection:
+        connection.execute(sa.update(PCI_DEVICES).where(PCI_DEVICES.c.compute_node_id == number).values(damage))
+    if damage.get('status'):
+        with pytest.raises(exception.InvalidObject):
+            cards.host('a')
+    resource_tracker.refresh(cards, 'a', record('a').host)
+    assert statuses(cards) == {GPUS[0].address: ('allocated', server.uuid)}
+    assert cards.host('a').host.devices == HostDevices(DEVICES, frozenset({GPUS[0].address}))
 
 
 def test_a_refresh_adds_and_removes_free_devices(cards):

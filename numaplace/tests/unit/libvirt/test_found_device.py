@@ -183,4 +183,5 @@ def test_the_order_of_the_devices_is_that_of_their_addresses():
 
 
 def test_a_device_whose_class_is_not_known_is_no_bridge():
-    assert not FoundDevice('0000:00:01.0', '8086', '0000').is_bridge
+    assert FoundDevice('0000:00:01.0', '8086', '0000').is_assignable
+    assert not FoundDevice('10000:e1:00.0', '8086', '0000').is_assignable
