@@ -147,7 +147,8 @@ def test_a_file_for_an_older_release_has_the_versions_that_it_knows_and_the_same
     assert ('1.4', '1.0') == (cell['nova_object.version'], host['numaplace_object.version'])
     assert 'socket' not in cell['nova_object.data']
     assert 'old_format' not in host['numaplace_object.data']
-    assert _findings(fleet) == _findings(fleet, '--from', 'old.json')
+    status, found = _findings(fleet)
+    assert (status, [one for one in found if one['code'] != 'row.old']) == _findings(fleet, '--from', 'old.json')
 
 
 OLDER = ('NUMACell', 'FleetHost')
@@ -169,8 +170,8 @@ def _objects(value, name):
     [
         ('FleetHost', "--object-version 'FleetHost': expected KEY=VALUE"),
         ('Host=1.0', "--object-version 'Host': there is no such object; expected one of AccessDetails, "),
-        ('FleetHost=2.0', "FleetHost cannot be written in version '2.0': expected 1.0 to 1.2"),
-        ('FleetHost=x', "FleetHost cannot be written in version 'x': expected 1.0 to 1.2"),
+        ('FleetHost=2.0', "FleetHost cannot be written in version '2.0': expected 1.0 to 1.3"),
+        ('FleetHost=x', "FleetHost cannot be written in version 'x': expected 1.0 to 1.3"),
     ],
 )
 def test_a_version_that_cannot_be_written_is_named_and_no_file_is_left(fleet, wanted, message):
