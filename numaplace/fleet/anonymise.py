@@ -23,15 +23,14 @@ from numaplace.model import (
 from numaplace.model.fleet import Aggregate, Fleet, Provider, Remark, Unread
 from numaplace.model.holding import Holding, Note
 from numaplace.model.records import HostRecord, InstanceRecord, Move, RequestSpec, Side
+from numaplace.request.keys import FLAVOR_KEYS, HONOURED, IMAGE_KEYS, Key, find
 
 __all__ = ['anonymise']
 
 #: Facts of hosts that say what machine it is, not whose.
 _FACTS = ('architecture', 'cpu_model', 'cpu_vendor', 'cpus', 'domains', 'machines', 'pci_devices')
-#: Scopes of extra specs and metadata whose keys and values are Nova's or numaplace's words.
-_SCOPES = ('hw', 'quota', 'resources')
-#: Properties of images whose values are Nova's words.
-_IMAGE_SCOPES = ('hw_', 'os_')
+#: Scopes of extra specs whose keys are Nova's words.
+_SCOPES = ('hw', 'quota')
 #: Compares a flavor with the metadata of aggregates.
 _OF_AGGREGATES = 'aggregate_instance_extra_specs'
 _ZONE = 'availability_zone'
@@ -152,13 +151,13 @@ class _Names:
             number=number,
             host=self.maybe('host', server.host),
             flavor=self.flavor(server.flavor),
-            image_properties=_kept(server.image_properties, _IMAGE_SCOPES),
+            image_properties=self.image(server.image_properties),
             placement=self.placement(server.placement),
             availability_zone=self.maybe('zone', server.availability_zone),
             move=server.move and self.move(server.move),
             devices=self.devices(server.devices),
             adopted_name=None,
-            metadata=_kept(server.metadata, tuple(f'{scope}:' for scope in _SCOPES)),
+            metadata={key: value for key, value in server.metadata.items() if _is_told(FLAVOR_KEYS, key, value)},
             request_spec=server.request_spec and self.request_spec(server.request_spec),
         )
 
@@ -207,11 +206,19 @@ class _Names:
             flavor, name=self.of('flavor', flavor.name), id=self.of('flavor-id', flavor.id), extra_specs=specs
         )
 
+    def image(self, properties: Mapping[str, str]) -> dict[str, str]:
+        """Return what placement depends on of the properties of an image, and what has no room for a name."""
+        return {key: value for key, value in properties.items() if _is_told(IMAGE_KEYS, key, value)}
+
     def spec(self, key: str, value: str) -> tuple[str, str]:
         """Return an extra spec: keys that name no more than a size or a policy stay."""
         scope, _, name = key.partition(':')
-        if scope in _SCOPES or key.startswith('numaplace:vnuma') or key == 'numaplace:vcpu_hotplug':
-            return (key.replace(name, self.custom(name)) if scope == 'resources' else key), value
+        if key.startswith('numaplace:vnuma') or key == 'numaplace:vcpu_hotplug':
+            return key, value
+        if scope == 'resources':
+            return key.replace(name, self.custom(name)), value
+        if scope in _SCOPES and find(key, FLAVOR_KEYS) is not None:
+            return key, value if _is_told(FLAVOR_KEYS, key, value) else self.of('value', value)
         if scope == 'trait':
             return f'{scope}:{self.custom(name)}', value
         if scope == _OF_AGGREGATES:
@@ -233,5 +240,9 @@ class _Names:
         )
 
 
-def _kept(values: Mapping[str, str], scopes: tuple[str, ...]) -> dict[str, str]:
-    return {key: value for key, value in values.items() if key.startswith(scopes)}
+def _is_told(table: tuple[Key, ...], key: str, value: str) -> bool:
+    """Return whether a key is one of Nova's, and its value one of Nova's words, or what placement depends on."""
+    known = find(key, table)
+    if known is None or not known.form.accepts(value):
+        return False
+    return known.verdict == HONOURED or known.form.kind not in ('any', 'pattern')

@@ -171,7 +171,7 @@ _MORE_OF_FLAVORS = (
     Key('aggregate_instance_extra_specs:NAME', ANY, HONOURED, '``AggregateInstanceExtraSpecsFilter``'),
     Key(
         'pci_passthrough:alias',
-        matching("names of [pci] alias with a number each, such as 'gpu:1, nic:2'", r'[^:]+:\d+(\s*,\s*[^:]+:\d+)*'),
+        matching("names of [pci] alias with a number each, such as 'gpu:1, nic:2'", r'[^:]+:\d+(\s*,[^:]+:\d+)*'),
         HONOURED,
         '``PciPassthroughFilter``',
     ),

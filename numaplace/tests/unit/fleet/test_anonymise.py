@@ -26,6 +26,8 @@ def _flavor(flavor):
         f'{MARK}key': f'{MARK}value',
         f'aggregate_instance_extra_specs:{MARK}rack': f'{MARK}1',
         'numaplace:nic.0': f'network={MARK}net',
+        'hw:pmem': MARK,
+        f'hw:{MARK}': '1',
         f'trait:CUSTOM_{MARK.upper()}': 'required',
         f'resources:CUSTOM_{MARK.upper()}': '1',
     }
@@ -46,7 +48,14 @@ def _server(server):
         name=f'{MARK}{server.name}',
         host=server.host and MARK + server.host,
         flavor=_flavor(server.flavor),
-        image_properties={'hw_machine_type': 'q35', 'image_name': f'{MARK}image', f'{MARK}': 'x'},
+        image_properties={
+            'hw_machine_type': 'q35',
+            'image_name': f'{MARK}image',
+            f'{MARK}': 'x',
+            'os_command_line': f'token={MARK}',
+            'os_admin_user': MARK,
+            'hw_ephemeral_encryption_secret_uuid': MARK,
+        },
         placement=replace(server.placement, guest=guest),
         availability_zone=f'{MARK}zone',
         move=server.move
