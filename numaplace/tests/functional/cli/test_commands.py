@@ -12,7 +12,7 @@ NEAR = {
     'server set': "'server set-vcpus'",
     'server attach x': "'server attach-memory'",
     'host li': "'host list'",
-    'f l': "'flavor list'",
+    'f l': "'flavor lint', 'flavor list'",
     'server mig abort x 1': "'server migration abort'",
     'server migration li': "'server migration list'",
     'db upgarde': "'db upgrade'",
