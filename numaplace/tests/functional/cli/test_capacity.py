@@ -74,6 +74,12 @@ def test_the_text_tells_free_and_usable_cpus(fleet):
     assert any(line.startswith('  other: ') for line in told)
 
 
+def test_properties_of_an_image_are_known_by_their_old_names_too(fleet):
+    for name in ('architecture', 'hw_architecture'):
+        (told,) = _capacity(fleet, f'--flavor isolated --image-property {name}=aarch64')
+        assert 0 == told['at_most']
+
+
 def test_a_flavor_with_devices_is_refused_in_one_line(fleet):
     fleet('flavor create --vcpus 1 --ram 256 --property pci_passthrough:alias=gpu:1 card')
     told = fleet.run('fleet', 'capacity', '--flavor', 'card')

@@ -103,3 +103,11 @@ def test_a_weigher_without_a_column_makes_all_hosts_be_read_and_the_log_says_so(
     assert direct.heaviest(database, request, policy, 1) == []
     assert 'all hosts are read: the database cannot sort by FewVcpus' in caplog.messages
     assert select(database, request, policy).host == 'a'
+
+
+def test_a_row_without_a_measure_makes_all_hosts_be_read_and_the_log_says_so(database, database_url, caplog):
+    caplog.set_level('DEBUG')
+    execute(database_url, f"UPDATE compute_nodes SET {ORDERS[1]} = NULL WHERE host = 'b'")
+    request = Request(samples.instance_request(samples.guest()), strategy=fit.SPREAD)
+    assert select(database, request, Policy.of(conf.load([]))).host == 'a'
+    assert any('a row does not say what its host is chosen by' in message for message in caplog.messages)

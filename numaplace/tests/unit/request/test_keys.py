@@ -98,3 +98,15 @@ def test_a_key_of_ours_that_is_not_known_makes_no_guest():
         exception.InvalidRequest, match="numaplace:vnum='3': there is no such key: expected numaplace:vnuma"
     ):
         request.read(Flavor('f', 1, 64, extra_specs={'numaplace:vnum': '3'}))
+
+
+@pytest.mark.parametrize(
+    ('name', 'good', 'bad'),
+    [
+        ('hw:pmem', 'a,' * 40 + 'b', 'a' * 60 + ', b'),
+        ('pci_passthrough:alias', ', '.join(['gpu:1'] * 60), ', '.join(['gpu:1'] * 60) + ':'),
+    ],
+)
+def test_a_long_value_is_judged_at_once(name, good, bad):
+    form = keys.find(name, keys.FLAVOR_KEYS).form
+    assert (form.accepts(good), form.accepts(bad)) == (True, False)
