@@ -142,30 +142,49 @@ def _unsupported(guest: Guest, machine: GuestMachine, libvirt: Libvirt) -> Itera
 
 
 class DumpxmlServer(base.Action):
-    """Print the libvirt XML of a server, for `virsh define`."""
+    """Print the libvirt XML of a server, for `virsh define`, or for `virsh migrate --xml` if it runs.
+
+    What a running guest sees cannot change: for it, --into changes nothing but the places in its domain.
+    """
 
     examples = (
         'numaplace server dumpxml cirros2',
         'numaplace server dumpxml cirros2 --profile nova-33',
         'numaplace server dumpxml cirros2 | virsh define /dev/stdin',
+        'virsh dumpxml --migratable old | numaplace server dumpxml old --into - > new.xml',
     )
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
         """Add the name and the form."""
         parser = super().get_parser(prog_name)
         parser.add_argument('server', metavar='SERVER', help='Name or UUID of the server.')
+        parser.add_argument(
+            '--into',
+            metavar='FILE',
+            help='Write the pins and nodes that the server has now into its domain, which `virsh dumpxml --migratable` '
+            'prints at the source, and keep all else in it, such as devices; - reads standard input.',
+        )
         return add_profile(parser)
 
     def take_action(self, parsed_args: argparse.Namespace) -> None:
-        """Write the XML."""
+        """Write the XML.
+
+        :raises: as :func:`write`, :class:`~numaplace.exception.InvalidDomain` if --into is not the domain of the server
+        """
+        from numaplace.libvirt import files, grafting
+
+        into = parsed_args.into
         with self.open_database() as database:
             server = database.instance(parsed_args.server)
-            if server.adopted_name is not None:
+            if server.adopted_name is not None and into is None:
                 self.app.warn(
                     f'server {names.shorten(server.name)!r} is adopted: its devices are in its domain alone, and not '
-                    'here; `numaplace server define` keeps them'
+                    'here; `numaplace server define` keeps them, and so does --into'
                 )
             xml = write(self.conf, database, server, parsed_args.profile)
+        if into is not None:
+            found = files.load(into, grafting.SOURCE, error=exception.InvalidDomain)
+            xml = grafting.move(found, xml, place=files.place(into))
         self.app.stdout.write(xml)
 
 
@@ -223,7 +242,7 @@ def _into_its_domain(server: InstanceRecord, xml: str, uri: str) -> str:
     """
     from numaplace.libvirt import connection, grafting
 
-    found = connection.dumpxml(server.uuid, uri, kept=True)
+    found = connection.dumpxml(server.uuid, uri, kept=True).encode()
     return grafting.graft(found, xml, place=f'domain {server.uuid}')
 
 

@@ -5,6 +5,7 @@ import json
 from importlib import resources
 
 import pytest
+from lxml import etree
 
 from numaplace import exception
 from numaplace.db import api
@@ -187,3 +188,15 @@ def test_the_xml_of_an_adopted_server_can_be_written(plain, form):
     assert done.returncode == 0, done.stderr
     assert 'its devices are in its domain alone' in done.stderr
     assert f'<uuid>{plain.json("server list")[0]["ID"]}</uuid>' in done.stdout
+    # Into the domain itself: all but the places stays.
+    was = etree.parse(plain.directory / f'{form}.xml').getroot()
+    moved = etree.fromstring(plain(f'server dumpxml {READINGS[form]["server"]} --into {form}.xml'))
+    for root in (was, moved):
+        for tag in ('numatune', 'cputune'):
+            etree.strip_elements(root, tag, with_tail=False)
+        for vcpu in root.iterfind('vcpu'):
+            vcpu.attrib.pop('cpuset', None)
+        for source in root.iterfind('devices/memory/source'):
+            etree.strip_elements(source, 'nodemask', with_tail=False)
+    before, after = (etree.canonicalize(etree.tostring(root).decode(), strip_text=True) for root in (was, moved))
+    assert before == after

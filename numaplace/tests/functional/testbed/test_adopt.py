@@ -18,7 +18,7 @@ from numaplace.tests.functional.testbed.test_hotplug import Here
 PAGE = Path(os.environ.get('NUMAPLACE_SOURCE', Path(__file__).parents[4])) / 'doc' / 'source' / 'existing-guests.rst'
 
 #: A guest with a disk, pinned to a CPU, and one to whose cell more may be added.
-_PINNED = """<domain type='qemu'>
+PINNED = """<domain type='qemu'>
   <name>old-pinned</name>
   <uuid>5d4cf1a0-9d6c-4b9a-8a52-0a5ba0f1b3a1</uuid>
   <memory unit='MiB'>64</memory>
@@ -31,7 +31,7 @@ _PINNED = """<domain type='qemu'>
   </devices>
 </domain>
 """
-_HOT = """<domain type='qemu'>
+HOT = """<domain type='qemu'>
   <name>old-hot</name>
   <uuid>0ce45f5c-9a30-4be1-9b1d-7b3ffbbce3c7</uuid>
   <maxMemory slots='2' unit='MiB'>512</maxMemory>
@@ -57,7 +57,7 @@ def here():
         directory = Path(name)
         here = Here(directory)
         (directory / 'disk.img').write_bytes(bytes(1024**2))
-        for domain in (_PINNED, _HOT):
+        for domain in (PINNED, HOT):
             path = directory / 'domain.xml'
             path.write_text(domain.format(directory=directory))
             here.virsh('define', '--validate', str(path))

@@ -27,7 +27,7 @@ _FOUND = """<domain type='kvm' xmlns:qemu='http://libvirt.org/schemas/domain/qem
 
 
 def _grafted(found=_FOUND, name='two cells'):
-    return etree.fromstring(grafting.graft(found, SAMPLES[name].xml(), place='the test'))
+    return etree.fromstring(grafting.graft(found.encode(), SAMPLES[name].xml(), place='the test'))
 
 
 def _shape(node):
@@ -82,4 +82,50 @@ def test_a_domain_without_what_is_written_gets_it():
 
 def test_what_is_no_domain_is_a_fault():
     with pytest.raises(exception.InvalidDomain, match='the test: '):
-        grafting.graft('<pool/>', SAMPLES['two cells'].xml(), place='the test')
+        grafting.graft(b'<pool/>', SAMPLES['two cells'].xml(), place='the test')
+
+
+# --- while it runs
+
+
+def _moved(found, name='two cells'):
+    ours = SAMPLES[name].xml()
+    return etree.fromstring(ours), etree.fromstring(grafting.move(found.encode(), ours, place='the test'))
+
+
+def test_a_running_guest_gets_pins_and_nodes_and_keeps_what_it_sees():
+    ours, root = _moved(_FOUND)
+    assert [pin.attrib for pin in root.iterfind('cputune/vcpupin')] == [
+        pin.attrib for pin in ours.iterfind('cputune/vcpupin')
+    ]
+    assert _shape(root.find('numatune/memory')) == _shape(ours.find('numatune/memory'))
+    assert (root.find('numatune/memnode'), root.find('vcpu').get('cpuset')) == (None, None), 'it has no cells'
+    was = etree.fromstring(_FOUND)
+    for path in ('memory', 'currentMemory', 'memoryBacking', 'iothreads', 'cputune/cachetune', 'cpu', 'devices'):
+        assert _shape(root.find(path)) == _shape(was.find(path)), path
+    assert root.findtext('vcpu') == was.findtext('vcpu')
+
+
+def test_cells_of_a_running_guest_are_bound_where_they_were_bound_one_by_one():
+    bound = "<numatune><memnode cellid='0' mode='strict' nodeset='7'/></numatune><os>"
+    ours, root = _moved(_FOUND.replace('<os>', bound))
+    assert _shape(root.find('numatune')) == _shape(ours.find('numatune'))
+
+
+def test_a_module_of_a_running_guest_follows_its_cell():
+    module = "<memory model='dimm'><source><pagesize>4</pagesize><nodemask>7</nodemask></source></memory>"
+    _, root = _moved(_FOUND.replace('<devices>', f'<devices>{module}'), 'memory modules')
+    assert [child.tag for child in root.find('devices/memory/source')] == ['pagesize']
+
+
+def test_a_floating_guest_that_runs_gets_the_shared_cpus_of_the_destination():
+    ours, root = _moved(_FOUND, 'floating with a shared set')
+    assert root.find('vcpu').get('cpuset') == ours.find('vcpu').get('cpuset') != '0-3'
+    assert root.findall('cputune/vcpupin') == []
+
+
+def test_the_domain_of_another_server_is_refused():
+    other = _FOUND.replace('c7b8ca9f', '00000000').encode()
+    told = r"the test: UUID '00000000-.*': expected c7b8.*, that of the server"
+    with pytest.raises(exception.InvalidDomain, match=told):
+        grafting.move(other, SAMPLES['two cells'].xml(), place='the test')
