@@ -158,18 +158,27 @@ class Action(_Command):
     """A command without a table."""
 
     def for_each(
-        self, noun: str, words: Sequence[str], act: Callable[[str], object], parsed_args: argparse.Namespace
+        self,
+        noun: str,
+        words: Sequence[str],
+        act: Callable[[str], object],
+        parsed_args: argparse.Namespace,
+        now: Callable[[str], str] | None = None,
     ) -> int:
         """Do something for each word, even if it failed for others; each fault is a line on stderr.
 
         :param noun: what the words name, in the plural
+        :param now: returns how one is that an interrupt ended, as a clause without a subject
         :returns: the exit status of the last one that failed
         """
         status, under_way, failed = DONE, '', 0
 
         def left() -> str:
-            done = bar.done - failed
-            return f"{done} of {len(words)} {noun} are done and stay; '{names.shorten(under_way)}' was under way"
+            done = f'{bar.done - failed} of {len(words)} {noun} are done and stay'
+            if not under_way:
+                return done
+            about = '' if now is None else f', and {now(under_way)}'
+            return f"{done}; '{names.shorten(under_way)}' was under way{about}"
 
         with progress.shown(self.app, noun, len(words)) as bar, progress.told_early(self.app, left):
             for under_way in words:
@@ -180,6 +189,7 @@ class Action(_Command):
                         raise
                     status = self._fail(error, parsed_args)
                     failed += 1
+                under_way = ''
                 bar.advance()
         return status
 

@@ -8,6 +8,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, cast
 
+from numaplace import exception
+from numaplace.cli.status import USAGE
 from numaplace.cli.streams import Guarded, safe
 
 if TYPE_CHECKING:
@@ -76,6 +78,12 @@ def told_early(app: App, text: Callable[[], str]) -> Iterator[None]:
     """
     try:
         yield
-    except (KeyboardInterrupt, SystemExit):
-        app.complain(f'ended early: {text()}')
+    except (KeyboardInterrupt, SystemExit) as end:
+        if isinstance(end, SystemExit) and end.code == USAGE:
+            raise
+        try:
+            told = text()
+        except exception.NumaplaceException as error:
+            told = f'what that leaves is not known: {error}'
+        app.complain(f'ended early: {told}')
         raise

@@ -46,6 +46,7 @@ class CreateServer(base.ShowOf):
     )
     ignores = ignored.SERVER_CREATE
     outcome = "the server '{name}' exists, with the UUID {id}"
+    _claimed = 0
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
         """Add the description of the guest and where it may go."""
@@ -99,7 +100,7 @@ class CreateServer(base.ShowOf):
         devices = request.own_devices(parsed_args.nic, parsed_args.disk)
         _check_files(devices, len(called))
         policy, strategy = select.Policy.of(self.conf), select.strategy(self.conf)
-        with self.open_database() as database:
+        with self.open_database() as database, progress.told_early(self.app, self._left):
             flavor = server_request.find_flavor(database, parsed_args.flavor)
             guest = server_request.read(self.conf, flavor, image_properties)
             server_request.check_keys(flavor, image_properties)
@@ -144,12 +145,14 @@ class CreateServer(base.ShowOf):
         """Claim a host for each server that fits, and give all claims back if the command ends early."""
         from numaplace.scheduler import select
 
-        def left() -> str:
-            return f'no server was created; all claims are given back: {bar.done}'
+        with progress.shown(self.app, 'servers', len(requests)) as bar:
 
-        with progress.shown(self.app, 'servers', len(requests)) as bar, progress.told_early(self.app, left):
+            def claimed() -> None:
+                self._claimed += 1
+                bar.advance()
+
             answer = select.select_many(
-                database, requests, policy, at_least=at_least, host=parsed_args.host, claimed=bar.advance
+                database, requests, policy, at_least=at_least, host=parsed_args.host, claimed=claimed
             )
             if isinstance(answer, select.NoHost):
                 raise server_request.refuse(parsed_args.name, answer, all_hosts=parsed_args.all_hosts)
@@ -159,6 +162,11 @@ class CreateServer(base.ShowOf):
                 for server in servers:
                     server_xml.check(self.conf, database, server)
             return servers
+
+    def _left(self) -> str:
+        """Return what an interrupt has left."""
+        claims = f'all claims are given back: {self._claimed}' if self._claimed else 'nothing is claimed'
+        return f'no server was created; {claims}'
 
 
 def _add_devices(parser: argparse.ArgumentParser) -> None:

@@ -8,7 +8,8 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from numaplace import exception, explain
-from numaplace.cli import base, names, progress, server_columns, server_request, server_xml
+from numaplace.cli import names, server_columns, server_request, server_xml
+from numaplace.cli.each_server import ChangeOf
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -23,15 +24,12 @@ if TYPE_CHECKING:
 __all__ = ['AttachMemory', 'DetachMemory', 'SetVcpus']
 
 
-class _HotChange(base.ShowOf):
+class _HotChange(ChangeOf):
     """Change what a running guest holds, and show the server."""
 
-    outcome = "the server '{name}' is changed, with the UUID {id}"
-
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
-        """Add the name, and where the guest runs."""
+        """Add where the guest runs."""
         parser = super().get_parser(prog_name)
-        parser.add_argument('server', metavar='SERVER', help='Name or UUID of the server.')
         where = parser.add_mutually_exclusive_group()
         where.add_argument(
             '--connect',
@@ -61,20 +59,19 @@ class _HotChange(base.ShowOf):
     def _show(
         self,
         database: Database,
+        server: InstanceRecord,
         parsed_args: argparse.Namespace,
-        change: Callable[[InstanceRecord, Limits, Running | None], InstanceRecord | Refusal],
+        act: Callable[[InstanceRecord, Limits, Running | None], InstanceRecord | Refusal],
     ) -> tuple[tuple[str, ...], tuple[Any, ...]]:
         from numaplace.compute import claims, migration
         from numaplace.model import Refusal
         from numaplace.scheduler.limits import limits
         from numaplace.scheduler.select import CLAIM, NoHost, Rejection
 
-        server = database.instance(parsed_args.server)
         host = database.host(migration.on_host(server, 'change').host)
         claims.check_up(host)
         running = self._running(database, host, parsed_args)
-        with progress.told_early(self.app, lambda: _left(database, server)):
-            answer = change(server, limits(host), running)
+        answer = act(server, limits(host), running)
         if isinstance(answer, Refusal):
             raise server_request.refuse(server.name, NoHost((Rejection(host.name, CLAIM, answer),)))
         return server_columns.details(answer)
@@ -100,25 +97,25 @@ class SetVcpus(_HotChange):
         parser.add_argument('number', type=names.whole(1), metavar='N', help='How many vCPUs are to be on.')
         return parser
 
-    def take_action(self, parsed_args: argparse.Namespace) -> tuple[tuple[str, ...], tuple[Any, ...]]:
+    def change(
+        self, database: Database, server: InstanceRecord, parsed_args: argparse.Namespace
+    ) -> tuple[tuple[str, ...], tuple[Any, ...]]:
         """Change the claim, and the guest where its libvirt is known, and show the server.
 
         :raises: :class:`~numaplace.exception.NoValidHost` if its host has no room,
-            :class:`~numaplace.exception.NotFound` for an unknown server,
             :class:`~numaplace.exception.Conflict` if its state or its flavor does not allow it,
             :class:`~numaplace.exception.LibvirtError` if libvirt or the guest refuses; then nothing changes
         """
         from numaplace.compute import hotplug_claims, plugging
 
         number = parsed_args.number
-        with self.open_database() as database:
 
-            def change(server: InstanceRecord, limits: Limits, running: Running | None) -> InstanceRecord | Refusal:
-                if running is None:
-                    return hotplug_claims.set_vcpus(database, server.uuid, number, limits=limits)
-                return plugging.set_vcpus(database, server.uuid, number, running, limits=limits)
+        def act(server: InstanceRecord, limits: Limits, running: Running | None) -> InstanceRecord | Refusal:
+            if running is None:
+                return hotplug_claims.set_vcpus(database, server.uuid, number, limits=limits)
+            return plugging.set_vcpus(database, server.uuid, number, running, limits=limits)
 
-            return self._show(database, parsed_args, change)
+        return self._show(database, server, parsed_args, act)
 
 
 class AttachMemory(_HotChange):
@@ -162,10 +159,12 @@ class AttachMemory(_HotChange):
         parser.add_argument('--pmem', action='store_true', help='nvdimm: the path is persistent memory, not a file.')
         return parser
 
-    def take_action(self, parsed_args: argparse.Namespace) -> tuple[tuple[str, ...], tuple[Any, ...]]:
+    def change(
+        self, database: Database, server: InstanceRecord, parsed_args: argparse.Namespace
+    ) -> tuple[tuple[str, ...], tuple[Any, ...]]:
         """Claim the memory, plug it in where libvirt is known, and show the server.
 
-        :raises: as :meth:`SetVcpus.take_action`, :class:`~numaplace.exception.Invalid` for an invalid module
+        :raises: as :meth:`SetVcpus.change`, :class:`~numaplace.exception.Invalid` for an invalid module
         """
         from numaplace.compute import hotplug_claims, plugging
         from numaplace.model import NVDIMM, MemoryModule
@@ -180,15 +179,14 @@ class AttachMemory(_HotChange):
             parsed_args.label,
             parsed_args.pmem,
         )
-        with self.open_database() as database:
 
-            def change(server: InstanceRecord, limits: Limits, running: Running | None) -> InstanceRecord | Refusal:
-                _check_machine(self.conf, database, server, module)
-                if running is None:
-                    return hotplug_claims.attach_memory(database, server.uuid, module, limits=limits)
-                return plugging.attach_memory(database, server.uuid, module, running, limits=limits)
+        def act(server: InstanceRecord, limits: Limits, running: Running | None) -> InstanceRecord | Refusal:
+            _check_machine(self.conf, database, server, module)
+            if running is None:
+                return hotplug_claims.attach_memory(database, server.uuid, module, limits=limits)
+            return plugging.attach_memory(database, server.uuid, module, running, limits=limits)
 
-            return self._show(database, parsed_args, change)
+        return self._show(database, server, parsed_args, act)
 
 
 class DetachMemory(_HotChange):
@@ -211,32 +209,25 @@ class DetachMemory(_HotChange):
         )
         return parser
 
-    def take_action(self, parsed_args: argparse.Namespace) -> tuple[tuple[str, ...], tuple[Any, ...]]:
+    def change(
+        self, database: Database, server: InstanceRecord, parsed_args: argparse.Namespace
+    ) -> tuple[tuple[str, ...], tuple[Any, ...]]:
         """Unplug the memory where libvirt is known, free it, and show the server.
 
-        :raises: :class:`~numaplace.exception.NotFound` for an unknown server or module,
+        :raises: :class:`~numaplace.exception.NotFound` for an unknown module,
             :class:`~numaplace.exception.Conflict` if its state does not allow it,
             :class:`~numaplace.exception.LibvirtError` if libvirt or the guest refuses; then nothing changes
         """
         from numaplace.compute import hotplug_claims, plugging
 
         number = parsed_args.module
-        with self.open_database() as database:
 
-            def change(server: InstanceRecord, _limits: Limits, running: Running | None) -> InstanceRecord:
-                if running is None:
-                    return hotplug_claims.detach_memory(database, server.uuid, number)
-                return plugging.detach_memory(database, server.uuid, number, running)
+        def act(server: InstanceRecord, _limits: Limits, running: Running | None) -> InstanceRecord:
+            if running is None:
+                return hotplug_claims.detach_memory(database, server.uuid, number)
+            return plugging.detach_memory(database, server.uuid, number, running)
 
-            return self._show(database, parsed_args, change)
-
-
-def _left(database: Database, before: InstanceRecord) -> str:
-    """Return what an interrupt has left of a change."""
-    server = database.instance(before.uuid)
-    if server.placement == before.placement:
-        return f"server '{names.shorten(server.name)}' is as it was; what was claimed is given back"
-    return f"server '{names.shorten(server.name)}' is changed, and stays so"
+        return self._show(database, server, parsed_args, act)
 
 
 def _check_machine(conf: cfg.ConfigOpts, database: Database, server: InstanceRecord, module: MemoryModule) -> None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from numaplace import cpuset, exception
 from numaplace.cli import base, ignored, server_columns, server_request, server_xml
-from numaplace.cli.each_server import EachServer
+from numaplace.cli.each_server import ChangeOf, EachServer
 
 if TYPE_CHECKING:
     from numaplace.db.api import Database
@@ -22,17 +22,14 @@ if TYPE_CHECKING:
 __all__ = ['ConfirmResize', 'EvacuateServer', 'MigrateServer', 'ResizeServer', 'RevertResize']
 
 
-class _Move(base.ShowOf):
+class _Move(ChangeOf):
     """Find another place for a server, and move it there."""
-
-    outcome = "the server '{name}' is changed, with the UUID {id}"
 
     _all_hosts = False
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
-        """Add the name."""
+        """Add how much a refusal says."""
         parser = super().get_parser(prog_name)
-        parser.add_argument('server', metavar='SERVER', help='Name or UUID of the server.')
         server_request.add_all_hosts(parser)
         return parser
 
@@ -101,34 +98,34 @@ class ResizeServer(_Move):
         phase.add_argument('--revert', action='store_true', help='The same as `numaplace server resize revert`.')
         return parser
 
-    def take_action(self, parsed_args: argparse.Namespace) -> tuple[tuple[str, ...], tuple[Any, ...]]:
+    def change(
+        self, database: Database, server: InstanceRecord, parsed_args: argparse.Namespace
+    ) -> tuple[tuple[str, ...], tuple[Any, ...]]:
         """Choose a host, claim it in addition to the present place, and show the server.
 
         :raises: :class:`~numaplace.exception.NoValidHost` if no host takes it,
-            :class:`~numaplace.exception.NotFound` for an unknown server or flavor,
+            :class:`~numaplace.exception.NotFound` for an unknown flavor,
             :class:`~numaplace.exception.Conflict` if its state does not allow it, or it has the flavor already
         """
         from numaplace.compute import claims, migration
 
-        with self.open_database() as database:
-            server = database.instance(parsed_args.server)
-            if parsed_args.confirm:
-                return server_columns.details(migration.confirm(database, server.uuid))
-            if parsed_args.revert:
-                return server_columns.details(migration.revert(database, server.uuid))
-            flavor = server_request.find_flavor(database, parsed_args.flavor)
-            side = migration.on_host(server, 'resize')
-            claims.check_up(database.host(side.host))
-            if flavor == server.flavor:
-                raise exception.Conflict(f'server {server.name!r} has the flavor {flavor.name!r} already')
-            read = partial(server_request.read, self.conf)
-            claim = partial(claims.resize_claim, database, server.uuid, flavor=flavor, read=read)
-            leaves = None if self.conf.allow_resize_to_same_host else side.host
-            wanted = replace(server, flavor=flavor)
-            guest = self._read(flavor, server)
-            server_request.check_keys(flavor)
-            moved, _ = self._go(database, wanted, guest, claim, leaves=leaves)
-            return server_columns.details(moved)
+        if parsed_args.confirm:
+            return server_columns.details(migration.confirm(database, server.uuid))
+        if parsed_args.revert:
+            return server_columns.details(migration.revert(database, server.uuid))
+        flavor = server_request.find_flavor(database, parsed_args.flavor)
+        side = migration.on_host(server, 'resize')
+        claims.check_up(database.host(side.host))
+        if flavor == server.flavor:
+            raise exception.Conflict(f'server {server.name!r} has the flavor {flavor.name!r} already')
+        read = partial(server_request.read, self.conf)
+        claim = partial(claims.resize_claim, database, server.uuid, flavor=flavor, read=read)
+        leaves = None if self.conf.allow_resize_to_same_host else side.host
+        wanted = replace(server, flavor=flavor)
+        guest = self._read(flavor, server)
+        server_request.check_keys(flavor)
+        moved, _ = self._go(database, wanted, guest, claim, leaves=leaves)
+        return server_columns.details(moved)
 
 
 class ConfirmResize(EachServer):
@@ -176,24 +173,24 @@ class MigrateServer(_Move):
         parser.add_argument('--host', metavar='HOST', help='Only to this host.')
         return parser
 
-    def take_action(self, parsed_args: argparse.Namespace) -> tuple[tuple[str, ...], tuple[Any, ...]]:
+    def change(
+        self, database: Database, server: InstanceRecord, parsed_args: argparse.Namespace
+    ) -> tuple[tuple[str, ...], tuple[Any, ...]]:
         """Choose a host, claim it, and show the server there.
 
-        :raises: as :meth:`ResizeServer.take_action`
+        :raises: as :meth:`ResizeServer.change`
         """
         from numaplace.compute import claims, migration
 
-        with self.open_database() as database:
-            server = database.instance(parsed_args.server)
-            side = migration.on_host(server, 'migrate')
-            claims.check_up(database.host(side.host))
-            if parsed_args.live_migration:
-                return self._live(database, server, parsed_args.host)
-            read = partial(server_request.read, self.conf)
-            claim = partial(claims.resize_claim, database, server.uuid, read=read)
-            guest = self._read(server.flavor, server)
-            moved, _ = self._go(database, server, guest, claim, host=parsed_args.host, leaves=side.host)
-            return server_columns.details(moved)
+        side = migration.on_host(server, 'migrate')
+        claims.check_up(database.host(side.host))
+        if parsed_args.live_migration:
+            return self._live(database, server, parsed_args.host)
+        read = partial(server_request.read, self.conf)
+        claim = partial(claims.resize_claim, database, server.uuid, read=read)
+        guest = self._read(server.flavor, server)
+        moved, _ = self._go(database, server, guest, claim, host=parsed_args.host, leaves=side.host)
+        return server_columns.details(moved)
 
     def _live(
         self, database: Database, server: InstanceRecord, host: str | None
@@ -239,20 +236,20 @@ class EvacuateServer(_Move):
         parser.add_argument('--host', metavar='HOST', help='Only to this host.')
         return parser
 
-    def take_action(self, parsed_args: argparse.Namespace) -> tuple[tuple[str, ...], tuple[Any, ...]]:
+    def change(
+        self, database: Database, server: InstanceRecord, parsed_args: argparse.Namespace
+    ) -> tuple[tuple[str, ...], tuple[Any, ...]]:
         """Choose a host, claim it, and show the server there.
 
-        :raises: as :meth:`ResizeServer.take_action`, :class:`~numaplace.exception.ComputeServiceInUse` if its host is
+        :raises: as :meth:`ResizeServer.change`, :class:`~numaplace.exception.ComputeServiceInUse` if its host is
             up
         """
         from numaplace.compute import claims, migration
 
-        with self.open_database() as database:
-            server = database.instance(parsed_args.server)
-            side = migration.on_host(server, 'evacuate')
-            claims.check_down(database.host(side.host))
-            read = partial(server_request.read, self.conf)
-            claim = partial(claims.rebuild_claim, database, server.uuid, read=read)
-            guest = self._read(server.flavor, server)
-            moved, _ = self._go(database, server, guest, claim, host=parsed_args.host, leaves=side.host)
-            return server_columns.details(moved)
+        side = migration.on_host(server, 'evacuate')
+        claims.check_down(database.host(side.host))
+        read = partial(server_request.read, self.conf)
+        claim = partial(claims.rebuild_claim, database, server.uuid, read=read)
+        guest = self._read(server.flavor, server)
+        moved, _ = self._go(database, server, guest, claim, host=parsed_args.host, leaves=side.host)
+        return server_columns.details(moved)

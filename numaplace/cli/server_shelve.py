@@ -9,10 +9,11 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from numaplace.cli import base, ignored, server_columns, server_request, server_xml
-from numaplace.cli.each_server import EachServer
+from numaplace.cli.each_server import ChangeOf, EachServer, state
 
 if TYPE_CHECKING:
     from numaplace.db.api import Database
+    from numaplace.model.records import InstanceRecord
 
 __all__ = ['RebuildServer', 'ShelveServer', 'UnshelveServer']
 
@@ -54,6 +55,7 @@ class UnshelveServer(base.Action):
                 parsed_args.servers,
                 lambda server: self._unshelve(database, server, parsed_args),
                 parsed_args,
+                lambda server: state(database, server),
             )
 
     def _unshelve(self, database: Database, name: str, parsed_args: argparse.Namespace) -> None:
@@ -77,13 +79,11 @@ class UnshelveServer(base.Action):
             server_xml.check(self.conf, database, claimed.instance)
 
 
-class RebuildServer(base.ShowOf):
+class RebuildServer(ChangeOf):
     """Rebuild a server in place, with another image or the same one.
 
     The image must request the same NUMA topology: what the server holds does not change.
     """
-
-    outcome = "the server '{name}' is changed, with the UUID {id}"
 
     examples = (
         'numaplace server rebuild db1',
@@ -92,30 +92,28 @@ class RebuildServer(base.ShowOf):
     ignores = ignored.SERVER_REBUILD
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
-        """Add the name and the image."""
+        """Add the image."""
         parser = super().get_parser(prog_name)
         server_request.add_image(parser)
-        parser.add_argument('server', metavar='SERVER', help='Name or UUID of the server.')
         return parser
 
-    def take_action(self, parsed_args: argparse.Namespace) -> tuple[tuple[str, ...], tuple[Any, ...]]:
+    def change(
+        self, database: Database, server: InstanceRecord, parsed_args: argparse.Namespace
+    ) -> tuple[tuple[str, ...], tuple[Any, ...]]:
         """Change the image, and show the server.
 
-        :raises: :class:`~numaplace.exception.NotFound` for an unknown server,
-            :class:`~numaplace.exception.Conflict` if its state does not allow it,
+        :raises: :class:`~numaplace.exception.Conflict` if its state does not allow it,
             :class:`~numaplace.exception.ImageNUMATopologyRebuildConflict` if the image requests another topology,
             and the faults of :func:`numaplace.cli.server_xml.check`
         """
         from numaplace.compute import claims
 
-        with self.open_database() as database:
-            server = database.instance(parsed_args.server)
-            image = server_request.image(parsed_args) or server.image_properties
-            if image is not server.image_properties:
-                server_request.check_keys(None, image)
-            if server.host is not None:
-                claims.check_up(database.host(server.host))
-                # Check that the XML can be written: the image selects the machine type.
-                server_xml.check(self.conf, database, replace(server, image_properties=image))
-            read = partial(server_request.read, self.conf)
-            return server_columns.details(claims.rebuild(database, server.uuid, image, read=read))
+        image = server_request.image(parsed_args) or server.image_properties
+        if image is not server.image_properties:
+            server_request.check_keys(None, image)
+        if server.host is not None:
+            claims.check_up(database.host(server.host))
+            # Check that the XML can be written: the image selects the machine type.
+            server_xml.check(self.conf, database, replace(server, image_properties=image))
+        read = partial(server_request.read, self.conf)
+        return server_columns.details(claims.rebuild(database, server.uuid, image, read=read))
