@@ -28,15 +28,15 @@ __all__ = ['main']
 _HOSTS, _DOMAINS, _ROUNDS = 100, 20, 5
 
 
-def _audit(directory: Path) -> tuple[float, set[planted.Expected]]:
-    """Run the command; return the processor seconds of its process, and what it finds."""
+def _audit(directory: Path) -> tuple[float, float, set[planted.Expected]]:
+    """Run the command; return the processor seconds of its process, the seconds of the clock, and what it finds."""
     program = Path(sysconfig.get_path('scripts'), 'numaplace')
     line = ('--config-file', directory / planted.CONFIGURATION, 'fleet', 'audit', '--from', 'libvirt', '-f', 'json')
-    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    before, start = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
     done = subprocess.run([program, *line, '--directory', directory], capture_output=True, text=True, check=False)
-    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    after, end = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
     found = {(row['code'], row['host'], row['server']) for row in json.loads(done.stdout)}
-    return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime, found
+    return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime, end - start, found
 
 
 def _parse(directory: Path) -> float:
@@ -58,10 +58,12 @@ def main() -> int:
         expected = planted.write(directory, _HOSTS, _DOMAINS)
         audits = [_audit(directory) for _ in range(_ROUNDS)]
         parsing = min(_parse(directory) for _ in range(_ROUNDS))
-    seconds, found = min(seconds for seconds, _found in audits), audits[0][1]
+    seconds, found = min(seconds for seconds, _wall, _found in audits), audits[0][2]
+    wall = min(wall for _seconds, wall, _found in audits)
     sys.stdout.write(
         f'{_HOSTS} hosts with {_HOSTS * _DOMAINS} domains, {len(expected)} planted findings, {os.cpu_count()} CPUs\n'
-        f'fleet audit --from libvirt --directory: {seconds:.2f} s of processor time, with the start of the program\n'
+        f'fleet audit --from libvirt --directory: {seconds:.2f} s of processor time, with the start of the program, '
+        f'{wall:.2f} s by the clock\n'
         f'lxml alone:                             {parsing:.2f} s\n'
         f'ratio:                                  {seconds / parsing:.1f}\n'
     )
