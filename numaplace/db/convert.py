@@ -31,6 +31,7 @@ __all__ = [
     'SERVER',
     'USAGE',
     'as_stored',
+    'domain_columns',
     'domain_values',
     'extra_values',
     'host_record',
@@ -47,9 +48,9 @@ _USAGE = ('vcpus_used', 'memory_mb_used', 'floating_vcpus')
 _USED = ('vcpus_used', 'memory_used_mib', 'floating_vcpus')
 
 #: Without what is only compared in the database.
-HOST = Fields(each for each in HOSTS.c if each.name not in (*ORDERS, *ROOMS))
+HOST = Fields(each for each in HOSTS.c if each.name not in ('unmanaged_count', *ORDERS, *ROOMS))
 #: What a claim needs to know of a host.
-_ROW = ('id', 'generation', 'cpu_allocation_ratio', 'ram_allocation_ratio', 'pci_device_count')
+_ROW = ('id', 'generation', 'cpu_allocation_ratio', 'ram_allocation_ratio', 'pci_device_count', 'unmanaged_count')
 USAGE = Fields(HOSTS.c[name] for name in (*_ROW, 'numa_topology', 'host_details', *_USAGE))
 _COUNTERS = Fields(HOSTS.c[name] for name in _USAGE)
 INSTANCE = Fields(each for each in INSTANCES.c if each.name != 'updated_at')
@@ -72,7 +73,12 @@ def usage_values(record: HostRecord | HostUsage) -> dict[str, Any]:
 def host_values(record: HostRecord) -> dict[str, Any]:
     """Return the columns of a host, without its generation and its times."""
     topology, host_details = topology_json.write_host(record.host)
-    return {**HOST.write(record), 'numa_topology': topology, 'host_details': host_details, **capacity(record)}
+    return {**HOST.write(record), 'numa_topology': topology, 'host_details': host_details, **domain_columns(record)}
+
+
+def domain_columns(record: HostRecord) -> dict[str, Any]:
+    """Return the columns of a host that its domains change, if numaplace does not manage them."""
+    return {'unmanaged_count': len(record.unmanaged), **capacity(record)}
 
 
 def host_usage(

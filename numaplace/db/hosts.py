@@ -12,7 +12,7 @@ from sqlalchemy.engine import Connection
 
 from numaplace import exception
 from numaplace.db import convert, pci_devices, rows
-from numaplace.db.capacity import ORDERS, ROOMS, capacity
+from numaplace.db.capacity import ORDERS, ROOMS
 from numaplace.db.records import HostUsage
 from numaplace.db.tables import HOSTS, UNMANAGED_DOMAINS
 from numaplace.model import Host
@@ -64,8 +64,10 @@ _DOMAIN_HOST = UNMANAGED_DOMAINS.c.host
 _SELECT_DOMAINS = sa.select(*convert.DOMAIN.selected).order_by(UNMANAGED_DOMAINS.c.name, UNMANAGED_DOMAINS.c.id)
 
 _NUMBER, _NAME, _DEVICES = map(convert.HOST.columns.index, (HOSTS.c.id, HOSTS.c.host, HOSTS.c.pci_device_count))
-_NUMBER_OF_USAGE, _DEVICES_OF_USAGE = map(convert.USAGE.columns.index, (HOSTS.c.id, HOSTS.c.pci_device_count))
-_CAPACITY = [HOSTS.c[name] for name in (*ORDERS, *ROOMS)]
+_NUMBER_OF_USAGE, _DEVICES_OF_USAGE, _DOMAINS_OF_USAGE = map(
+    convert.USAGE.columns.index, (HOSTS.c.id, HOSTS.c.pci_device_count, HOSTS.c.unmanaged_count)
+)
+_CAPACITY = [HOSTS.c[name] for name in ('unmanaged_count', *ORDERS, *ROOMS)]
 _OLD_CAPACITY = 'what the host is chosen by'
 _HOST_OF_DOMAIN = convert.DOMAIN.columns.index(_DOMAIN_HOST)
 
@@ -162,7 +164,7 @@ def lock_usage(connection: Connection, name: str) -> HostUsage:
     if row is None:
         raise _no_host(name)
     # After the lock, so that it is what the last holder of the lock stored.
-    domains = _domains(connection, [name]).get(name, ())
+    domains = _domains(connection, [name]).get(name, ()) if row[_DOMAINS_OF_USAGE] else ()
     number = row[_NUMBER_OF_USAGE]
     try:
         devices = pci_devices.find(connection, [number]) if row[_DEVICES_OF_USAGE] else {}
@@ -257,9 +259,9 @@ def add_domain(connection: Connection, name: str, holding: Holding) -> None:
 
 
 def _store_capacity(connection: Connection, name: str) -> None:
-    """Write what a locked host is chosen by, after a change of the domains that it counts."""
+    """Write what a locked host is chosen by, after a change of the domains that it counts, and how many there are."""
     record = find(connection, name)
-    connection.execute(sa.update(HOSTS).where(HOSTS.c.id == record.number).values(**capacity(record)))
+    connection.execute(sa.update(HOSTS).where(HOSTS.c.id == record.number).values(convert.domain_columns(record)))
 
 
 def checked(connection: Connection, known: Mapping[str, HostRecord]) -> dict[str, HostRecord]:
@@ -273,7 +275,7 @@ def checked(connection: Connection, known: Mapping[str, HostRecord]) -> dict[str
     stored = {name: values for name, *values in connection.execute(query)}
     return {
         name: record
-        if stored[name] == list(capacity(record).values())
+        if stored[name] == list(convert.domain_columns(record).values())
         else replaced(record, old_format=record.old_format or _OLD_CAPACITY)
         for name, record in known.items()
     }

@@ -124,6 +124,8 @@ HOSTS = _table(
     column('state', word(16, records.UP, records.DOWN)),
     column('libvirt_uri', NAME, nullable=True),
     column('pci_device_count', COUNT, field='host.devices.count', server_default='0'),
+    # Rows of UNMANAGED_DOMAINS: a claim reads them only where there are some.
+    column('unmanaged_count', COUNT, is_written=False, is_derived=True, server_default='0'),
     column('generation', COUNT, is_written=False),
     _created(),
     _updated(),

@@ -1,13 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
 """Domains that numaplace does not manage, on each database: held until they are adopted or gone, whoever claims."""
 
+from contextlib import contextmanager
 from dataclasses import replace
 from multiprocessing import get_context
 
 import pytest
+import sqlalchemy as sa
 
 from numaplace.compute import audit, claims, hotplug_claims, migration, resource_tracker, unmanaged
-from numaplace.db import api
+from numaplace.db import api, engine
+from numaplace.db.migrations import VERSION_TABLE
 from numaplace.db.records import InstanceRequest
 from numaplace.model import Flavor, Refusal
 from numaplace.model.held import hold
@@ -45,6 +48,50 @@ def test_no_claim_takes_what_a_domain_holds(held):
     assert sorted(taken(held)) == [4, 5, 6, 7, *range(8, 16)]
     assert audit.audit(held, 'a').differences == ()
     assert held.host('a').unmanaged == (STRANGER,)
+
+
+@contextmanager
+def statements(database):
+    """Yield a list that collects the statements that a database is given."""
+    found = []
+
+    def add(_connection, _cursor, statement, *_rest):
+        found.append(statement)
+
+    sa.event.listen(database._engine, 'before_cursor_execute', add)
+    yield found
+    sa.event.remove(database._engine, 'before_cursor_execute', add)
+
+
+def asks(database, host):
+    """Claim, and return whether the claim looked for domains."""
+    with statements(database) as found:
+        assert claim(database, f'on {host}', host)
+    return any('unmanaged_domains' in statement for statement in found)
+
+
+def test_a_claim_looks_for_domains_only_where_there_are_some(held):
+    assert (asks(held, 'a'), asks(held, 'b')) == (True, False)
+    server = held.instances('b')[0]
+    unmanaged.update(held, 'a', URI, [], ())
+    claims.release(held, server.uuid, is_left=True)
+    assert (asks(held, 'a'), asks(held, 'b')) == (False, True)
+
+
+def test_an_upgrade_counts_the_domains(held, database_url):
+    with held._engine.connect() as connection, engine.begin(connection):
+        connection.execute(sa.text('ALTER TABLE compute_nodes DROP COLUMN unmanaged_count'))
+        connection.execute(sa.text(f"UPDATE {VERSION_TABLE} SET version_num = '0008'"))
+    api.upgrade(database_url)
+    assert (asks(held, 'a'), asks(held, 'b')) == (True, False)
+
+
+def test_a_wrong_number_of_domains_is_found_and_repaired(held):
+    with held._engine.connect() as connection, engine.begin(connection):
+        connection.execute(sa.text('UPDATE compute_nodes SET unmanaged_count = 0'))
+    assert [host.old_format != '' for host in held.fleet().hosts] == [True, False]
+    audit.repair(held, 'a')
+    assert asks(held, 'a')
 
 
 def test_what_is_gone_is_free_and_what_is_new_is_held(held):
