@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Which of several placements is taken: the orders of host cells that Nova has had, and the cells nearest to each other.
+"""Which of several placements is taken: Nova's orders of host cells, and the cells that lie nearest to each other.
 
 A strategy never decides whether there is a placement.
 """

@@ -9,12 +9,12 @@ from functools import cache, partial
 from typing import NamedTuple
 
 from numaplace import cpuset, fit
+from numaplace.fit.nearest import Candidate, Choice, distances, nearest
 from numaplace.fit.networks import affinities
 from numaplace.model import Guest, Host, Limits, Networks, Placement, Refusal, Wish
 from numaplace.partition import dividing, shares
 from numaplace.partition.available import available
 from numaplace.partition.division import Divider, Division, Part
-from numaplace.fit.nearest import Candidate, Choice, distances, nearest
 from numaplace.partition.tier import NO_TIER, Tier, TierSearch, memory_cells
 
 __all__ = ['place_auto']

@@ -8,12 +8,12 @@ from dataclasses import replace
 from typing import NamedTuple
 
 from numaplace import exception
+from numaplace.fit.nearest import Candidate, Choice, nearest
 from numaplace.memory_kinds import GENERAL
 from numaplace.model import GuestCell, Host, HostCell, Limits, Wish
 from numaplace.partition import amounts, shares
 from numaplace.partition.amounts import Unit
 from numaplace.partition.dividing import Partition
-from numaplace.fit.nearest import Candidate, Choice, nearest
 
 __all__ = ['NO_TIER', 'Tier', 'TierSearch', 'memory_cells']
 
