@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from numaplace.libvirt.numbering import Numbering
     from numaplace.libvirt.topology import HostFacts, Options
     from numaplace.model import Host, PciDevice
+    from numaplace.model.host_resources import Encryption
     from numaplace.pci_specs import DeviceSpec
 
 __all__ = [
@@ -34,10 +35,15 @@ __all__ = [
     'this_machine',
     'with_architecture',
     'with_devices',
+    'with_domcapabilities',
+    'with_encryption',
     'with_libvirt',
 ]
 
-_ONE = 'expected that of `virsh capabilities` alone, of `lstopo --of xml` alone, or those of `numactl -H` and `lscpu`'
+_ONE = (
+    'expected that of `virsh capabilities`, of `lstopo --of xml`, or those of `numactl -H` and `lscpu`, alone or with '
+    'that of `virsh domcapabilities`'
+)
 _LSTOPO_DEVICES = (
     'it does not tell the VFs of a PCI device: all count as type-PCI, so a PF and its VFs could be given to different '
     "guests; the machine's libvirt (--connect) or a copy of its /sys (host discover --root) tells them"
@@ -53,6 +59,7 @@ class Found:
     :param find_devices: finds all PCI devices of the machine; None where the source does not list them
     :param devices_note: what the source does not tell of them
     :param pci_devices: those that guests may have; None where they are not known
+    :param encryption: memory encryption that the host offers; None where that is not known
     """
 
     host: Host
@@ -62,6 +69,7 @@ class Found:
     find_devices: Callable[[], tuple[FoundDevice, ...]] | None = None
     devices_note: str = ''
     pci_devices: tuple[PciDevice, ...] | None = None
+    encryption: tuple[Encryption, ...] | None = None
 
 
 def this_machine(options: Options) -> Found:
@@ -120,6 +128,47 @@ def with_devices(found: Found, specs: Sequence[DeviceSpec] | None, place: str) -
 def _without_devices(found: Found, reason: str) -> Found:
     warning = f'{reason}: the PCI devices of [pci] device_spec are not known'
     return replace(found, warnings=(*found.warnings, warning))
+
+
+def with_domcapabilities(path: str, read: Callable[[Options], Found], options: Options) -> Found:
+    """Read a host, and from the output of ``virsh domcapabilities`` its memory encryption."""
+    from numaplace.libvirt import domcapabilities, files
+
+    return _domcapabilities(read(options), files.load(path, domcapabilities.SOURCE), files.place(path))
+
+
+def _domcapabilities(found: Found, xml: bytes, place: str) -> Found:
+    from numaplace.libvirt import domcapabilities
+
+    return replace(found, encryption=domcapabilities.read(xml, place).encryption)
+
+
+def with_encryption(found: Found, most: int | None) -> Found:
+    """Return a host with the memory encryption that it offers; its libvirt knows it, if it has one.
+
+    :param most: ``[libvirt] num_memory_encrypted_guests``, or None
+    """
+    from numaplace.libvirt import connection
+    from numaplace.libvirt.machine import KVM
+    from numaplace.model.host_resources import AMD_SEV
+    from numaplace.request import machines
+
+    if found.encryption is None and found.libvirt_uri is not None:
+        vendor, offered = found.facts.vendor, None
+        try:
+            if vendor is None or 'AMD' in vendor:  # libvirt starts QEMU to find it out
+                offered = connection.domain_capabilities(found.libvirt_uri, 'x86_64', KVM, machines.Q35)
+        except exception.NumaplaceException as error:
+            warning = f'{error}: whether the host can encrypt the memory of guests is not known'
+            return replace(found, warnings=(*found.warnings, warning) if vendor else found.warnings)
+        found = replace(found, encryption=() if offered is None else offered.encryption)
+    if most is None or found.encryption is None:
+        return found
+    limited = [
+        replace(one, most=most if one.most is None else min(one.most, most)) if one.model == AMD_SEV else one
+        for one in found.encryption
+    ]
+    return replace(found, encryption=tuple([one for one in limited if one.most != 0]))
 
 
 def with_architecture(found: Found, arch: str | None, place: str) -> Found:
@@ -237,6 +286,17 @@ def files_of_host(paths: Sequence[str], siblings: Numbering | None, options: Opt
 
     texts = _texts(paths)
     place = files.place(paths[0])
+    if len(texts) > 1 and (of_domains := texts.pop(Kind.DOMCAPABILITIES, None)) is not None:
+        found, place = _of_host(texts, place, siblings, options)
+        return _domcapabilities(found, *of_domains), place
+    return _of_host(texts, place, siblings, options)
+
+
+def _of_host(
+    texts: Mapping[Kind, tuple[bytes, str]], place: str, siblings: Numbering | None, options: Options
+) -> tuple[Found, str]:
+    from numaplace.libvirt.contents import Kind
+
     if texts.keys() == {Kind.CAPABILITIES}:
         return _capabilities(*texts[Kind.CAPABILITIES], options), place
     if texts.keys() == {Kind.LSTOPO}:
@@ -251,7 +311,7 @@ def _texts(paths: Sequence[str]) -> dict[Kind, tuple[bytes, str]]:
     """Return the content and the path of each kind of output."""
     from numaplace.libvirt import contents, files
 
-    if len(paths) > 2:
+    if len(paths) > 3:
         raise exception.InvalidCapabilities(f'{len(paths)} files of one host ({", ".join(paths)}): {_ONE}')
     texts: dict[Kind, tuple[bytes, str]] = {}
     for path in paths:

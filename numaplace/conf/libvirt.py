@@ -91,6 +91,16 @@ Form: names of libvirt's features, in any case, such as ``-pdpe1gb, +vmx, pcid``
 """,
     ),
     cfg.Opt(
+        'num_memory_encrypted_guests',
+        type=types.Integer(0),
+        help="""
+The most guests of a host whose memory may be encrypted with AMD SEV at once, if that is fewer than the host reports
+(``maxGuests`` of ``virsh domcapabilities``). Nova removed the option in release 34.
+
+Form: a whole number.
+""",
+    ),
+    cfg.Opt(
         'hw_machine_type',
         type=types.Machines(),
         default=(),

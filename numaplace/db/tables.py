@@ -124,6 +124,7 @@ HOSTS = _table(
     column('state', word(16, records.UP, records.DOWN)),
     column('libvirt_uri', NAME, nullable=True),
     column('pci_device_count', COUNT, field='host.devices.count', server_default='0'),
+    column('host_resources', LONG_TEXT, field='host.resources', is_written=False, nullable=True),
     column('generation', COUNT, is_written=False),
     _created(),
     _updated(),

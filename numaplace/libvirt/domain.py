@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from numaplace import architecture, cpuset, exception, explain
 from numaplace.libvirt import (
@@ -12,6 +12,7 @@ from numaplace.libvirt import (
     cputune,
     devices,
     domain_checks,
+    encryption,
     hotplug_xml,
     iommu,
     numa,
@@ -130,9 +131,8 @@ def write(
     devices.check(attached, placement)
     _check_hotplug(placement, profile, hotplug)
     cpumodel.check_guest(cpu, placement.guest, arch, f'domain {show(title or name)}')
-    for reason in machines.reasons(
-        placement.guest, Machine(arch, machine), hotplug, near=attached.near_place, pmu=tuning.pmu
-    ):
+    guest = replace(placement.guest, resource_requests=placement.resources)
+    for reason in machines.reasons(guest, Machine(arch, machine), hotplug, near=attached.near_place, pmu=tuning.pmu):
         raise exception.MachineLimitExceeded(f'domain {show(title or name)}: {explain.sentence(reason)}')
     domain = _Domain(
         name, uuid, title, placement, host, domain_type, arch, machine, cpu, profile, tuning, attached, hotplug, viommu
@@ -276,7 +276,9 @@ def _general_nodes(host: Host) -> int:
 
 
 def _os(domain: _Domain) -> Element:
-    return element('os', None, element('type', {'arch': domain.arch, 'machine': domain.machine}, text='hvm'))
+    # The memory of a guest is encrypted by its firmware; libvirt finds one that does.
+    firmware = {'firmware': 'efi'} if encryption.model_of(domain.placement) else None
+    return element('os', firmware, element('type', {'arch': domain.arch, 'machine': domain.machine}, text='hvm'))
 
 
 def _features(domain: _Domain) -> Element | None:
@@ -326,7 +328,10 @@ def _devices(domain: _Domain) -> Element:
     near = profile.expanders and domain.has_numa and machines.has_expanders(domain.target)
     first, last = devices.build(domain.devices, placement, domain.uuid, near=near, iothreads=profile.iothreads)
     modules = map(hotplug_xml.module, placement.guest.modules)
-    return element('devices', None, *first, element('console', {'type': 'pty'}), *last, *modules, _iommu(domain))
+    every = element('devices', None, *first, element('console', {'type': 'pty'}), *last, *modules, _iommu(domain))
+    if encryption.model_of(placement):
+        encryption.with_iommu(every)
+    return every
 
 
 def _iommu(domain: _Domain) -> Element | None:
@@ -342,6 +347,11 @@ def _qemu(domain: _Domain) -> Element | None:
     if not domain.profile.thread_contexts or not thread_context.are_refused(domain.host, preallocated):
         return None
     return thread_context.switch_off()
+
+
+def _launch_security(domain: _Domain) -> Element | None:
+    model = encryption.model_of(domain.placement)
+    return encryption.launch_security(model, domain.host.resources) if model else None
 
 
 #: In the order in which libvirt prints them.
@@ -363,4 +373,5 @@ _ELEMENTS: tuple[Callable[[_Domain], Element | None], ...] = (
     _clock,
     _devices,
     _qemu,
+    _launch_security,
 )

@@ -281,6 +281,8 @@ def reasons(
         yield Reason('machine.hotplug', subject=about)
     if near and not most.expanders:
         yield Reason('machine.devices', subject=f'{near}: machine type {about}')
+    if machine.kind != Q35 and guest.is_encrypted:
+        yield Reason('machine.encryption', subject=about)
     if pmu is not None and _has_fixed_counters(machine.arch, pmu):
         yield Reason('machine.pmu', subject=about)
     yield from _uneven(guest, most.step_mib, about)
