@@ -71,7 +71,7 @@ class _AddHost(base.ShowOf):
         found = read(options(self.conf, known.host if known else None))
         found = sources.with_architecture(found, arch, place)
         found = sources.with_devices(found, device_specs(self.conf), place)
-        found = sources.with_encryption(found, self.conf.libvirt.num_memory_encrypted_guests)
+        found = sources.with_resources(found, self.conf, place)
         with self.open_database() as database:
             stored = store(
                 database,
@@ -204,6 +204,12 @@ class ImportHost(_AddHost):
             'the host can encrypt the memory of guests.',
         )
         parser.add_argument(
+            '--ndctl',
+            metavar='FILE',
+            help='Output of `ndctl list -X -v`, in addition to one of these: the namespaces of persistent memory. The '
+            'host has those of them that [libvirt] pmem_namespaces names.',
+        )
+        parser.add_argument(
             '--lscpu',
             metavar='FILE',
             help='Output of `lscpu`, `lscpu -p` or `lscpu -e`, or of several one after another.',
@@ -230,11 +236,13 @@ class ImportHost(_AddHost):
         :raises: the faults of :func:`store` and of its source, for one host
         """
         files = parsed_args.capabilities, parsed_args.lstopo, parsed_args.numactl, parsed_args.lscpu
-        self.check_streams((*files, parsed_args.domcapabilities))
+        self.check_streams((*files, parsed_args.domcapabilities, parsed_args.ndctl))
         if set(files) != {None}:
             return super().take_action(parsed_args)
-        if parsed_args.domcapabilities is not None:
-            self.misuse('--domcapabilities is for one host: expected --capabilities, --lstopo or --numactl with it')
+        if (parsed_args.domcapabilities, parsed_args.ndctl) != (None, None):
+            self.misuse(
+                '--domcapabilities and --ndctl are for one host: expected --capabilities, --lstopo or --numactl too'
+            )
         from numaplace.cli import from_nova, host_bulk
 
         if parsed_args.source is not None:
@@ -290,6 +298,8 @@ class ImportHost(_AddHost):
         path, read = self._file(parsed_args)
         if parsed_args.domcapabilities is not None:
             read = partial(sources.with_domcapabilities, parsed_args.domcapabilities, read)
+        if parsed_args.ndctl is not None:
+            read = partial(sources.with_ndctl, parsed_args.ndctl, read)
         if parsed_args.connect is not None:
             read = partial(sources.with_libvirt, uri_of(parsed_args.connect, name), read)
         return name, path, read

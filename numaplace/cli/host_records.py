@@ -106,7 +106,10 @@ def _resources(found: sources.Found, known: HostRecord | None) -> HostResources:
     from numaplace.model.host_resources import NO_RESOURCES, HostResources
 
     stored = known.host.resources if known else NO_RESOURCES
-    return HostResources(stored.encryption if found.encryption is None else found.encryption, stored.namespaces)
+    return HostResources(
+        stored.encryption if found.encryption is None else found.encryption,
+        stored.namespaces if found.namespaces is None else found.namespaces,
+    )
 
 
 def _address(conf: cfg.ConfigOpts, known: HostRecord | None) -> dict[str, str]:

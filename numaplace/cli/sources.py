@@ -14,13 +14,15 @@ from numaplace import architecture, cpuset, exception
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from oslo_config import cfg
+
     from numaplace.libvirt import lstopo
     from numaplace.libvirt.contents import Kind
     from numaplace.libvirt.found_device import FoundDevice
     from numaplace.libvirt.numbering import Numbering
     from numaplace.libvirt.topology import HostFacts, Options
     from numaplace.model import Host, PciDevice
-    from numaplace.model.host_resources import Encryption
+    from numaplace.model.host_resources import Encryption, Namespace
     from numaplace.pci_specs import DeviceSpec
 
 __all__ = [
@@ -36,8 +38,9 @@ __all__ = [
     'with_architecture',
     'with_devices',
     'with_domcapabilities',
-    'with_encryption',
     'with_libvirt',
+    'with_ndctl',
+    'with_resources',
 ]
 
 _ONE = (
@@ -60,6 +63,8 @@ class Found:
     :param devices_note: what the source does not tell of them
     :param pci_devices: those that guests may have; None where they are not known
     :param encryption: memory encryption that the host offers; None where that is not known
+    :param find_namespaces: finds its persistent memory, from names and labels; None where the source does not list it
+    :param namespaces: those with a label; None where they are not known
     """
 
     host: Host
@@ -70,11 +75,13 @@ class Found:
     devices_note: str = ''
     pci_devices: tuple[PciDevice, ...] | None = None
     encryption: tuple[Encryption, ...] | None = None
+    find_namespaces: Callable[[Sequence[tuple[str, str]]], tuple[Namespace, ...] | None] | None = None
+    namespaces: tuple[Namespace, ...] | None = None
 
 
 def this_machine(options: Options) -> Found:
     """Read this machine: from its libvirt if that answers, else from /sys."""
-    from numaplace.libvirt import connection, memory, sysfs, sysfs_devices
+    from numaplace.libvirt import connection, memory, ndctl, sysfs, sysfs_devices
 
     xml = connection.capabilities(connection.LOCAL)
     if xml is None:
@@ -83,7 +90,8 @@ def this_machine(options: Options) -> Found:
         found = _capabilities(xml, "this machine's libvirt", options, memory.reported('/sys'))
         host, facts, uri = found.host, found.facts, connection.LOCAL
     # The kernel's files tell the same of devices as libvirt, which reads them.
-    return Found(host, facts, _surroundings(host, '/sys', '/proc', '/'), uri, sysfs_devices.read)
+    found = Found(host, facts, _surroundings(host, '/sys', '/proc', '/'), uri, sysfs_devices.read)
+    return replace(found, find_namespaces=ndctl.ask)
 
 
 def recorded_tree(directory: str, arch: str | None, options: Options) -> Found:
@@ -143,11 +151,24 @@ def _domcapabilities(found: Found, xml: bytes, place: str) -> Found:
     return replace(found, encryption=domcapabilities.read(xml, place).encryption)
 
 
-def with_encryption(found: Found, most: int | None) -> Found:
-    """Return a host with the memory encryption that it offers; its libvirt knows it, if it has one.
+def with_ndctl(path: str, read: Callable[[Options], Found], options: Options) -> Found:
+    """Read a host, and from the output of ``ndctl list -X -v`` its persistent memory."""
+    from numaplace.libvirt import files, ndctl
 
-    :param most: ``[libvirt] num_memory_encrypted_guests``, or None
+    content, place = files.load(path, ndctl.SOURCE), files.place(path)
+    return replace(read(options), find_namespaces=partial(ndctl.read, content, place=place))
+
+
+def with_resources(found: Found, conf: cfg.ConfigOpts, place: str) -> Found:
+    """Return a host with its memory encryption, which its libvirt knows if it has one, and its persistent memory.
+
+    :param place: the source, for the warning that it lists no namespaces
+    :raises: as :func:`numaplace.libvirt.ndctl.ask`
     """
+    return _with_namespaces(_with_encryption(found, conf.libvirt.num_memory_encrypted_guests), conf, place)
+
+
+def _with_encryption(found: Found, most: int | None) -> Found:
     from numaplace.libvirt import connection
     from numaplace.libvirt.machine import KVM
     from numaplace.model.host_resources import AMD_SEV
@@ -169,6 +190,18 @@ def with_encryption(found: Found, most: int | None) -> Found:
         for one in found.encryption
     ]
     return replace(found, encryption=tuple([one for one in limited if one.most != 0]))
+
+
+def _with_namespaces(found: Found, conf: cfg.ConfigOpts, place: str) -> Found:
+    labels = conf.libvirt.pmem_namespaces
+    option = '[libvirt] pmem_namespaces'
+    if found.find_namespaces is None:
+        warning = f'{place} lists no persistent memory: the namespaces of {option} are not known'
+        return replace(found, warnings=(*found.warnings, warning)) if labels else found
+    namespaces = found.find_namespaces(labels)
+    missing = sorted({name for name, _ in labels} - {one.name for one in namespaces or ()})
+    warnings = (f'{option}: the host has no namespace {", ".join(missing)}',) if missing else ()
+    return replace(found, namespaces=namespaces, warnings=(*found.warnings, *warnings))
 
 
 def with_architecture(found: Found, arch: str | None, place: str) -> Found:

@@ -433,6 +433,11 @@ CODES: Mapping[str, Code] = {
         '',
         'QEMU has none on s390x and RISC-V, and cannot switch them off on POWER.',
     ),
+    'machine.addresses': Code(
+        'machine type {subject} has physical addresses of a fixed length: expected no hw:maxphysaddr_mode',
+        '',
+        'libvirt sets the number of bits of physical addresses only of x86 guests.',
+    ),
     'machine.encryption': Code(
         'memory encryption needs a machine type of the kind q35: machine type {subject}',
         '',

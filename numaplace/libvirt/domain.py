@@ -16,6 +16,7 @@ from numaplace.libvirt import (
     hotplug_xml,
     iommu,
     numa,
+    persistent_memory,
     pinning,
     thread_context,
     xmltext,
@@ -130,9 +131,18 @@ def write(
         cpu = cpumodel.choose(GuestMachine(arch, domain_type, machine))
     devices.check(attached, placement)
     _check_hotplug(placement, profile, hotplug)
+    asked, allowed = hotplug, hotplug if profile.hotplug else Hotplug()
+    placement, hotplug = persistent_memory.with_namespaces(placement, host.resources, allowed)
     cpumodel.check_guest(cpu, placement.guest, arch, f'domain {show(title or name)}')
     guest = replace(placement.guest, resource_requests=placement.resources)
-    for reason in machines.reasons(guest, Machine(arch, machine), hotplug, near=attached.near_place, pmu=tuning.pmu):
+    for reason in machines.reasons(
+        guest,
+        Machine(arch, machine),
+        asked,
+        near=attached.near_place,
+        pmu=tuning.pmu,
+        addresses=tuning.address_mode is not None,
+    ):
         raise exception.MachineLimitExceeded(f'domain {show(title or name)}: {explain.sentence(reason)}')
     domain = _Domain(
         name, uuid, title, placement, host, domain_type, arch, machine, cpu, profile, tuning, attached, hotplug, viommu
@@ -172,7 +182,7 @@ def _title(domain: _Domain) -> Element | None:
 
 
 def _max_memory(domain: _Domain) -> Element | None:
-    return hotplug_xml.max_memory(domain.hotplug) if domain.profile.hotplug and domain.hotplug.slots else None
+    return hotplug_xml.max_memory(domain.hotplug) if domain.hotplug.slots else None
 
 
 def _memory(domain: _Domain) -> Element:
@@ -228,7 +238,7 @@ def _vcpu(domain: _Domain) -> Element:
 
 def _vcpus(domain: _Domain) -> Element | None:
     guest = domain.placement.guest
-    if not domain.profile.hotplug or not domain.hotplug.vcpus:
+    if not domain.hotplug.vcpus:
         return None
     return hotplug_xml.vcpus(guest.most_vcpus, guest.offline_vcpus)
 
@@ -295,7 +305,16 @@ def _cpu(domain: _Domain) -> Element | None:
     if not domain.cpu.is_known:
         return None
     model, features = domain.cpu.model_element(), domain.cpu.feature_elements()
-    return element('cpu', domain.cpu.attributes(), model, _topology(domain), *features, _numa(domain))
+    parts = _topology(domain), _addresses(domain), *features, _numa(domain)
+    return element('cpu', domain.cpu.attributes(), model, *parts)
+
+
+def _addresses(domain: _Domain) -> Element | None:
+    tuning = domain.tuning
+    if tuning.address_mode is None:
+        return None
+    bits = {} if tuning.address_bits is None else {'bits': str(tuning.address_bits)}
+    return element('maxphysaddr', {'mode': tuning.address_mode, **bits})
 
 
 def _topology(domain: _Domain) -> Element:

@@ -97,7 +97,7 @@ class HostResources:
         for one in self.encryption:
             if one.model == name:
                 return float('inf') if one.most is None else one.most
-        return float(any(pmem(one.name) == name for one in self.namespaces))
+        return int(any(pmem(one.name) == name for one in self.namespaces))
 
     def free(self, name: str) -> float:
         """Return how often a resource may still be taken."""

@@ -12,7 +12,7 @@ from typing import TypeVar
 
 from numaplace import exception
 from numaplace.model import DEDICATED, MIXED, Flavor, Guest, GuestCell
-from numaplace.request import cpu_policies, cpu_topology, memory, topology, verdicts, vnuma
+from numaplace.request import cpu_policies, cpu_topology, memory, topology, tuning, verdicts, vnuma
 from numaplace.request.cpu_policies import CpuPolicies
 from numaplace.request.hotplug import hotplug
 from numaplace.request.pci import affinity_policy
@@ -70,6 +70,7 @@ def read(flavor: Flavor, image: Mapping[str, object] | None = None) -> Guest:
     faults.check(hotplug, flavor)
     faults.check(viommu, flavor, image)
     faults.check(affinity_policy, properties)
+    faults.check(tuning.addresses, properties)
     shares = None
     if wish is None and (nodes or pagesize_kib or pinned or pmem):
         shares = faults.check(topology.shares, properties, nodes or 1)

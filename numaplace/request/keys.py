@@ -11,6 +11,7 @@ from numaplace.model.host_resources import ENCRYPTIONS
 from numaplace.pci_specs import POLICIES
 from numaplace.request import devices, forms, hotplug, vnuma
 from numaplace.request.forms import ANY, BOOLEAN, CPU_LIST, INTEGER, Form, integer, matching, one_of
+from numaplace.request.tuning import ADDRESS_MODES
 from numaplace.request.viommu import MODELS
 
 __all__ = [
@@ -109,8 +110,8 @@ _BOTH = (
     Key('ephemeral_encryption', BOOLEAN, REFUSED, 'ephemeral disks are not encrypted'),
     Key('ephemeral_encryption_format', one_of('plain', 'luks', 'luksv2'), WITHOUT_EFFECT),
     Key('boot_menu', BOOLEAN, WITHOUT_EFFECT),
-    Key('maxphysaddr_bits', INTEGER, WITHOUT_EFFECT),
-    Key('maxphysaddr_mode', one_of('passthrough', 'emulate'), WITHOUT_EFFECT),
+    Key('maxphysaddr_bits', INTEGER, HONOURED, 'the guest XML'),
+    Key('maxphysaddr_mode', one_of(*ADDRESS_MODES), HONOURED, 'the guest XML'),
     Key('redirected_usb_ports', integer(0, 15), WITHOUT_EFFECT),
     Key('serial_port_count', integer(0), WITHOUT_EFFECT),
     Key('sound_model', _SOUND, WITHOUT_EFFECT),

@@ -180,6 +180,7 @@ NO_AMOUNT = {
     'image.PROPERTY': 'the host is of another kind',
     'isolated.host': 'the operator decides',
     'isolated.image': 'the operator decides',
+    'machine.addresses': 'the machine type is of another kind',
     'machine.apic': 'a limit of the machine type',
     'machine.cells': 'a limit of the machine type',
     'machine.devices': 'the machine type is of another kind',

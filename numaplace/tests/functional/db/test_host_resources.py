@@ -213,7 +213,7 @@ def test_the_audit_frees_what_no_server_holds(able):
 def test_a_damaged_column_is_named_and_a_refresh_makes_it_right(able, text):
     with able._transaction() as connection:
         connection.execute(sa.update(HOSTS).where(HOSTS.c.host == 'a').values(host_resources=text))
-    with pytest.raises(exception.InvalidObject, match="host 'a'.*host_resources"):
+    with pytest.raises(exception.InvalidObject, match=r"host 'a'.*host_resources"):
         able.host('a')
     resource_tracker.refresh(able, 'a', record('a').host)
     assert able.host('a').host.resources == RESOURCES
