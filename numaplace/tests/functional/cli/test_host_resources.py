@@ -136,7 +136,8 @@ def test_a_fleet_is_exported_with_both_and_how_many_fit_is_told(able):
     able('fleet export fleet.json')
     host = json.loads((able.directory / 'fleet.json').read_text())['numaplace_object.data']['hosts'][0]
     assert host['numaplace_object.data']['resources']['numaplace_object.data']['used'] == ['pmem:ns0']
-    print(able.json('fleet capacity --from fleet.json --flavor m1.pmem'))
+    (row,) = able.json('fleet capacity --from fleet.json --flavor m1.pmem')
+    assert (row['at_least'], row['at_most'], row['binding']) == (1, 1, 'pmem.free')
     assert able.json('fleet audit --from fleet.json') == []
 
 
