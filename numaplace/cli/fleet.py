@@ -6,7 +6,6 @@ from __future__ import annotations
 import argparse
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -227,7 +226,7 @@ class ExplainFleet(base.ListOf):
         from numaplace.scheduler.filters import Request
         from numaplace.scheduler.select import strategy
 
-        # Of the devices of a Nova only their number is known, and of other resources nothing.
+        # Of the devices of a Nova only their number is known.
         with_pci = any(record.host.devices for record in fleet.hosts)
         if server is not None:
             guest = server_request.read(self.conf, server.flavor, server.image_properties, with_pci=with_pci)
@@ -245,8 +244,7 @@ class ExplainFleet(base.ListOf):
             )
             if not (fleet.providers or parsed_args.source in (sources.NOVA, sources.LIBVIRT)):
                 server_request.check_keys(asked.flavor, asked.image_properties)
-        if parsed_args.source != sources.OWN and not any(record.host.resources for record in fleet.hosts):
-            asked = replace(asked, guest=replace(asked.guest, resource_requests=()))
+        asked = sources.known_to(fleet, parsed_args.source, asked)
         group = next((each for each in fleet.server_groups if each.uuid == asked.group), None)
         machine_types = self.conf.libvirt.hw_machine_type
         return Request(asked, strategy=strategy(self.conf), machine_types=machine_types, group=group)

@@ -19,7 +19,8 @@ RANGES = {
     'quota': (1000, 17592186044415),
 }
 #: How many bits physical addresses have: as those of the host, or as many as are given.
-PASSTHROUGH, EMULATE = ADDRESS_MODES = 'passthrough', 'emulate'
+PASSTHROUGH = 'passthrough'
+ADDRESS_MODES = (PASSTHROUGH, 'emulate')
 #: The fewest and the most bits of physical addresses of an x86 guest.
 _ADDRESS_BITS = (32, 64)
 _NO_QUOTA = -1
@@ -33,8 +34,8 @@ class Tuning:
     :param period: microseconds to which `quota` applies
     :param quota: microseconds of CPU time of each vCPU in a period; -1 for no limit
     :param pmu: whether the guest has a performance monitoring unit, which can delay realtime vCPUs
-    :param address_mode: PASSTHROUGH or EMULATE
-    :param address_bits: number of the bits of physical addresses, with EMULATE
+    :param address_mode: one of ADDRESS_MODES
+    :param address_bits: number of the bits of physical addresses, with mode emulate
     """
 
     shares: int | None = None
