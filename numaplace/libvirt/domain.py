@@ -133,24 +133,29 @@ def write(
     _check_hotplug(placement, profile, hotplug)
     asked, allowed = hotplug, hotplug if profile.hotplug else Hotplug()
     placement, hotplug = persistent_memory.with_namespaces(placement, host.resources, allowed)
-    cpumodel.check_guest(cpu, placement.guest, arch, f'domain {show(title or name)}')
-    guest = replace(placement.guest, resource_requests=placement.resources)
-    for reason in machines.reasons(
-        guest,
-        Machine(arch, machine),
-        asked,
-        near=attached.near_place,
-        pmu=tuning.pmu,
-        addresses=tuning.address_mode is not None,
-    ):
-        raise exception.MachineLimitExceeded(f'domain {show(title or name)}: {explain.sentence(reason)}')
     domain = _Domain(
         name, uuid, title, placement, host, domain_type, arch, machine, cpu, profile, tuning, attached, hotplug, viommu
     )
+    who = f'domain {show(title or name)}'
+    _check_machine(domain, asked, who)
     root = element('domain', {'type': domain_type}, *(build(domain) for build in _ELEMENTS))
-    whole = Document(f'domain {show(title or name)}', root, exception.InvalidDomain)
+    whole = Document(who, root, exception.InvalidDomain)
     domain_checks.check(whole, host, reaches_all_nodes=profile.reaches_all_nodes)
     return xmltext.write(root)
+
+
+def _check_machine(domain: _Domain, hotplug: Hotplug, who: str) -> None:
+    placement, tuning = domain.placement, domain.tuning
+    cpumodel.check_guest(domain.cpu, placement.guest, domain.arch, who)
+    for reason in machines.reasons(
+        replace(placement.guest, resource_requests=placement.resources),
+        domain.target,
+        hotplug,
+        near=domain.devices.near_place,
+        pmu=tuning.pmu,
+        addresses=tuning.address_mode is not None,
+    ):
+        raise exception.MachineLimitExceeded(f'{who}: {explain.sentence(reason)}')
 
 
 def _check_hotplug(placement: Placement, profile: Profile, hotplug: Hotplug) -> None:
