@@ -157,6 +157,13 @@ def test_a_bad_list_of_namespaces_names_the_option(able, value, told):
     assert told in done.stderr
 
 
+def test_domain_capabilities_are_recognized_beside_the_file_of_a_host(able):
+    done = able.run(*['host', 'import', 'h2=host.xml', 'h2=domains.xml', 'h3=domains.xml'])
+    assert 'h3' in done.stderr
+    assert 'holds the output of `virsh domcapabilities`' in done.stderr
+    assert [one['most'] for one in able.json('host show h2')['memory_encryption']] == [2, 1]
+
+
 def test_files_of_one_host_are_not_for_many(able):
     done = able.run(*['host', 'import', '--directory', '.', '--ndctl', 'ndctl.json'])
     assert (done.returncode, '--domcapabilities and --ndctl are for one host' in done.stderr) == (2, True)
