@@ -191,6 +191,18 @@ class FlavorImageConflict(Invalid):
     """Flavor and image contradict each other."""
 
 
+class InvalidMachineType(Invalid):
+    """Memory encryption needs another machine type than the image names."""
+
+
+class InvalidVideoMode(Invalid):
+    """Memory encryption of that model needs an image without a video device."""
+
+
+class StatelessFirmwareRequired(Invalid):
+    """Memory encryption of that model needs firmware without a state, which the image does not have."""
+
+
 class ImageVCPULimitsRangeExceeded(Invalid):
     """The image's limits of the vCPU topology are above the flavor's."""
 

@@ -242,6 +242,9 @@ class ExplainFleet(base.ListOf):
                 scheduling=server_hints.NO_SCHEDULING,
                 with_pci=with_pci,
             )
+            if not (fleet.providers or parsed_args.source in (sources.NOVA, sources.LIBVIRT)):
+                server_request.check_keys(asked.flavor, asked.image_properties)
+        asked = sources.known_to(fleet, parsed_args.source, asked)
         group = next((each for each in fleet.server_groups if each.uuid == asked.group), None)
         machine_types = self.conf.libvirt.hw_machine_type
         return Request(asked, strategy=strategy(self.conf, asked.flavor), machine_types=machine_types, group=group)

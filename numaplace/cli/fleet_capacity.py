@@ -77,7 +77,7 @@ def question(conf: cfg.ConfigOpts, read: Fleet, flavor: Flavor, parsed_args: arg
 
     :raises: :class:`~numaplace.exception.Invalid`
     """
-    from numaplace.cli import server_hints, server_request
+    from numaplace.cli import fleet_sources, server_hints, server_request
     from numaplace.fleet import placement
     from numaplace.fleet.capacity import Question
     from numaplace.model import Devices
@@ -99,6 +99,7 @@ def question(conf: cfg.ConfigOpts, read: Fleet, flavor: Flavor, parsed_args: arg
         devices=Devices(),
         scheduling=server_hints.NO_SCHEDULING,
     )
+    guest = fleet_sources.known_to(read, parsed_args.source, guest)
     asked = Request(guest, strategy=select.strategy(conf, flavor), machine_types=conf.libvirt.hw_machine_type)
     filters = select.Policy.of(conf).filters
     offers = placement.times(read, placement.wanted(flavor, guest.image_properties, guest.guest))

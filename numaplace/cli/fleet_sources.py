@@ -11,6 +11,7 @@ import tempfile
 import zlib
 from collections.abc import Mapping
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,15 +22,23 @@ from numaplace.libvirt.files import STREAM
 if TYPE_CHECKING:
     from oslo_config import cfg
 
+    from numaplace.db.records import InstanceRequest
     from numaplace.model.fleet import Fleet
 
-__all__ = ['LIBVIRT', 'NOVA', 'OWN', 'STREAM', 'add_to', 'read_file', 'read_nova', 'write_file']
+__all__ = ['LIBVIRT', 'NOVA', 'OWN', 'STREAM', 'add_to', 'known_to', 'read_file', 'read_nova', 'write_file']
 
 #: The sources that are databases: that of numaplace, and those of a Nova.
 OWN, NOVA = 'own', 'nova'
 #: The source that is many libvirts.
 LIBVIRT = 'libvirt'
 _PACKED = '.gz'
+
+
+def known_to(fleet: Fleet, source: str, asked: InstanceRequest) -> InstanceRequest:
+    """Return a request without the memory encryption and persistent memory of which a fleet says nothing."""
+    if source == OWN or any(record.host.resources for record in fleet.hosts):
+        return asked
+    return replace(asked, guest=replace(asked.guest, resource_requests=()))
 
 
 def add_to(parser: argparse.ArgumentParser) -> None:

@@ -73,7 +73,14 @@ def _import(database: Database, record: HostRecord, *, refresh: bool) -> host_bu
     def renew() -> object:
         host = resource_tracker.empty(record.host)
         # The databases of a Nova are read without the devices themselves.
-        return resource_tracker.refresh(database, record.name, host, record, keeps_devices=not host.devices)
+        return resource_tracker.refresh(
+            database,
+            record.name,
+            host,
+            record,
+            keeps_devices=not host.devices,
+            keeps_resources=not host.resources,
+        )
 
     attempts: list[tuple[str, Callable[[], object]]] = [('registered', register)]
     if refresh:

@@ -10,7 +10,7 @@ from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
 from numaplace import cpuset, exception, explain, units
-from numaplace.cli import base, host_devices, memory, names, unmanaged
+from numaplace.cli import base, host_devices, host_resources, memory, names, unmanaged
 
 if TYPE_CHECKING:
     from numaplace.model import Host, HostCell
@@ -191,6 +191,8 @@ def summary(record: HostRecord) -> tuple[tuple[str, ...], tuple[Any, ...]]:
         'memory_mib': host.memory_mib,
         'memory_used_mib': host.general_memory_used_mib,
         'other_memory': _other_memory(host),
+        'memory_encryption': host_resources.encryption(host.resources),
+        'persistent_memory': host_resources.namespaces(host.resources),
         'offline_cpus': base.Written(list(cpuset.ids(host.offline_cpus)), cpuset.text(host.offline_cpus)),
         'libvirt_uri': record.libvirt_uri and base.Text(record.libvirt_uri),
         'unmanaged_domains': unmanaged.column(record.unmanaged),

@@ -227,6 +227,7 @@ class Importer:
         if self.connect is not None:
             found = sources.at_libvirt(host_records.uri_of(self.connect, name), found)
         found = sources.with_devices(found, device_specs(self.app.conf), place)
+        found = sources.with_resources(found, self.app.conf, place)
         record = host_records.record_of(self.app.conf, name, found, before, self.zone)
         policy = self.app.conf.numaplace.unknown_guests
         stored = host_records.store(

@@ -71,6 +71,7 @@ class _AddHost(base.ShowOf):
         found = read(options(self.conf, known.host if known else None))
         found = sources.with_architecture(found, arch, place)
         found = sources.with_devices(found, device_specs(self.conf), place)
+        found = sources.with_resources(found, self.conf, place)
         with self.open_database() as database:
             stored = store(
                 database,
@@ -166,6 +167,7 @@ class ImportHost(_AddHost):
         'ssh compute1 virsh capabilities | numaplace host import compute1 --capabilities -',
         'numaplace host import compute1 --capabilities compute1.xml',
         'numaplace --config-file compute1-nova.conf host import compute1 --capabilities compute1.xml',
+        'numaplace host import compute1 --capabilities compute1.xml --domcapabilities compute1-domains.xml',
         'numaplace host import compute2 --lstopo compute2.lstopo.xml',
         'numaplace host import compute3 --numactl compute3.numactl --lscpu compute3.lscpu --architecture ppc64le',
         'numaplace host import compute4 --numactl compute4.numactl --lscpu compute4.lscpu --siblings adjacent',
@@ -196,6 +198,18 @@ class ImportHost(_AddHost):
             'name of the host, as in qemu+ssh://root@{host}/system.',
         )
         parser.add_argument(
+            '--domcapabilities',
+            metavar='FILE',
+            help='Output of `virsh domcapabilities --virttype kvm --machine q35`, in addition to one of these: whether '
+            'the host can encrypt the memory of guests.',
+        )
+        parser.add_argument(
+            '--ndctl',
+            metavar='FILE',
+            help='Output of `ndctl list -X -v`, in addition to one of these: the namespaces of persistent memory. The '
+            'host has those of them that [libvirt] pmem_namespaces names.',
+        )
+        parser.add_argument(
             '--lscpu',
             metavar='FILE',
             help='Output of `lscpu`, `lscpu -p` or `lscpu -e`, or of several one after another.',
@@ -222,9 +236,13 @@ class ImportHost(_AddHost):
         :raises: the faults of :func:`store` and of its source, for one host
         """
         files = parsed_args.capabilities, parsed_args.lstopo, parsed_args.numactl, parsed_args.lscpu
-        self.check_streams(files)
+        self.check_streams((*files, parsed_args.domcapabilities, parsed_args.ndctl))
         if set(files) != {None}:
             return super().take_action(parsed_args)
+        if (parsed_args.domcapabilities, parsed_args.ndctl) != (None, None):
+            self.misuse(
+                '--domcapabilities and --ndctl are for one host: expected --capabilities, --lstopo or --numactl too'
+            )
         from numaplace.cli import from_nova, host_bulk
 
         if parsed_args.source is not None:
@@ -278,6 +296,10 @@ class ImportHost(_AddHost):
             self.misuse('--capabilities, --lstopo, --numactl and --lscpu are for one host: expected only its NAME')
         name = names.name('host', parsed_args.names[0])
         path, read = self._file(parsed_args)
+        if parsed_args.domcapabilities is not None:
+            read = partial(sources.with_domcapabilities, parsed_args.domcapabilities, read)
+        if parsed_args.ndctl is not None:
+            read = partial(sources.with_ndctl, parsed_args.ndctl, read)
         if parsed_args.connect is not None:
             read = partial(sources.with_libvirt, uri_of(parsed_args.connect, name), read)
         return name, path, read

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from numaplace.cli import sources
     from numaplace.db.api import Database
     from numaplace.libvirt.topology import HostFacts, Options
-    from numaplace.model import Host
+    from numaplace.model import Host, HostResources
     from numaplace.model.holding import Holding
     from numaplace.model.records import HostRecord
 
@@ -92,12 +92,23 @@ def record_of(
     cpu_ratio, ram_ratio = configuration.ratios(conf, stored)
     return HostRecord(
         name=name,
-        host=replace(found.host, devices=HostDevices(found.pci_devices or ())),
+        host=replace(found.host, devices=HostDevices(found.pci_devices or ()), resources=_resources(found, known)),
         availability_zone=zone or names.name('[DEFAULT] default_availability_zone:', conf.default_availability_zone),
         facts=_with_architecture(_facts(found.facts), known.facts if known else {}) | _address(conf, known),
         cpu_allocation_ratio=cpu_ratio,
         ram_allocation_ratio=ram_ratio,
         libvirt_uri=found.libvirt_uri or (known.libvirt_uri if known else None),
+    )
+
+
+def _resources(found: sources.Found, known: HostRecord | None) -> HostResources:
+    """Return what a source reports, and what is stored where it says nothing."""
+    from numaplace.model.host_resources import NO_RESOURCES, HostResources
+
+    stored = known.host.resources if known else NO_RESOURCES
+    return HostResources(
+        stored.encryption if found.encryption is None else found.encryption,
+        stored.namespaces if found.namespaces is None else found.namespaces,
     )
 
 

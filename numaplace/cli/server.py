@@ -123,7 +123,7 @@ class CreateServer(base.ShowOf):
             servers = self._claim(database, policy, requests, at_least, parsed_args)
         for text in verdicts.unknown(flavor, image_properties):
             self.app.warn(text)
-        for text in verdicts.without_effect(None, image_properties):
+        for text in verdicts.without_effect(None, image_properties, is_encrypted=guest.is_encrypted):
             self.app.warn(text)
         if len(servers) < len(called):
             self.app.warn(f'{len(servers)} of {len(called)} servers were placed: no host takes another one')

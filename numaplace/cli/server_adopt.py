@@ -248,7 +248,8 @@ class _Adopting:
         from numaplace.model.holding import Note
 
         its = [device for device in self._host.devices.known if device.address in holding.devices]
-        placement = replace(placement, devices=tuple(map(GrantedDevice, its)))
+        resources = self._host.resources.with_held(holding.resources).held
+        placement = replace(placement, devices=tuple(map(GrantedDevice, its)), resources=resources)
         try:
             server = self._store(ask(), placement)
         except claims.Conflict as conflict:

@@ -135,12 +135,14 @@ def _devices(server: InstanceRecord) -> base.Written:
             }
             for granted in server.placement.devices
         ],
+        'memory': list(server.placement.resources),
     }
     words = [f'NIC {number}: {explain.escape(str(nic))}' for number, nic in enumerate(found.nics)]
     words += [f'disk {number}: {explain.escape(str(disk))}' for number, disk in enumerate(found.disks)]
     words += [
         f'PCI {granted.device.address}: {explain.escape(granted.request)}' for granted in server.placement.devices
     ]
+    words += [f'memory: {explain.escape(name)}' for name in server.placement.resources]
     return base.Written(plain, '\n'.join(words) or 'none')
 
 

@@ -93,12 +93,13 @@ def _check_machine(conf: cfg.ConfigOpts, flavor: Flavor, image_properties: Mappi
     from numaplace.request import machines
     from numaplace.request.viommu import resolve
 
-    hotplug, pmu = request.hotplug(flavor), request.tuning(flavor, image_properties).pmu
+    hotplug, tuning = request.hotplug(flavor), request.tuning(flavor, image_properties)
     near = request.devices(flavor).near_place
     machine = machines.of_host(image_properties, {}, conf.libvirt.hw_machine_type)
     if machine is None:
         return
-    for reason in machines.reasons(guest, machine, hotplug, near=near, pmu=pmu):
+    addresses = tuning.address_mode is not None
+    for reason in machines.reasons(guest, machine, hotplug, near=near, pmu=tuning.pmu, addresses=addresses):
         raise exception.MachineLimitExceeded(f'flavor {flavor.name!r}: {explain.sentence(reason)}')
     resolve(request.viommu(flavor, image_properties), guest, machine)
 

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from numaplace.libvirt.machine import GuestMachine
     from numaplace.model import Guest, Reason
     from numaplace.model.records import HostRecord, InstanceRecord
+    from numaplace.request import Tuning
 
 __all__ = [
     'DefineServer',
@@ -36,6 +37,8 @@ __all__ = [
 ]
 
 _NEWEST = 'newest'
+#: The first release of libvirt that sets the number of bits of physical addresses.
+_WITH_ADDRESSES = (8, 7)
 
 
 def write(
@@ -68,9 +71,11 @@ def write(
     guest = machine.choose(server.image_properties, host.name, arch, options.virt_type, options.hw_machine_type)
     wish = cpumodel.Wish(options.cpu_mode, options.cpu_models, options.cpu_model_extra_flags)
     profile, supported = PROFILES[form], None
+    tuning = request.tuning(server.flavor, server.image_properties)
     if libvirt is not None:
         supported = libvirt.domain_capabilities(guest.arch, guest.domain_type, guest.machine)
         check_support(f'server {server.name!r}', server.placement.guest, guest, libvirt)
+        _check_addresses(server.name, tuning, libvirt)
         if thread_context.are_refused(host.host, (placed.host_cell for placed in server.placement.cells)):
             profile = at_release(profile, libvirt.releases().libvirt)
     return domain.write(
@@ -84,11 +89,21 @@ def write(
         machine=guest.machine,
         cpu=cpumodel.choose(guest, wish, supported),
         profile=profile,
-        tuning=request.tuning(server.flavor, server.image_properties),
+        tuning=tuning,
         attached=server.devices + request.devices(server.flavor),
         hotplug=request.hotplug(server.flavor),
         viommu=request.viommu(server.flavor, server.image_properties),
     )
+
+
+def _check_addresses(name: str, tuning: Tuning, libvirt: Libvirt) -> None:
+    """Refuse a libvirt that cannot set the number of bits of physical addresses, as Nova 34 does by a trait."""
+    if tuning.address_mode is not None and () < libvirt.releases().libvirt < _WITH_ADDRESSES:
+        since = '.'.join(map(str, _WITH_ADDRESSES))
+        raise exception.MachineLimitExceeded(
+            f'server {name!r}: hw:maxphysaddr_mode={tuning.address_mode!r}: libvirt has it since {since}, and that at '
+            f'{explain.escape(libvirt.uri)} is older'
+        )
 
 
 def check(conf: cfg.ConfigOpts, database: Database, server: InstanceRecord) -> None:

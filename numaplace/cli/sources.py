@@ -14,12 +14,15 @@ from numaplace import architecture, cpuset, exception
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from oslo_config import cfg
+
     from numaplace.libvirt import lstopo
     from numaplace.libvirt.contents import Kind
     from numaplace.libvirt.found_device import FoundDevice
     from numaplace.libvirt.numbering import Numbering
     from numaplace.libvirt.topology import HostFacts, Options
     from numaplace.model import Host, PciDevice
+    from numaplace.model.host_resources import Encryption, Namespace
     from numaplace.pci_specs import DeviceSpec
 
 __all__ = [
@@ -34,10 +37,16 @@ __all__ = [
     'this_machine',
     'with_architecture',
     'with_devices',
+    'with_domcapabilities',
     'with_libvirt',
+    'with_ndctl',
+    'with_resources',
 ]
 
-_ONE = 'expected that of `virsh capabilities` alone, of `lstopo --of xml` alone, or those of `numactl -H` and `lscpu`'
+_ONE = (
+    'expected that of `virsh capabilities`, of `lstopo --of xml`, or those of `numactl -H` and `lscpu`, alone or with '
+    'that of `virsh domcapabilities`'
+)
 _LSTOPO_DEVICES = (
     'it does not tell the VFs of a PCI device: all count as type-PCI, so a PF and its VFs could be given to different '
     "guests; the machine's libvirt (--connect) or a copy of its /sys (host discover --root) tells them"
@@ -53,6 +62,9 @@ class Found:
     :param find_devices: finds all PCI devices of the machine; None where the source does not list them
     :param devices_note: what the source does not tell of them
     :param pci_devices: those that guests may have; None where they are not known
+    :param encryption: memory encryption that the host offers; None where that is not known
+    :param find_namespaces: finds its persistent memory, from names and labels; None where the source does not list it
+    :param namespaces: those with a label; None where they are not known
     """
 
     host: Host
@@ -62,11 +74,14 @@ class Found:
     find_devices: Callable[[], tuple[FoundDevice, ...]] | None = None
     devices_note: str = ''
     pci_devices: tuple[PciDevice, ...] | None = None
+    encryption: tuple[Encryption, ...] | None = None
+    find_namespaces: Callable[[Sequence[tuple[str, str]]], tuple[Namespace, ...] | None] | None = None
+    namespaces: tuple[Namespace, ...] | None = None
 
 
 def this_machine(options: Options) -> Found:
     """Read this machine: from its libvirt if that answers, else from /sys."""
-    from numaplace.libvirt import connection, memory, sysfs, sysfs_devices
+    from numaplace.libvirt import connection, memory, ndctl, sysfs, sysfs_devices
 
     xml = connection.capabilities(connection.LOCAL)
     if xml is None:
@@ -75,7 +90,8 @@ def this_machine(options: Options) -> Found:
         found = _capabilities(xml, "this machine's libvirt", options, memory.reported('/sys'))
         host, facts, uri = found.host, found.facts, connection.LOCAL
     # The kernel's files tell the same of devices as libvirt, which reads them.
-    return Found(host, facts, _surroundings(host, '/sys', '/proc', '/'), uri, sysfs_devices.read)
+    found = Found(host, facts, _surroundings(host, '/sys', '/proc', '/'), uri, sysfs_devices.read)
+    return replace(found, find_namespaces=ndctl.ask)
 
 
 def recorded_tree(directory: str, arch: str | None, options: Options) -> Found:
@@ -120,6 +136,72 @@ def with_devices(found: Found, specs: Sequence[DeviceSpec] | None, place: str) -
 def _without_devices(found: Found, reason: str) -> Found:
     warning = f'{reason}: the PCI devices of [pci] device_spec are not known'
     return replace(found, warnings=(*found.warnings, warning))
+
+
+def with_domcapabilities(path: str, read: Callable[[Options], Found], options: Options) -> Found:
+    """Read a host, and from the output of ``virsh domcapabilities`` its memory encryption."""
+    from numaplace.libvirt import domcapabilities, files
+
+    return _domcapabilities(read(options), files.load(path, domcapabilities.SOURCE), files.place(path))
+
+
+def _domcapabilities(found: Found, xml: bytes, place: str) -> Found:
+    from numaplace.libvirt import domcapabilities
+
+    return replace(found, encryption=domcapabilities.read(xml, place).encryption)
+
+
+def with_ndctl(path: str, read: Callable[[Options], Found], options: Options) -> Found:
+    """Read a host, and from the output of ``ndctl list -X -v`` its persistent memory."""
+    from numaplace.libvirt import files, ndctl
+
+    content, place = files.load(path, ndctl.SOURCE), files.place(path)
+    return replace(read(options), find_namespaces=partial(ndctl.read, content, place=place))
+
+
+def with_resources(found: Found, conf: cfg.ConfigOpts, place: str) -> Found:
+    """Return a host with its memory encryption, which its libvirt knows if it has one, and its persistent memory.
+
+    :param place: the source, for the warning that it lists no namespaces
+    :raises: as :func:`numaplace.libvirt.ndctl.ask`
+    """
+    return _with_namespaces(_with_encryption(found, conf.libvirt.num_memory_encrypted_guests), conf, place)
+
+
+def _with_encryption(found: Found, most: int | None) -> Found:
+    from numaplace.libvirt import connection
+    from numaplace.libvirt.machine import KVM
+    from numaplace.model.host_resources import AMD_SEV
+    from numaplace.request import machines
+
+    if found.encryption is None and found.libvirt_uri is not None:
+        vendor, offered = found.facts.vendor, None
+        try:
+            if vendor is None or 'AMD' in vendor:  # libvirt starts QEMU to find it out
+                offered = connection.domain_capabilities(found.libvirt_uri, 'x86_64', KVM, machines.Q35)
+        except exception.NumaplaceException as error:
+            warning = f'{error}: whether the host can encrypt the memory of guests is not known'
+            return replace(found, warnings=(*found.warnings, warning) if vendor else found.warnings)
+        found = replace(found, encryption=() if offered is None else offered.encryption)
+    if most is None or found.encryption is None:
+        return found
+    limited = [
+        replace(one, most=most if one.most is None else min(one.most, most)) if one.model == AMD_SEV else one
+        for one in found.encryption
+    ]
+    return replace(found, encryption=tuple([one for one in limited if one.most != 0]))
+
+
+def _with_namespaces(found: Found, conf: cfg.ConfigOpts, place: str) -> Found:
+    labels = conf.libvirt.pmem_namespaces
+    option = '[libvirt] pmem_namespaces'
+    if found.find_namespaces is None:
+        warning = f'{place} lists no persistent memory: the namespaces of {option} are not known'
+        return replace(found, warnings=(*found.warnings, warning)) if labels else found
+    namespaces = found.find_namespaces(labels)
+    missing = sorted({name for name, _ in labels} - {one.name for one in namespaces or ()})
+    warnings = (f'{option}: the host has no namespace {", ".join(missing)}',) if missing else ()
+    return replace(found, namespaces=namespaces, warnings=(*found.warnings, *warnings))
 
 
 def with_architecture(found: Found, arch: str | None, place: str) -> Found:
@@ -237,6 +319,17 @@ def files_of_host(paths: Sequence[str], siblings: Numbering | None, options: Opt
 
     texts = _texts(paths)
     place = files.place(paths[0])
+    if len(texts) > 1 and (of_domains := texts.pop(Kind.DOMCAPABILITIES, None)) is not None:
+        found, place = _of_host(texts, place, siblings, options)
+        return _domcapabilities(found, *of_domains), place
+    return _of_host(texts, place, siblings, options)
+
+
+def _of_host(
+    texts: Mapping[Kind, tuple[bytes, str]], place: str, siblings: Numbering | None, options: Options
+) -> tuple[Found, str]:
+    from numaplace.libvirt.contents import Kind
+
     if texts.keys() == {Kind.CAPABILITIES}:
         return _capabilities(*texts[Kind.CAPABILITIES], options), place
     if texts.keys() == {Kind.LSTOPO}:
@@ -251,7 +344,7 @@ def _texts(paths: Sequence[str]) -> dict[Kind, tuple[bytes, str]]:
     """Return the content and the path of each kind of output."""
     from numaplace.libvirt import contents, files
 
-    if len(paths) > 2:
+    if len(paths) > 3:
         raise exception.InvalidCapabilities(f'{len(paths)} files of one host ({", ".join(paths)}): {_ONE}')
     texts: dict[Kind, tuple[bytes, str]] = {}
     for path in paths:

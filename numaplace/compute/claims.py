@@ -241,11 +241,14 @@ def live_migration_claim(
 
     def ask(instance: InstanceRecord, source: HostRecord) -> _Wanted:
         check_up(source)
-        if held := [granted.device.address for granted in instance.placement.devices]:
-            raise exception.Conflict(
-                f'server {instance.name!r} ({instance.uuid}) holds PCI devices ({", ".join(held)}), which do not move '
-                'while it runs; expected a server without them, or a cold migration: `numaplace server migrate`'
-            )
+        placement = instance.placement
+        devices = tuple([granted.device.address for granted in placement.devices])
+        for what, its in (('PCI devices', devices), ('memory', placement.resources)):
+            if its:
+                raise exception.Conflict(
+                    f'server {instance.name!r} ({instance.uuid}) holds {what} ({", ".join(its)}), which do not move '
+                    'while it runs; expected a server without them, or a cold migration: `numaplace server migrate`'
+                )
         return _Wanted(
             LIVE_MIGRATION, instance.flavor, running_guest(instance), fixed_host_cell_ids(instance.placement)
         )
@@ -324,10 +327,13 @@ def rebuild(
     def change(instance: InstanceRecord, _hosts: object) -> InstanceRecord:
         migration.on_host(instance, 'rebuild')
         before, after = (read(instance.flavor, image) for image in (instance.image_properties, image_properties))
-        if any(getattr(before, part) != getattr(after, part) for part in ('cells', 'emulator_policy', 'wish')):
+        if any(
+            getattr(before, part) != getattr(after, part)
+            for part in ('cells', 'emulator_policy', 'wish', 'resource_requests')
+        ):
             raise exception.ImageNUMATopologyRebuildConflict(
                 f'server {instance.name!r} ({instance.uuid}): the image changes its NUMA topology, which a rebuild '
-                'cannot do; expected an image that requests the same cells, CPU policies and page sizes'
+                'cannot do; expected an image that requests the same cells, CPU policies, page sizes and encryption'
             )
         parts = ('cpu_topology', 'realtime_vcpus', 'locked_memory')
         changed: dict[str, Any] = {
@@ -372,7 +378,7 @@ def _move_claim(
             raise exception.UnableToMigrateToSelf(
                 f'server {instance.name!r} ({instance.uuid}) is on {host_name!r} already'
             )
-        if not wanted.guest.pci_requests:
+        if not (wanted.guest.pci_requests or wanted.guest.resource_requests):
             migration.check_devices(instance)
         placement = _place(hosts[host_name], instance, wanted.guest, host_cell_ids=wanted.host_cell_ids, **options)
         if isinstance(placement, Refusal):

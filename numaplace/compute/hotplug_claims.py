@@ -207,7 +207,8 @@ def _change(
         host = hosts[instance.host].host if instance.host else Host()
         after = change(instance, host)
         if isinstance(after, InstanceRecord):
-            after = replace(after, placement=replace(after.placement, devices=instance.placement.devices))
+            held = instance.placement.devices, instance.placement.resources
+            after = replace(after, placement=replace(after.placement, devices=held[0], resources=held[1]))
         tried.append((instance, after))
         return tried[-1][1]
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from typing import TypeAlias
 
 from numaplace import exception
+from numaplace import request as requests
 from numaplace.db import api
 from numaplace.db.retry import retry
 from numaplace.model import Guest, Placement
@@ -159,18 +160,24 @@ def drop_move_claim(database: api.Database, instance_uuid: str, move_uuid: str |
 
 
 def check_devices(instance: InstanceRecord) -> None:
-    """Check that a server gets PCI devices again where it is placed anew, if it has some.
+    """Check that a server gets PCI devices and other resources again where it is placed anew, if it has some.
 
-    A domain that was adopted has devices that its flavor does not request.
+    A domain that was adopted has some that its flavor does not request.
 
     :raises: :class:`~numaplace.exception.Conflict`
     """
-    held = [granted.device.address for granted in instance.placement.devices]
-    if held and not instance.flavor.extra_specs.get(ALIAS_KEY):
-        raise exception.Conflict(
-            f'server {instance.name!r} ({instance.uuid}) holds PCI devices ({", ".join(held)}) that its flavor does '
-            f'not request, so that it would lose them; expected one without, or a flavor with {ALIAS_KEY}'
-        )
+    placement, flavor = instance.placement, instance.flavor
+    devices = [granted.device.address for granted in placement.devices]
+    asks = placement.resources and requests.read(flavor, instance.image_properties).resource_requests
+    for what, held, is_requested, key in (
+        ('PCI devices', devices, flavor.extra_specs.get(ALIAS_KEY), ALIAS_KEY),
+        ('memory', placement.resources, asks, 'hw:mem_encryption or hw:pmem'),
+    ):
+        if held and not is_requested:
+            raise exception.Conflict(
+                f'server {instance.name!r} ({instance.uuid}) holds {what} ({", ".join(held)}) that its flavor does '
+                f'not request, so that it would lose them; expected one without, or a flavor with {key}'
+            )
 
 
 def shelve(database: api.Database, instance_uuid: str, generation: int | None = None) -> InstanceRecord:

@@ -28,7 +28,7 @@ def empty(host: Host) -> Host:
         )
         for cell in host.cells
     )
-    return Host(cells, devices=replace(host.devices, taken=frozenset()))
+    return Host(cells, devices=replace(host.devices, taken=frozenset()), resources=replace(host.resources, used=()))
 
 
 def register(database: api.Database, record: HostRecord) -> HostRecord:
@@ -48,6 +48,7 @@ def refresh(
     unmanaged: Callable[[Collection[str]], tuple[Holding, ...]] | None = None,
     zone: str | None = None,
     keeps_devices: bool = False,
+    keeps_resources: bool = False,
 ) -> HostRecord:
     """Store what a host has now, with the usage of all that counts on it: its servers, and those in a move.
 
@@ -59,6 +60,7 @@ def refresh(
         those that are stored
     :param zone: name of the availability zone; None leaves it as it is
     :param keeps_devices: whether its PCI devices stay as they are stored: those of `host` are not known then
+    :param keeps_resources: as `keeps_devices`, for its memory encryption and persistent memory
     :raises: :class:`~numaplace.exception.NotFound`, :class:`~numaplace.exception.ConcurrentUpdate`, and with the
         server named :class:`~numaplace.exception.UsageInvalid`, :class:`~numaplace.exception.CPUPinningUnknown`,
         :class:`~numaplace.exception.CPUPinningInvalid` or :class:`~numaplace.exception.PciDeviceInvalid` if it holds
@@ -71,6 +73,7 @@ def refresh(
             raise fault
         now = like or record
         found = replace(host, devices=HostDevices(record.host.devices.known)) if keeps_devices else host
+        found = replace(found, resources=record.host.resources) if keeps_resources else found
         return replace(
             record,
             host=_counted(name, found, instances),
@@ -101,7 +104,8 @@ def _read_anew(placement: Placement, host: Host) -> Placement:
     # What thread policy isolate holds depends on the siblings of the CPUs, which may have changed.
     if not placement.cells:
         return placement
-    return replace(wire.read_placement(wire.write_placement(placement), host), devices=placement.devices)
+    read = wire.read_placement(wire.write_placement(placement), host)
+    return replace(read, devices=placement.devices, resources=placement.resources)
 
 
 def switch(

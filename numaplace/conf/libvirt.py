@@ -91,6 +91,29 @@ Form: names of libvirt's features, in any case, such as ``-pdpe1gb, +vmx, pcid``
 """,
     ),
     cfg.Opt(
+        'num_memory_encrypted_guests',
+        type=types.Integer(0),
+        help="""
+The most guests of a host whose memory may be encrypted with AMD SEV at once, if that is fewer than the host reports
+(``maxGuests`` of ``virsh domcapabilities``). Nova removed the option in release 34.
+
+Form: a whole number.
+""",
+    ),
+    cfg.Opt(
+        'pmem_namespaces',
+        type=types.PmemNamespaces(),
+        default=(),
+        help="""
+Namespaces of persistent memory (mode devdax) that guests may have, with the label under which flavors request one, as
+in ``hw:pmem=6GB``. A host has those of them that its source reports: see ``numaplace host discover`` and ``numaplace
+host import --ndctl``.
+
+Form: ``LABEL:NAME|NAME`` groups, separated by commas, such as ``6GB:ns0|ns1,LARGE:ns3``. A namespace has its name from
+``ndctl create-namespace --name``.
+""",
+    ),
+    cfg.Opt(
         'hw_machine_type',
         type=types.Machines(),
         default=(),

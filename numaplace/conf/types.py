@@ -20,6 +20,7 @@ __all__ = [
     'NodeList',
     'PciAlias',
     'PciDeviceSpecs',
+    'PmemNamespaces',
     'Ratio',
     'ReservedPages',
     'Switch',
@@ -27,6 +28,8 @@ __all__ = [
 ]
 
 _NAME = re.compile(r'[A-Za-z0-9][A-Za-z0-9_.+-]*')
+#: As Nova accepts it in hw:pmem.
+_LABEL = re.compile(r'[A-Za-z0-9_]+')
 #: As in libvirt's schema.
 _MACHINE = re.compile(r'[A-Za-z0-9_.-]+')
 
@@ -294,6 +297,35 @@ class CpuFlags(_Type):
 
     def _formatter(self, value: tuple[tuple[str, str], ...]) -> str:
         return ','.join(('-' if policy == 'disable' else '+') + name for name, policy in value)
+
+
+class PmemNamespaces(_Type):
+    """Labels with namespaces of persistent memory, as Nova spells them; the value is a tuple of pairs."""
+
+    forms = "expected labels with namespaces, such as '6GB:ns0|ns1,LARGE:ns3'"
+
+    def __init__(self) -> None:
+        super().__init__('list of labels with namespaces')
+
+    def __call__(self, value: str | tuple[tuple[str, str], ...]) -> tuple[tuple[str, str], ...]:
+        """Return the label of each namespace; a ValueError names the accepted forms."""
+        if not isinstance(value, str):
+            return value
+        labels: dict[str, str] = {}
+        for word in filter(None, (word.strip() for word in value.split(','))):
+            label, _, names = (part.strip() for part in word.partition(':'))
+            if not _LABEL.fullmatch(label) or not names:
+                raise ValueError(self.forms)
+            for name in (name.strip() for name in names.split('|')):
+                if not _NAME.fullmatch(name):
+                    raise ValueError(self.forms)
+                if name in labels:
+                    raise ValueError(f'namespace {name} is there twice; {self.forms}')
+                labels[name] = label
+        return tuple(labels.items())
+
+    def _formatter(self, value: tuple[tuple[str, str], ...]) -> str:
+        return ','.join(f'{label}:{name}' for name, label in value)
 
 
 class Machines(_Type):

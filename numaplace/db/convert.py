@@ -16,10 +16,11 @@ from numaplace.db.columns import Fields, now
 from numaplace.db.consistency import check_placement, expect
 from numaplace.db.records import HostUsage, InstanceRequest, MigrationRecord, UnmanagedDomain
 from numaplace.db.tables import HOSTS, INSTANCE_EXTRAS, INSTANCES, MIGRATIONS, UNMANAGED_DOMAINS
-from numaplace.model import CellPlacement, Devices, Guest, Host, HostDevices, Placement
+from numaplace.model import CellPlacement, Devices, Guest, Host, HostDevices, HostResources, Placement
 from numaplace.model.held import hold
 from numaplace.model.holding import Holding
 from numaplace.model.host_devices import NO_DEVICES
+from numaplace.model.host_resources import NO_RESOURCES
 from numaplace.model.records import ACTIVE, SHELVED_OFFLOADED, HostRecord, InstanceRecord, Move, Side
 from numaplace.wire import details
 
@@ -50,7 +51,10 @@ _USED = ('vcpus_used', 'memory_used_mib', 'floating_vcpus')
 #: Without what is only compared in the database.
 HOST = Fields(each for each in HOSTS.c if each.name not in ('unmanaged_count', *ORDERS, *ROOMS))
 #: What a claim needs to know of a host.
-_ROW = ('id', 'generation', 'cpu_allocation_ratio', 'ram_allocation_ratio', 'pci_device_count', 'unmanaged_count')
+_ROW = (
+    *('id', 'generation', 'cpu_allocation_ratio', 'ram_allocation_ratio'),
+    *('pci_device_count', 'unmanaged_count', 'host_resources'),
+)
 USAGE = Fields(HOSTS.c[name] for name in (*_ROW, 'numa_topology', 'host_details', *_USAGE))
 _COUNTERS = Fields(HOSTS.c[name] for name in _USAGE)
 INSTANCE = Fields(each for each in INSTANCES.c if each.name != 'updated_at')
@@ -67,18 +71,24 @@ SERVER = (INSTANCE, _EXTRA, MIGRATION)
 def usage_values(record: HostRecord | HostUsage) -> dict[str, Any]:
     """Return the columns of a host that its servers change."""
     topology, _ = topology_json.write_host(record.host)
-    return {**_COUNTERS.write(record), 'numa_topology': topology, **capacity(record)}
+    return {**_COUNTERS.write(record), 'numa_topology': topology, **_resources(record), **capacity(record)}
 
 
 def host_values(record: HostRecord) -> dict[str, Any]:
     """Return the columns of a host, without its generation and its times."""
     topology, host_details = topology_json.write_host(record.host)
-    return {**HOST.write(record), 'numa_topology': topology, 'host_details': host_details, **domain_columns(record)}
+    texts = {'numa_topology': topology, 'host_details': host_details}
+    return {**HOST.write(record), **texts, **_resources(record), **domain_columns(record)}
 
 
 def domain_columns(record: HostRecord) -> dict[str, Any]:
     """Return the columns of a host that its domains change, if numaplace does not manage them."""
     return {'unmanaged_count': len(record.unmanaged), **capacity(record)}
+
+
+def _resources(record: HostRecord | HostUsage) -> dict[str, str | None]:
+    written = details.write_resources(record.host.resources)
+    return {'host_resources': None if written is None else wire.dumps(written)}
 
 
 def host_usage(
@@ -107,7 +117,11 @@ def host_record(
     """
     values, unmanaged = HOST.read(row), _holdings(domains)
     if instead is not None:
-        host = hold(replace(instead, devices=devices), unmanaged)
+        try:
+            resources = _read_resources(values)
+        except (exception.InvalidObject, ValueError):
+            resources = NO_RESOURCES
+        host = hold(replace(instead, devices=devices, resources=resources), unmanaged)
         return HOST.build(HostRecord, values, host=host, unmanaged=unmanaged)
     old_format = topology_json.old_format(values['numa_topology'], values['host_details'])
     host = _host(values, unmanaged, devices)
@@ -117,7 +131,14 @@ def host_record(
 def _host(values: Mapping[str, Any], unmanaged: Sequence[Holding], devices: HostDevices) -> Host:
     cells = topology_json.read_cells(values['numa_topology'], values['host_details'])
     used = {field: values[name] for name, field in zip(_USAGE, _USED, strict=True)}
-    return hold(Host(cells, **used, devices=devices), unmanaged)
+    return hold(Host(cells, **used, devices=devices, resources=_read_resources(values)), unmanaged)
+
+
+def _read_resources(values: Mapping[str, Any]) -> HostResources:
+    if values['host_resources'] is None:
+        return NO_RESOURCES
+    with _named('host_resources'):
+        return details.read_resources(wire.loads(values['host_resources']))
 
 
 def _holdings(domains: Iterable[Sequence[Any]]) -> tuple[Holding, ...]:
@@ -158,7 +179,7 @@ def extra_values(record: InstanceRecord) -> dict[str, Any]:
     placement, move = record.placement, record.move
     values: dict[str, Any] = {
         'numa_topology': wire.write_placement(placement) if placement.cells else None,
-        'guest_details': details.write_guest(placement.guest, devices=placement.devices),
+        'guest_details': details.write_guest(placement.guest, devices=placement.devices, resources=placement.resources),
         'migration_context': None,
         'move_details': None,
     }
@@ -243,14 +264,22 @@ def as_stored(placement: Placement) -> Placement:
     guest, guest_cells = placement.guest, tuple([placed.guest_cell for placed in cells])
     # The emulator policy is part of the topology.
     emulator_policy = guest.emulator_policy if cells else None
-    if (guest_cells, emulator_policy, None, ()) != (
+    if (guest_cells, emulator_policy, None, (), ()) != (
         guest.cells,
         guest.emulator_policy,
         guest.wish,
         guest.pci_requests,
+        guest.resource_requests,
     ):
-        guest = replace(guest, cells=guest_cells, emulator_policy=emulator_policy, wish=None, pci_requests=())
-    return Placement(guest, cells, placement.devices)
+        guest = replace(
+            guest,
+            cells=guest_cells,
+            emulator_policy=emulator_policy,
+            wish=None,
+            pci_requests=(),
+            resource_requests=(),
+        )
+    return replace(placement, guest=guest, cells=cells)
 
 
 def _stored_cell(placed: CellPlacement, number: int) -> CellPlacement:

@@ -126,6 +126,7 @@ HOSTS = _table(
     column('pci_device_count', COUNT, field='host.devices.count', server_default='0'),
     # Rows of UNMANAGED_DOMAINS: a claim reads them only where there are some.
     column('unmanaged_count', COUNT, is_written=False, is_derived=True, server_default='0'),
+    column('host_resources', LONG_TEXT, field='host.resources', is_written=False, nullable=True),
     column('generation', COUNT, is_written=False),
     _created(),
     _updated(),

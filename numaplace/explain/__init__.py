@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Refusals as text, for commands, log lines and documentation."""
 
+from numaplace.explain.codes import CODES, Code
 from numaplace.explain.escaping import escape
 from numaplace.explain.grouping import HostRefusal, grouped, plain
-from numaplace.explain.reasons import CODES, Code, code_of, lines, sentence
+from numaplace.explain.reasons import code_of, lines, sentence
 from numaplace.explain.summary import nearness, summary
 
 __all__ = [

@@ -18,17 +18,20 @@ def reasons(
     A guest without cells is counted only there. For one with cells the rules of the cells suffice, unless others
     float: no cell counts those, and they keep the room that they were given.
 
+    What it requests by name, such as memory encryption, is counted there for every guest.
+
     Memory is the general memory of the host: that of cells without CPUs is for the guest cells bound to them.
 
     :param limits: overcommit of shared CPUs and memory; without them a guest without cells may not overcommit memory
     :param host_cell_ids: for each guest cell the id of its host cell, where they are fixed
     """
+    found = list(host.resources.reasons(guest.resource_requests)) if guest.resource_requests else []
     if guest.cells and not (limits and (host.floating_vcpus or host.held_vcpus)):
-        return ()
+        return tuple(found)
     memory = memory_reason(
         host, _general_mib(host, guest, host_cell_ids), limits.ram_allocation_ratio if limits else 1.0
     )
-    found = [memory] if memory else []
+    found += [memory] if memory else []
     vcpus, shared = _vcpus_on_shared_cpus(host, guest), host.shared_cpus.bit_count()
     if vcpus > shared and not guest.cells:
         found.append(Reason('cpus.host.total', vcpus, shared, 'CPUs'))

@@ -22,6 +22,7 @@ from numaplace.model import (
 )
 from numaplace.model.fleet import Aggregate, Fleet, Provider, Remark, Unread
 from numaplace.model.holding import Holding, Note
+from numaplace.model.host_resources import PMEM, Namespace, pmem
 from numaplace.model.records import HostRecord, InstanceRecord, Move, RequestSpec, Side
 from numaplace.request.keys import FLAVOR_KEYS, HONOURED, IMAGE_KEYS, Key, find
 
@@ -38,6 +39,8 @@ _ZONE = 'availability_zone'
 _DEVICE_TAGS = ('live_migratable', 'managed', 'one_time_use', 'remote_managed', 'trusted')
 _PHYSNET = 'physical_network'
 _CUSTOM = 'CUSTOM_'
+#: Its labels are names of the operator.
+_PMEM = 'hw:pmem'
 
 
 def anonymise(fleet: Fleet) -> Fleet:
@@ -96,7 +99,8 @@ class _Names:
         name, uuid = self.of('domain', holding.name), self.uuid(holding.uuid)
         notes = tuple([Note(note.code, 'left out') for note in holding.notes])
         devices = tuple([self.of('device', address) for address in holding.devices])
-        return replace(holding, name=name, uuid=uuid, devices=devices, notes=notes)
+        resources = tuple(map(self.resource, holding.resources))
+        return replace(holding, name=name, uuid=uuid, devices=devices, notes=notes, resources=resources)
 
     def cells(self, host: Host) -> Host:
         devices = HostDevices(
@@ -104,7 +108,30 @@ class _Names:
             frozenset([self.of('device', address) for address in sorted(host.devices.taken)]),
             frozenset([self.of('device', address) for address in sorted(host.devices.held)]),
         )
-        return replace(host, cells=tuple(map(self.cell, host.cells)), devices=devices)
+        resources = replace(
+            host.resources,
+            namespaces=tuple(map(self.namespace, host.resources.namespaces)),
+            used=tuple(sorted(map(self.resource, host.resources.used))),
+            held=tuple(sorted(map(self.resource, host.resources.held))),
+        )
+        return replace(host, cells=tuple(map(self.cell, host.cells)), devices=devices, resources=resources)
+
+    def namespace(self, found: Namespace) -> Namespace:
+        name, label = self.of('namespace', found.name), self.label(found.label)
+        return replace(found, name=name, label=label, path=self.path(found.path))
+
+    def label(self, label: str) -> str:
+        return self.of('label', label).replace('-', '_')
+
+    def path(self, path: str) -> str:
+        return f'/{self.of("path", path)}'
+
+    def resource(self, name: str) -> str:
+        """Return the name of a resource: of persistent memory, that of the namespace, or a path in its place."""
+        if not name.startswith(PMEM):
+            return name
+        name = name.removeprefix(PMEM)
+        return pmem(self.path(name) if name.startswith('/') else self.of('namespace', name))
 
     def device(self, device: PciDevice) -> PciDevice:
         tags = {key: value for key, value in device.tags.items() if key in _DEVICE_TAGS}
@@ -180,7 +207,8 @@ class _Names:
             GrantedDevice(self.device(granted.device), self.of('alias', granted.request))
             for granted in placement.devices
         ]
-        return replace(placement, guest=self.guest(placement.guest), devices=tuple(devices))
+        resources = tuple(map(self.resource, placement.resources))
+        return replace(placement, guest=self.guest(placement.guest), devices=tuple(devices), resources=resources)
 
     def guest(self, guest: Guest) -> Guest:
         return replace(
@@ -190,14 +218,14 @@ class _Names:
         )
 
     def module(self, module: MemoryModule) -> MemoryModule:
-        return replace(module, path=module.path and f'/{self.of("path", module.path)}')
+        return replace(module, path=module.path and self.path(module.path))
 
     def devices(self, devices: Devices) -> Devices:
         nics = [
             replace(nic, network=self.maybe('network', nic.network), bridge=self.maybe('bridge', nic.bridge), place='')
             for nic in devices.nics
         ]
-        disks = [replace(disk, path=f'/{self.of("path", disk.path)}', place='') for disk in devices.disks]
+        disks = [replace(disk, path=self.path(disk.path), place='') for disk in devices.disks]
         return Devices(tuple(nics), tuple(disks))
 
     def flavor(self, flavor: Flavor) -> Flavor:
@@ -218,12 +246,18 @@ class _Names:
         if scope == 'resources':
             return key.replace(name, self.custom(name)), value
         if scope in _SCOPES and find(key, FLAVOR_KEYS) is not None:
-            return key, value if _is_told(FLAVOR_KEYS, key, value) else self.of('value', value)
+            return key, value if _is_told(FLAVOR_KEYS, key, value) else self.hidden(key, value)
         if scope == 'trait':
             return f'{scope}:{self.custom(name)}', value
         if scope == _OF_AGGREGATES:
             return f'{scope}:{self.of("key", name)}', self.of('value', value)
         return self.of('key', key), self.of('value', value)
+
+    def hidden(self, key: str, value: str) -> str:
+        """Return another value of a key of Nova's."""
+        if key != _PMEM:
+            return self.of('value', value)
+        return ','.join([self.label(label.strip()) for label in value.split(',') if label.strip()])
 
     def remark(self, remark: Remark) -> Remark:
         server = remark.server and self.uuid(remark.server)
@@ -243,6 +277,6 @@ class _Names:
 def _is_told(table: tuple[Key, ...], key: str, value: str) -> bool:
     """Return whether a key is one of Nova's, and its value one of Nova's words, or what placement depends on."""
     known = find(key, table)
-    if known is None or not known.form.accepts(value):
+    if known is None or key == _PMEM or not known.form.accepts(value):
         return False
     return known.verdict == HONOURED or known.form.kind not in ('any', 'pattern')

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from datetime import datetime, timedelta
 
-from numaplace.fleet import configuration, pci_devices, servers, usage
+from numaplace.fleet import configuration, pci_devices, resources, servers, usage
 from numaplace.fleet.configuration import Settings
 from numaplace.fleet.findings import Finding
 from numaplace.fleet.servers import Held
@@ -65,6 +65,7 @@ def audit_host(record: HostRecord, holders: Sequence[Held], *, is_complete: bool
         yield from servers.check_placement(record.name, record.host, one)
     yield from servers.check_conflicts(record.name, record.host, holders, record.unmanaged)
     yield from pci_devices.check(record.name, record.host, holders, record.unmanaged)
+    yield from resources.check(record.name, record.host, holders)
     if is_complete:
         yield from usage.check(record, usage.count(record.host, [one.placement for one in holders]))
 

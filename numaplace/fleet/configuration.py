@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from numaplace import cpuset, exception, explain, partition, request
 from numaplace.fleet.findings import Finding
@@ -79,16 +79,17 @@ def check_flavors(flavors: Iterable[Flavor], hosts: Sequence[HostRecord]) -> Ite
 
     One fit for each flavor and each kind of host.
     """
+    are_known = any(record.host.resources for record in hosts)  # not of the hosts of a Nova
     empty = list({count(record.host, ()): None for record in hosts})
     for flavor in flavors:
         try:
-            guest = request.read(flavor, {})
+            guest = request.read(flavor)
         except exception.Invalid as error:
             yield Finding('flavor.invalid', found=str(error), subject=flavor.name)
             continue
         refusals: dict[str, Refusal] = {}
         for number, host in enumerate(empty):
-            answer = partition.place(host, guest)
+            answer = partition.place(host, guest if are_known else replace(guest, resource_requests=()))
             if not isinstance(answer, Refusal):
                 break
             refusals[str(number)] = answer

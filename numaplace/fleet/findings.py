@@ -152,6 +152,18 @@ CODES: Mapping[str, Code] = {
         'the guest does not start again',
         f'put the devices back and add them to [pci] device_spec, or {_REBUILD}',
     ),
+    'resources.missing': Code(
+        ERROR,
+        'this server holds {found}, which the host does not have',
+        'the guest does not start again',
+        f'refresh the host once it has it again, or {_REBUILD}',
+    ),
+    'resources.overdrawn': Code(
+        ERROR,
+        '{found} servers hold {subject}, of at most {expected}',
+        'not all of them start',
+        _REBUILD,
+    ),
     'server.cell': Code(
         ERROR,
         'a guest cell is on host cell {cell}, which the host does not have; it has {expected}',
@@ -242,6 +254,18 @@ CODES: Mapping[str, Code] = {
         ERROR,
         'PCI devices {found} are given to servers but are not counted',
         'the next server may get them too',
+        _REPAIR,
+    ),
+    'resources.leaked': Code(
+        ERROR,
+        '{found} is counted as held but no server holds it',
+        'nobody can use it',
+        _REPAIR,
+    ),
+    'resources.uncounted': Code(
+        ERROR,
+        'servers hold {found}, which is not counted',
+        'the next server may get it too',
         _REPAIR,
     ),
     'cpus.shared': Code(
@@ -445,6 +469,8 @@ UNCOUNTABLE = frozenset(
         'cpus.twice',
         'devices.missing',
         'devices.twice',
+        'resources.missing',
+        'resources.overdrawn',
         'row.unreadable',
         'server.cell',
     }

@@ -18,6 +18,7 @@ from numaplace.fleet import cell_room
 from numaplace.fleet.cell_packing import Packing
 from numaplace.fleet.counting import MOST, largest, spread
 from numaplace.model import ISOLATE, Guest, Host, HostCell, Limits, Networks, Refusal
+from numaplace.model.host_resources import PMEM
 
 __all__ = ['Room', 'crowded', 'never', 'room']
 
@@ -57,6 +58,15 @@ def room(
     :param networks: the networks that each guest attaches to, if any
     :param stop: asked in a search; once it is true, the bounds stay as they are
     """
+    found = _room(host, guest, limits, networks, stop)
+    most = min(host.resources.room(guest.resource_requests), MOST)
+    if most >= found.at_most:
+        return found
+    kind = 'pmem' if any(one.startswith(PMEM) for one in guest.resource_requests) else 'encryption'
+    return Room(min(found.at_least, int(most)), int(most), f'{kind}.free')
+
+
+def _room(host: Host, guest: Guest, limits: Limits | None, networks: Networks | None, stop: Callable[[], bool]) -> Room:
     if isinstance(refusal := partition.place(host, guest, limits=limits, networks=networks), Refusal):
         return Room(0, 0, max(refusal.reasons, key=lambda reason: reason.position).code)
     if guest.wish is not None:

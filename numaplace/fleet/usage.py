@@ -3,12 +3,13 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 
 from numaplace import cpuset, units
 from numaplace.fleet.findings import Finding
-from numaplace.model import CellPlacement, Host, HostCell, HostDevices, Pages, Placement
+from numaplace.model import CellPlacement, Host, HostCell, HostDevices, HostResources, Pages, Placement
 from numaplace.model.records import HostRecord
 
 __all__ = ['check', 'count', 'pinned']
@@ -30,12 +31,20 @@ def count(host: Host, placements: Sequence[Placement]) -> Host:
         memory_used_mib=sum([placement.guest.memory_mib for placement in placements]),
         floating_vcpus=sum([placement.guest.vcpus for placement in placements if not placement.cells]),
         devices=_count_devices(host, placements),
+        resources=_count_resources(host, placements),
     )
 
 
 def _count_devices(host: Host, placements: Iterable[Placement]) -> HostDevices:
     held = {granted.device.address for placement in placements for granted in placement.devices}
     return replace(host.devices, taken=frozenset(held & {device.address for device in host.devices.known}))
+
+
+def _count_resources(host: Host, placements: Iterable[Placement]) -> HostResources:
+    # Those that the host does not have, or not so often, are reported by themselves.
+    held = Counter([name for placement in placements for name in placement.resources])
+    most = {name: int(min(number, host.resources.total(name))) for name, number in held.items()}
+    return replace(host.resources, used=tuple(sorted(Counter(most).elements())))
 
 
 def pinned(cells: Sequence[HostCell], placed: Iterable[CellPlacement]) -> dict[int, int]:
@@ -83,9 +92,11 @@ def check(record: HostRecord, counted: Host) -> Iterator[Finding]:
     for code, wrong in (
         ('devices.leaked', record.host.devices.taken - counted.devices.taken),
         ('devices.uncounted', counted.devices.taken - record.host.devices.taken),
+        ('resources.leaked', (Counter(record.host.resources.used) - Counter(counted.resources.used)).elements()),
+        ('resources.uncounted', (Counter(counted.resources.used) - Counter(record.host.resources.used)).elements()),
     ):
-        if wrong:
-            yield Finding(code, record.name, found=', '.join(sorted(wrong)))
+        if found := ', '.join(sorted(wrong)):
+            yield Finding(code, record.name, found=found)
     for stored, right in zip(record.host.cells, counted.cells, strict=True):
         for code, found, expected, subject in _check_cell(stored, right, record.ram_allocation_ratio):
             yield Finding(code, record.name, None, stored.id, found, expected, subject)

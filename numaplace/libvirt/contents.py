@@ -11,7 +11,7 @@ from numaplace.libvirt import lscpu_forms, numactl
 __all__ = ['SOURCES', 'Kind', 'kinds']
 
 #: What a file may hold, for the errors.
-SOURCES = 'the output of `virsh capabilities`, `lstopo --of xml`, `numactl -H` or `lscpu`'
+SOURCES = 'the output of `virsh capabilities`, `virsh domcapabilities`, `lstopo --of xml`, `numactl -H` or `lscpu`'
 
 #: The root element. Each part is atomic: a hostile file cannot cause backtracking.
 _ROOT = re.compile(rb'(?>\s*(?><\?.*?\?>|<!--.*?-->|<!DOCTYPE[^>]*>))*+\s*<([A-Za-z][\w.:-]*)', re.DOTALL)
@@ -22,12 +22,17 @@ class Kind(enum.Enum):
     """A program that describes a host, by its command line."""
 
     CAPABILITIES = 'virsh capabilities'
+    DOMCAPABILITIES = 'virsh domcapabilities'
     LSTOPO = 'lstopo --of xml'
     NUMACTL = 'numactl -H'
     LSCPU = 'lscpu'
 
 
-_ROOTS = {b'capabilities': Kind.CAPABILITIES, b'topology': Kind.LSTOPO}
+_ROOTS = {
+    b'capabilities': Kind.CAPABILITIES,
+    b'domainCapabilities': Kind.DOMCAPABILITIES,
+    b'topology': Kind.LSTOPO,
+}
 
 
 def kinds(content: bytes) -> frozenset[Kind]:

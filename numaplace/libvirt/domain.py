@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from numaplace import architecture, cpuset, exception, explain
 from numaplace.libvirt import (
@@ -12,9 +12,11 @@ from numaplace.libvirt import (
     cputune,
     devices,
     domain_checks,
+    encryption,
     hotplug_xml,
     iommu,
     numa,
+    persistent_memory,
     pinning,
     thread_context,
     xmltext,
@@ -129,18 +131,31 @@ def write(
         cpu = cpumodel.choose(GuestMachine(arch, domain_type, machine))
     devices.check(attached, placement)
     _check_hotplug(placement, profile, hotplug)
-    cpumodel.check_guest(cpu, placement.guest, arch, f'domain {show(title or name)}')
-    for reason in machines.reasons(
-        placement.guest, Machine(arch, machine), hotplug, near=attached.near_place, pmu=tuning.pmu
-    ):
-        raise exception.MachineLimitExceeded(f'domain {show(title or name)}: {explain.sentence(reason)}')
+    asked, allowed = hotplug, hotplug if profile.hotplug else Hotplug()
+    placement, hotplug = persistent_memory.with_namespaces(placement, host.resources, allowed)
     domain = _Domain(
         name, uuid, title, placement, host, domain_type, arch, machine, cpu, profile, tuning, attached, hotplug, viommu
     )
+    who = f'domain {show(title or name)}'
+    _check_machine(domain, asked, who)
     root = element('domain', {'type': domain_type}, *(build(domain) for build in _ELEMENTS))
-    whole = Document(f'domain {show(title or name)}', root, exception.InvalidDomain)
+    whole = Document(who, root, exception.InvalidDomain)
     domain_checks.check(whole, host, reaches_all_nodes=profile.reaches_all_nodes)
     return xmltext.write(root)
+
+
+def _check_machine(domain: _Domain, hotplug: Hotplug, who: str) -> None:
+    placement, tuning = domain.placement, domain.tuning
+    cpumodel.check_guest(domain.cpu, placement.guest, domain.arch, who)
+    for reason in machines.reasons(
+        replace(placement.guest, resource_requests=placement.resources),
+        domain.target,
+        hotplug,
+        near=domain.devices.near_place,
+        pmu=tuning.pmu,
+        addresses=tuning.address_mode is not None,
+    ):
+        raise exception.MachineLimitExceeded(f'{who}: {explain.sentence(reason)}')
 
 
 def _check_hotplug(placement: Placement, profile: Profile, hotplug: Hotplug) -> None:
@@ -172,7 +187,7 @@ def _title(domain: _Domain) -> Element | None:
 
 
 def _max_memory(domain: _Domain) -> Element | None:
-    return hotplug_xml.max_memory(domain.hotplug) if domain.profile.hotplug and domain.hotplug.slots else None
+    return hotplug_xml.max_memory(domain.hotplug) if domain.hotplug.slots else None
 
 
 def _memory(domain: _Domain) -> Element:
@@ -228,7 +243,7 @@ def _vcpu(domain: _Domain) -> Element:
 
 def _vcpus(domain: _Domain) -> Element | None:
     guest = domain.placement.guest
-    if not domain.profile.hotplug or not domain.hotplug.vcpus:
+    if not domain.hotplug.vcpus:
         return None
     return hotplug_xml.vcpus(guest.most_vcpus, guest.offline_vcpus)
 
@@ -276,7 +291,9 @@ def _general_nodes(host: Host) -> int:
 
 
 def _os(domain: _Domain) -> Element:
-    return element('os', None, element('type', {'arch': domain.arch, 'machine': domain.machine}, text='hvm'))
+    # The memory of a guest is encrypted by its firmware; libvirt finds one that does.
+    firmware = {'firmware': 'efi'} if encryption.model_of(domain.placement) else None
+    return element('os', firmware, element('type', {'arch': domain.arch, 'machine': domain.machine}, text='hvm'))
 
 
 def _features(domain: _Domain) -> Element | None:
@@ -293,7 +310,16 @@ def _cpu(domain: _Domain) -> Element | None:
     if not domain.cpu.is_known:
         return None
     model, features = domain.cpu.model_element(), domain.cpu.feature_elements()
-    return element('cpu', domain.cpu.attributes(), model, _topology(domain), *features, _numa(domain))
+    parts = _topology(domain), _addresses(domain), *features, _numa(domain)
+    return element('cpu', domain.cpu.attributes(), model, *parts)
+
+
+def _addresses(domain: _Domain) -> Element | None:
+    tuning = domain.tuning
+    if tuning.address_mode is None:
+        return None
+    bits = {} if tuning.address_bits is None else {'bits': str(tuning.address_bits)}
+    return element('maxphysaddr', {'mode': tuning.address_mode, **bits})
 
 
 def _topology(domain: _Domain) -> Element:
@@ -326,7 +352,10 @@ def _devices(domain: _Domain) -> Element:
     near = profile.expanders and domain.has_numa and machines.has_expanders(domain.target)
     first, last = devices.build(domain.devices, placement, domain.uuid, near=near, iothreads=profile.iothreads)
     modules = map(hotplug_xml.module, placement.guest.modules)
-    return element('devices', None, *first, element('console', {'type': 'pty'}), *last, *modules, _iommu(domain))
+    every = element('devices', None, *first, element('console', {'type': 'pty'}), *last, *modules, _iommu(domain))
+    if encryption.model_of(placement):
+        encryption.with_iommu(every)
+    return every
 
 
 def _iommu(domain: _Domain) -> Element | None:
@@ -342,6 +371,11 @@ def _qemu(domain: _Domain) -> Element | None:
     if not domain.profile.thread_contexts or not thread_context.are_refused(domain.host, preallocated):
         return None
     return thread_context.switch_off()
+
+
+def _launch_security(domain: _Domain) -> Element | None:
+    model = encryption.model_of(domain.placement)
+    return encryption.launch_security(model, domain.host.resources) if model else None
 
 
 #: In the order in which libvirt prints them.
@@ -363,4 +397,5 @@ _ELEMENTS: tuple[Callable[[_Domain], Element | None], ...] = (
     _clock,
     _devices,
     _qemu,
+    _launch_security,
 )

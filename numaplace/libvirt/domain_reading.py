@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 
 from numaplace import cpuset
 from numaplace.fleet.findings import Finding
-from numaplace.libvirt import domain_memory, domain_parts, domain_threads
+from numaplace.libvirt import domain_memory, domain_parts, domain_threads, encryption
 from numaplace.libvirt.document import Document
 from numaplace.libvirt.domain_checks import is_preallocated
 from numaplace.libvirt.domain_memory import Part
@@ -32,6 +32,7 @@ from numaplace.model import (
     Placement,
 )
 from numaplace.model.holding import Holding, Note
+from numaplace.model.host_resources import pmem
 from numaplace.units import KIB_PER_MIB
 
 __all__ = ['REFUSED', 'Reading', 'read']
@@ -113,12 +114,18 @@ def _holding(domain: Document, threads: Threads, found: Sequence[Part], findings
         memory=tuple((cells, -(-memory[cells] // KIB_PER_MIB)) for cells in sorted(memory, key=sorted)),
         pages=tuple((cells, size, pages[cells, size]) for cells, size in sorted(pages, key=_in_order)),
         devices=tuple(_addresses(domain)),
+        resources=(*encryption.names(domain), *_persistent(domain)),
         notes=tuple(Note(finding.code, finding.text) for finding in findings),
     )
 
 
 def _in_order(key: tuple[frozenset[int], int]) -> tuple[list[int], int]:
     return sorted(key[0]), key[1]
+
+
+def _persistent(domain: Document) -> list[str]:
+    paths = (memory.findtext('source/path') for memory in domain.root.iterfind("devices/memory[@model='nvdimm']"))
+    return [pmem(path) for path in paths if path]
 
 
 def _addresses(domain: Document) -> list[str]:

@@ -3,15 +3,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from numaplace.libvirt import document
 from numaplace.libvirt.document import Document
+from numaplace.model.host_resources import AMD_SEV, AMD_SEV_ES, Encryption
 
-__all__ = ['DomainCapabilities', 'read']
+__all__ = ['SOURCE', 'DomainCapabilities', 'read']
 
-_SOURCE = 'the output of `virsh domcapabilities`'
+SOURCE = 'the output of `virsh domcapabilities`'
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +24,7 @@ class DomainCapabilities:
     :param models: CPU models of mode custom; False for one that this host cannot run, else True
     :param max_vcpus: the most vCPUs, or None where that is not known
     :param knows_cpus: whether it has a CPU driver for the architecture
+    :param encryption: memory encryption of its host
     """
 
     place: str
@@ -30,6 +32,7 @@ class DomainCapabilities:
     models: Mapping[str, bool]
     max_vcpus: int | None = None
     knows_cpus: bool = True
+    encryption: tuple[Encryption, ...] = ()
 
 
 def read(xml: bytes, place: str) -> DomainCapabilities:
@@ -38,17 +41,38 @@ def read(xml: bytes, place: str) -> DomainCapabilities:
     :param place: where the document came from
     :raises: :class:`~numaplace.exception.InvalidCapabilities` if it is not such XML
     """
-    source = document.parse(xml, place, 'domainCapabilities', _SOURCE)
+    source = document.parse(xml, place, 'domainCapabilities', SOURCE)
     cpu = source.root.find('cpu')
     if cpu is None:
-        raise source.fault(source.root, f'there is no cpu: expected {_SOURCE}')
+        raise source.fault(source.root, f'there is no cpu: expected {SOURCE}')
     modes = {mode.get('name') or '': mode for mode in cpu.iterfind('mode') if mode.get('supported') == 'yes'}
-    return DomainCapabilities(place, frozenset(modes), _models(source), _max_vcpus(source))
+    return DomainCapabilities(
+        place, frozenset(modes), _models(source), _max_vcpus(source), encryption=tuple(_encryption(source))
+    )
 
 
 def _max_vcpus(source: Document) -> int | None:
     vcpu = source.root.find('vcpu')
     return None if vcpu is None else source.whole(vcpu, 'max', 'number of vCPUs')
+
+
+def _encryption(source: Document) -> Iterator[Encryption]:
+    """Yield the models of encryption; a libvirt before 8.0 says nothing of how many guests may have it."""
+    sev = source.root.find("features/sev[@supported='yes']")
+    if sev is None:
+        return
+    cbitpos, bits, most, most_es = (
+        None if (found := sev.find(tag)) is None else source.whole(found, None, what)
+        for tag, what in (
+            ('cbitpos', 'number of a bit'),
+            ('reducedPhysBits', 'number of bits'),
+            ('maxGuests', 'number of guests'),
+            ('maxESGuests', 'number of guests'),
+        )
+    )
+    for model, number in ((AMD_SEV, most), (AMD_SEV_ES, most_es or 0)):
+        if number != 0:
+            yield Encryption(model, number, cbitpos, bits)
 
 
 def _models(source: Document) -> dict[str, bool]:

@@ -25,6 +25,7 @@ from numaplace.model.guest import (
 from numaplace.model.hardware import Cache, MemoryAccess
 from numaplace.model.host import CellShape, FreeCores, Host, HostCell, Pages, intern_shape
 from numaplace.model.host_devices import HostDevices
+from numaplace.model.host_resources import HostResources
 from numaplace.model.limits import Limits, Networks, limit
 from numaplace.model.pci import GrantedDevice, PciDevice, PciPool, PciRequest
 from numaplace.model.placement import CellPlacement, Placement
@@ -58,6 +59,7 @@ __all__ = [
     'Host',
     'HostCell',
     'HostDevices',
+    'HostResources',
     'Limits',
     'MemoryAccess',
     'MemoryModule',

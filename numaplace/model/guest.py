@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from numaplace.model.cpu_topology import CpuTopology, block
+from numaplace.model.host_resources import ENCRYPTIONS
 from numaplace.model.pci import PciRequest
 from numaplace.model.vnuma import Wish
 
@@ -29,6 +30,8 @@ __all__ = [
     'MemoryModule',
     'Offline',
 ]
+
+_ENCRYPTIONS = frozenset(ENCRYPTIONS)
 
 #: CPU policies.
 SHARED, DEDICATED, MIXED = 'shared', 'dedicated', 'mixed'
@@ -124,6 +127,8 @@ class Guest:
     :param offline: the vCPUs that are off, by guest cell; one entry for a guest without cells, none if all are on
     :param modules: memory that was plugged in, the oldest first
     :param pci_requests: PCI devices that it requests; none once it is placed, as the placement has them
+    :param resource_requests: what else it requests by name, as :class:`numaplace.model.HostResources` has it; none once
+        it is placed
     :param memo: cache of what other modules derive from this value, by their keys; it lives as long as the value
     """
 
@@ -139,7 +144,13 @@ class Guest:
     offline: tuple[Offline, ...] = ()
     modules: tuple[MemoryModule, ...] = ()
     pci_requests: tuple[PciRequest, ...] = field(default=(), hash=False)
+    resource_requests: tuple[str, ...] = ()
     memo: dict[Any, Any] = field(default_factory=dict, init=False, repr=False, compare=False)
+
+    @property
+    def is_encrypted(self) -> bool:
+        """Whether it requests memory encryption."""
+        return not _ENCRYPTIONS.isdisjoint(self.resource_requests)
 
     @property
     def offline_vcpus(self) -> int:

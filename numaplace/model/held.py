@@ -53,7 +53,8 @@ def hold(host: Host, holdings: Sequence[Holding]) -> Host:
     held_vcpus = sum([one.floating for one in holdings])
     cells = tuple([_hold(cell, holdings) for cell in host.cells])
     devices = host.devices.with_held([address for one in holdings for address in one.devices])
-    return replace(host, cells=cells, held_vcpus=held_vcpus, held_mib=held_mib, devices=devices)
+    resources = host.resources.with_held([name for one in holdings for name in one.resources])
+    return replace(host, cells=cells, held_vcpus=held_vcpus, held_mib=held_mib, devices=devices, resources=resources)
 
 
 def _hold(cell: HostCell, holdings: Sequence[Holding]) -> HostCell:

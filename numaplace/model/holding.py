@@ -36,6 +36,7 @@ class Holding:
         beside it must fit
     :param pages: numbers of huge pages by the host cells that they may come from, as for `memory`, and by size in KiB
     :param devices: PCI addresses of the host, such as ``0000:41:00.0``
+    :param resources: names as in :class:`numaplace.model.HostResources`, or PMEM and the path of a device
     :param notes: what it cannot say or numaplace cannot, by code
     """
 
@@ -49,6 +50,7 @@ class Holding:
     pages: tuple[tuple[frozenset[int], int, int], ...] = ()
     devices: tuple[str, ...] = ()
     notes: tuple[Note, ...] = ()
+    resources: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, name: str, uuid: str, placement: Placement, general: frozenset[int]) -> Holding:
@@ -78,6 +80,7 @@ class Holding:
             tuple(memory.items()) or ((general, guest.memory_mib),),
             tuple([(cells, size_kib, number) for (cells, size_kib), number in pages.items()]),
             tuple([granted.device.address for granted in placement.devices]),
+            resources=placement.resources,
         )
 
     @property

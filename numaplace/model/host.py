@@ -12,6 +12,7 @@ from numaplace import cpuset, exception
 from numaplace.memory_kinds import GENERAL, UNKNOWN
 from numaplace.model.hardware import Cache, MemoryAccess
 from numaplace.model.host_devices import NO_DEVICES, HostDevices
+from numaplace.model.host_resources import NO_RESOURCES, HostResources
 from numaplace.units import KIB_PER_MIB
 
 if TYPE_CHECKING:
@@ -319,6 +320,7 @@ class Host:
         ``numaplace.model.held.hold``
     :param held_mib: general memory of these domains
     :param devices: its PCI devices
+    :param resources: its memory encryption and its persistent memory
     """
 
     cells: tuple[HostCell, ...] = ()
@@ -328,6 +330,7 @@ class Host:
     held_vcpus: int = 0
     held_mib: int = 0
     devices: HostDevices = NO_DEVICES
+    resources: HostResources = NO_RESOURCES
 
     @property
     def memory_mib(self) -> int:
@@ -430,7 +433,10 @@ class Host:
                 "takes the host's usage below zero"
             )
         cells = tuple(changed.get(cell.id, cell) for cell in self.cells)
-        devices = self.devices
+        devices, resources = self.devices, self.resources
         if placement.devices:
             devices = devices.take(placement.devices) if sign > 0 else devices.give_back(placement.devices)
-        return Host(cells, vcpus_used, memory_used_mib, floating_vcpus, self.held_vcpus, self.held_mib, devices)
+        if names := placement.resources:
+            resources = resources.take(names) if sign > 0 else resources.give_back(names)
+        held = self.held_vcpus, self.held_mib
+        return Host(cells, vcpus_used, memory_used_mib, floating_vcpus, *held, devices, resources)

@@ -14,14 +14,17 @@ __all__ = [
     'CacheDetails',
     'CellDetails',
     'DeviceDetails',
+    'EncryptionDetails',
     'GuestDetails',
     'HeldMemory',
     'HeldPages',
     'Holding',
     'HoldingNote',
     'HostDetails',
+    'HostResources',
     'ModuleDetails',
     'MoveDetails',
+    'NamespaceDetails',
     'OfflineDetails',
     'SideDetails',
 ]
@@ -66,6 +69,18 @@ class ModuleDetails(Object):
 
 class DeviceDetails(Object):
     """A PCI device, and the request for which a guest got it."""
+
+
+class EncryptionDetails(Object):
+    """Memory encryption of a host."""
+
+
+class NamespaceDetails(Object):
+    """A namespace of persistent memory of a host."""
+
+
+class HostResources(Object):
+    """Memory encryption and persistent memory of a host, and what servers hold of them."""
 
 
 class GuestDetails(Object):

@@ -36,7 +36,7 @@ def place(
     strategy: fit.Strategy = fit.SPREAD,
     host_cell_ids: Sequence[int] | None = None,
 ) -> Placement | Refusal:
-    """Place any guest: by its own cells, or divided over host cells where it requests that; with its PCI devices.
+    """Place any guest: by its own cells, or divided over host cells where it requests that; with its devices.
 
     Host mode and node mode are one fit. Auto mode finds the smallest number of host cells in which the guest fits,
     and among such sets the one with the smallest sum of distances; see ``numaplace.partition.auto``. A guest that has
@@ -58,9 +58,11 @@ def place(
         strategy=strategy,
         host_cell_ids=host_cell_ids,
     )
-    if pci is None or not guest.pci_requests or isinstance(answer, Refusal):
+    if isinstance(answer, Refusal) or not (guest.pci_requests or guest.resource_requests):
         return answer
-    return _with_devices(host, answer, pci, guest.pci_requests)
+    host_cells = frozenset([placed.host_cell for placed in answer.cells])
+    answer = replace(answer, resources=host.resources.grant(guest.resource_requests, host_cells))
+    return answer if pci is None else _with_devices(host, answer, pci, guest.pci_requests, host_cells)
 
 
 def _pci(host: Host, guest: Guest) -> fit.PciAssignment | None:
@@ -72,9 +74,12 @@ def _pci(host: Host, guest: Guest) -> fit.PciAssignment | None:
 
 
 def _with_devices(
-    host: Host, placement: Placement, pci: fit.PciAssignment, requests: Sequence[PciRequest]
+    host: Host,
+    placement: Placement,
+    pci: fit.PciAssignment,
+    requests: Sequence[PciRequest],
+    host_cells: frozenset[int],
 ) -> Placement | Refusal:
-    host_cells = frozenset([placed.host_cell for placed in placement.cells])
     assigned = pci.assign(host_cells)
     if assigned is None:
         return Refusal.of(*pci.reasons(host_cells))

@@ -12,7 +12,7 @@ from typing import TypeVar
 
 from numaplace import exception
 from numaplace.model import DEDICATED, MIXED, Flavor, Guest, GuestCell
-from numaplace.request import cpu_policies, cpu_topology, memory, topology, verdicts, vnuma
+from numaplace.request import cpu_policies, cpu_topology, memory, topology, tuning, verdicts, vnuma
 from numaplace.request.cpu_policies import CpuPolicies
 from numaplace.request.hotplug import hotplug
 from numaplace.request.pci import affinity_policy
@@ -51,7 +51,8 @@ class _Faults:
 def read(flavor: Flavor, image: Mapping[str, object] | None = None) -> Guest:
     """Read what a flavor and an image request.
 
-    :param image: properties of the image, keys such as ``hw_numa_nodes``, values as text or as in JSON
+    :param image: properties of the image, keys such as ``hw_numa_nodes``, values as text or as in JSON; None where
+        it is not known yet
     :returns: the guest; without cells if nothing requests a NUMA topology
     :raises: the subclass of :class:`~numaplace.exception.Invalid` for the first fault; the text lists every fault
     """
@@ -61,6 +62,7 @@ def read(flavor: Flavor, image: Mapping[str, object] | None = None) -> Guest:
     nodes = faults.check(topology.node_count, properties)
     pagesize_kib = faults.check(memory.page_size, properties)
     locked = faults.check(memory.locked_memory, properties)
+    encryption, pmem = faults.check(memory.encryption, properties, image is not None), memory.pmem(properties)
     cpu_shape = faults.check(cpu_topology.choose, properties)
     pinned = policies.cpu_policy in (DEDICATED, MIXED)
     wish = faults.check(vnuma.wish, properties, policies, pagesize_kib)
@@ -68,8 +70,9 @@ def read(flavor: Flavor, image: Mapping[str, object] | None = None) -> Guest:
     faults.check(hotplug, flavor)
     faults.check(viommu, flavor, image)
     faults.check(affinity_policy, properties)
+    faults.check(tuning.addresses, properties)
     shares = None
-    if wish is None and (nodes or pagesize_kib or pinned or memory.wants_pmem(properties)):
+    if wish is None and (nodes or pagesize_kib or pinned or pmem):
         shares = faults.check(topology.shares, properties, nodes or 1)
     faults.raise_any()
     return Guest(
@@ -79,8 +82,9 @@ def read(flavor: Flavor, image: Mapping[str, object] | None = None) -> Guest:
         emulator_policy=policies.emulator_policy,
         cpu_topology=cpu_shape,
         realtime_vcpus=policies.realtime or 0,
-        locked_memory=bool(locked or policies.realtime),
+        locked_memory=bool(locked or policies.realtime or encryption in memory.LOCKED),
         wish=wish,
+        resource_requests=(*([encryption] if encryption else []), *pmem),
     )
 
 

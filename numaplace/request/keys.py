@@ -7,9 +7,11 @@ import re
 from dataclasses import dataclass, replace
 from functools import cache
 
+from numaplace.model.host_resources import ENCRYPTIONS
 from numaplace.pci_specs import POLICIES
 from numaplace.request import devices, forms, hotplug, vnuma
 from numaplace.request.forms import ANY, BOOLEAN, CPU_LIST, INTEGER, Form, integer, matching, one_of
+from numaplace.request.tuning import ADDRESS_MODES
 from numaplace.request.viommu import MODELS
 
 __all__ = [
@@ -81,12 +83,13 @@ class Key:
 _CPU, _CELLS, _PAGES, _TOPOLOGY = 'CPU policies', 'guest cells', 'memory', 'the vCPU topology'
 _PRESENT = integer(1)
 _MEMORY = matching('small, large, any or a size, such as 2MB', r'(large|small|any|\d+([kKMGT]i?)?(b|bit|B)?)')
-_SECURITY = 'the memory of guests is not encrypted'
+_ENCRYPTED = 'memory encryption'
+_FOR_ENCRYPTED = 'but for memory encryption, which needs it'
 _TPM = 'guests have no TPM'
 _PLACEMENT = 'only placement has it'
 _BUSES = one_of('fdc', 'ide', 'sata', 'scsi', 'usb', 'virtio', 'xen', 'lxc', 'uml')
 _SOUND = one_of('sb16', 'es1370', 'pcspk', 'ac97', 'ich6', 'ich9', 'usb', 'virtio')
-_ENCRYPTIONS = one_of('amd-sev', 'amd-sev-es', 'amd-sev-snp', 'intel-tdx')
+_ENCRYPTIONS = one_of(*ENCRYPTIONS)
 
 #: After ``hw:`` and ``hw_``; the forms are those of flavors.
 _BOTH = (
@@ -103,15 +106,15 @@ _BOTH = (
     Key('viommu_model', one_of(*MODELS), HONOURED, 'the guest XML'),
     Key('pmu', BOOLEAN, HONOURED, 'the guest XML'),
     Key('pci_numa_affinity_policy', one_of(*POLICIES), HONOURED, 'the NUMA affinity of PCI devices'),
-    Key('mem_encryption', BOOLEAN, REFUSED, _SECURITY),
-    Key('mem_encryption_model', _ENCRYPTIONS, WITHOUT_EFFECT),
+    Key('mem_encryption', BOOLEAN, HONOURED, _ENCRYPTED),
+    Key('mem_encryption_model', _ENCRYPTIONS, HONOURED, _ENCRYPTED),
     Key('tpm_version', one_of('1.2', '2.0'), REFUSED, _TPM),
     Key('tpm_model', one_of('tpm-tis', 'tpm-crb'), WITHOUT_EFFECT),
     Key('ephemeral_encryption', BOOLEAN, REFUSED, 'ephemeral disks are not encrypted'),
     Key('ephemeral_encryption_format', one_of('plain', 'luks', 'luksv2'), WITHOUT_EFFECT),
     Key('boot_menu', BOOLEAN, WITHOUT_EFFECT),
-    Key('maxphysaddr_bits', INTEGER, WITHOUT_EFFECT),
-    Key('maxphysaddr_mode', one_of('passthrough', 'emulate'), WITHOUT_EFFECT),
+    Key('maxphysaddr_bits', INTEGER, HONOURED, 'the guest XML'),
+    Key('maxphysaddr_mode', one_of(*ADDRESS_MODES), HONOURED, 'the guest XML'),
     Key('redirected_usb_ports', integer(0, 15), WITHOUT_EFFECT),
     Key('serial_port_count', integer(0), WITHOUT_EFFECT),
     Key('sound_model', _SOUND, WITHOUT_EFFECT),
@@ -128,8 +131,8 @@ _OF_FLAVORS = (
     Key(
         'hw:pmem',
         matching("labels with commas between, such as '6GB,SMALL'", r'[a-zA-Z0-9_]+(,[a-zA-Z0-9_]+)*,?'),
-        REFUSED,
-        'guests have no persistent memory',
+        HONOURED,
+        'persistent memory',
     ),
     Key('hw:hide_hypervisor_id', BOOLEAN, WITHOUT_EFFECT),
     Key('hw:tpm_secret_security', one_of('user', 'host', 'deployment'), WITHOUT_EFFECT),
@@ -206,8 +209,8 @@ _OF_IMAGES = (
     Key('hw_device_id', INTEGER, WITHOUT_EFFECT),
     Key('hw_disk_type', ANY, WITHOUT_EFFECT),
     Key('hw_ephemeral_encryption_secret_uuid', ANY, WITHOUT_EFFECT),
-    Key('hw_firmware_stateless', forms.FLEXIBLE, WITHOUT_EFFECT),
-    Key('hw_firmware_type', one_of('uefi', 'bios'), WITHOUT_EFFECT),
+    Key('hw_firmware_stateless', forms.FLEXIBLE, WITHOUT_EFFECT, _FOR_ENCRYPTED),
+    Key('hw_firmware_type', one_of('uefi', 'bios'), WITHOUT_EFFECT, _FOR_ENCRYPTED),
     Key('hw_input_bus', one_of('usb', 'virtio'), WITHOUT_EFFECT),
     Key('hw_ipxe_boot', forms.FLEXIBLE, WITHOUT_EFFECT),
     Key('hw_pointer_model', one_of('usbtablet'), WITHOUT_EFFECT),

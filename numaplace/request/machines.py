@@ -10,6 +10,7 @@ from typing import Any
 
 from numaplace import architecture
 from numaplace.model import Guest, Reason
+from numaplace.model.host_resources import PMEM
 from numaplace.request.hotplug import Hotplug
 
 __all__ = [
@@ -254,7 +255,13 @@ def _last_apic_id(guest: Guest) -> int:
 
 
 def reasons(
-    guest: Guest, machine: Machine, hotplug: Hotplug, *, near: str = '', pmu: bool | None = None
+    guest: Guest,
+    machine: Machine,
+    hotplug: Hotplug,
+    *,
+    near: str = '',
+    pmu: bool | None = None,
+    addresses: bool = False,
 ) -> Iterator[Reason]:
     """Yield the reasons why a guest cannot have a machine type.
 
@@ -263,6 +270,7 @@ def reasons(
 
     :param near: where a device near a cell of the guest was requested, or empty
     :param pmu: whether its performance counters are switched on or off; None leaves them as they are
+    :param addresses: whether the number of bits of its physical addresses is requested
     """
     most, about = _most(machine), str(machine)
     vcpus = most.vcpus if most.fixed or machine.max_vcpus is None else machine.max_vcpus
@@ -275,15 +283,26 @@ def reasons(
         yield Reason('machine.threads', guest.topology.threads, most.threads, 'threads', subject=about)
     if cells > most.cells:
         yield Reason('machine.cells', cells, most.cells, 'cells', subject=about)
-    if hotplug.slots > most.slots:
-        yield Reason('machine.slots', hotplug.slots, most.slots, subject=about)
+    slots = hotplug.slots + sum([name.startswith(PMEM) for name in guest.resource_requests])
+    if slots > most.slots:
+        yield Reason('machine.slots', slots, most.slots, subject=about)
     if hotplug.vcpus and not most.hotplug:
         yield Reason('machine.hotplug', subject=about)
     if near and not most.expanders:
         yield Reason('machine.devices', subject=f'{near}: machine type {about}')
+    yield from _without(guest, machine, pmu, addresses)
+    yield from _uneven(guest, most.step_mib, about)
+
+
+def _without(guest: Guest, machine: Machine, pmu: bool | None, addresses: bool) -> Iterator[Reason]:
+    """Yield what machine types of other kinds have; parameters as for :func:`reasons`."""
+    about = str(machine)
+    if machine.kind != Q35 and guest.is_encrypted:
+        yield Reason('machine.encryption', subject=about)
     if pmu is not None and _has_fixed_counters(machine.arch, pmu):
         yield Reason('machine.pmu', subject=about)
-    yield from _uneven(guest, most.step_mib, about)
+    if addresses and not architecture.is_x86(machine.arch):
+        yield Reason('machine.addresses', subject=about)
 
 
 def unemulated(guest: Guest, machine: Machine) -> Iterator[tuple[tuple[int, ...], Reason]]:

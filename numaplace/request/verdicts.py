@@ -65,13 +65,20 @@ def unsupported(flavor: Flavor | None, image: Mapping[str, object] | None = None
             yield Reason('request.unsupported', subject=f'{place}: {key.about}')
 
 
-def without_effect(flavor: Flavor | None, image: Mapping[str, object] | None = None) -> Iterator[str]:
-    """Yield a line for the keys of the flavor, and one for those of the image, that have no bearing on placement."""
+def without_effect(
+    flavor: Flavor | None, image: Mapping[str, object] | None = None, *, is_encrypted: bool = False
+) -> Iterator[str]:
+    """Yield a line for the keys of the flavor, and one for those of the image, that have no bearing on placement.
+
+    :param is_encrypted: whether the guest has memory encryption, for which some have
+    """
     for owner, values, table in _sources(flavor, image):
         found = [
             f'{name}={str(value)!r}'
             for name, value in values.items()
-            if (key := keys.find(name, table)) is not None and key.verdict == keys.WITHOUT_EFFECT
+            if (key := keys.find(name, table)) is not None
+            and key.verdict == keys.WITHOUT_EFFECT
+            and not (is_encrypted and key.about)
         ]
         if found:
             yield f'{owner}: {", ".join(found)}: no bearing on placement, and the XML of a guest is without it'

@@ -17,6 +17,7 @@ from numaplace.model import (
     Guest,
     Host,
     HostCell,
+    HostResources,
     MemoryAccess,
     MemoryModule,
     Offline,
@@ -24,6 +25,7 @@ from numaplace.model import (
     Placement,
     intern_shape,
 )
+from numaplace.model.host_resources import Encryption, Namespace
 from numaplace.wire.primitives import open_object
 from numaplace.wire.writing import JSON, Target
 
@@ -34,12 +36,15 @@ __all__ = [
     'read_host',
     'read_move',
     'read_placed',
+    'read_resources',
     'read_side',
+    'resources_of',
     'with_details',
     'write_device',
     'write_guest',
     'write_host',
     'write_move',
+    'write_resources',
     'write_side',
 ]
 
@@ -125,10 +130,43 @@ def device_of(data: Mapping[str, Any]) -> GrantedDevice:
     return GrantedDevice(request=given.pop('request'), device=PciDevice(**given))
 
 
-def write_guest(guest: Guest, target: Target = JSON, devices: Sequence[GrantedDevice] = ()) -> Any:
+def write_resources(resources: HostResources) -> dict[str, Any] | None:
+    """Write what a host has by number or name as HostResources, as JSON values; None for nothing."""
+    if not resources:
+        return None
+    data = {
+        'encryption': [JSON.make('EncryptionDetails', asdict(one)) for one in resources.encryption],
+        'namespaces': [JSON.make('NamespaceDetails', asdict(one)) for one in resources.namespaces],
+        'used': list(resources.used),
+    }
+    written: dict[str, Any] = JSON.make('HostResources', data)
+    return written
+
+
+def read_resources(source: Any) -> HostResources:
+    """Read HostResources.
+
+    :raises: as :func:`read_host`
+    """
+    return resources_of(open_object(source, 'HostResources'))
+
+
+def resources_of(data: Mapping[str, Any]) -> HostResources:
+    """Return the value of HostResources that are opened already."""
+    return HostResources(
+        tuple([Encryption(**one) for one in data['encryption']]),
+        tuple([Namespace(**one) for one in data['namespaces']]),
+        tuple(sorted(data['used'])),
+    )
+
+
+def write_guest(
+    guest: Guest, target: Target = JSON, devices: Sequence[GrantedDevice] = (), resources: Sequence[str] = ()
+) -> Any:
     """Write what an InstanceNUMATopology has no field for as GuestDetails.
 
     :param devices: PCI devices that the guest holds
+    :param resources: names of what else it holds
     """
     topology = guest.cpu_topology
     data = {
@@ -138,6 +176,7 @@ def write_guest(guest: Guest, target: Target = JSON, devices: Sequence[GrantedDe
         'offline': [_write_offline(off, target) for off in guest.offline],
         'modules': [target.make('ModuleDetails', asdict(module)) for module in guest.modules],
         'devices': [write_device(granted.device, granted.request, target) for granted in devices],
+        'resources': list(resources),
     }
     return target.make('GuestDetails', data)
 
@@ -166,7 +205,8 @@ def read_placed(source: Any, guest: Guest) -> Placement:
 
 
 def _placed(guest: Guest, data: dict[str, Any]) -> Placement:
-    return Placement(_with(guest, data), devices=tuple(map(device_of, data['devices'])))
+    devices, resources = tuple(map(device_of, data['devices'])), tuple(data['resources'])
+    return Placement(_with(guest, data), devices=devices, resources=resources)
 
 
 def _with(guest: Guest, data: dict[str, Any]) -> Guest:
@@ -210,7 +250,7 @@ def join(placed: Placement, stored: Placement | None) -> Placement:
         offline=guest.offline,
         modules=guest.modules,
     )
-    return Placement(whole, cells, placed.devices)
+    return replace(placed, guest=whole, cells=cells)
 
 
 def _numbered(placed: CellPlacement, number: int) -> CellPlacement:
@@ -224,7 +264,7 @@ def write_move(old: Placement, new: Placement, target: Target = JSON) -> Any:
 
 def write_side(placed: Placement, target: Target = JSON) -> Any:
     """Write the size of a guest, and what an InstanceNUMATopology has no field for, as SideDetails."""
-    guest, written = placed.guest, write_guest(placed.guest, target, placed.devices)
+    guest, written = placed.guest, write_guest(placed.guest, target, placed.devices, placed.resources)
     data = {'vcpus': guest.vcpus, 'memory_mib': guest.memory_mib, 'guest': written}
     return target.make('SideDetails', data)
 

@@ -12,6 +12,7 @@ from numaplace import exception
 from numaplace.model import Devices, Disk, Flavor, Host, HostDevices, Nic, Placement
 from numaplace.model.fleet import Aggregate, Fleet, Inventory, Provider, Remark, Unread
 from numaplace.model.held import hold
+from numaplace.model.host_resources import NO_RESOURCES
 from numaplace.model.records import HostRecord, InstanceRecord, Move, RequestSpec, Side
 from numaplace.wire import details
 from numaplace.wire.holdings import holding_of, write_holding
@@ -81,6 +82,7 @@ def _write_host(record: HostRecord) -> Any:
     data['unmanaged'] = list(map(write_holding, record.unmanaged))
     data['devices'] = list(map(details.write_device, record.host.devices.known))
     data['devices_taken'] = sorted(record.host.devices.taken)
+    data['resources'] = details.write_resources(record.host.resources)
     return JSON.make('FleetHost', data)
 
 
@@ -89,7 +91,9 @@ def _read_host(data: dict[str, Any]) -> HostRecord:
     unmanaged = tuple(map(holding_of, data['unmanaged']))
     known = tuple([details.device_of(each).device for each in data['devices']])
     devices = HostDevices(known, frozenset(data['devices_taken']))
-    host = hold(replace(host, **{name: data[name] for name in _TOTALS}, devices=devices), unmanaged)
+    resources = NO_RESOURCES if data['resources'] is None else details.resources_of(data['resources'])
+    host = replace(host, **{name: data[name] for name in _TOTALS}, devices=devices, resources=resources)
+    host = hold(host, unmanaged)
     fields = {name: data[name] for name in _HOST_FIELDS}
     return HostRecord(**fields, host=host, facts=loads(data['facts']), unmanaged=unmanaged)
 

@@ -14,7 +14,7 @@ __all__ = ['holding_of', 'read_holding', 'write_holding']
 
 
 def write_holding(holding: Holding) -> Any:
-    """Write a Holding 1.0, as JSON values."""
+    """Write a Holding 1.1, as JSON values."""
     data = {
         'name': holding.name,
         'uuid': holding.uuid,
@@ -30,6 +30,7 @@ def write_holding(holding: Holding) -> Any:
             for cells, size_kib, number in holding.pages
         ],
         'devices': list(holding.devices),
+        'resources': list(holding.resources),
         'notes': [JSON.make('HoldingNote', {'code': note.code, 'text': note.text}) for note in holding.notes],
     }
     return JSON.make('Holding', data)
@@ -63,6 +64,7 @@ def holding_of(data: dict[str, Any]) -> Holding:
         tuple([(_numbers(one['cells']), one['size_kib'], one['number']) for one in data['pages']]),
         tuple(data['devices']),
         tuple([Note(**note) for note in data['notes']]),
+        tuple(data['resources']),
     )
 
 

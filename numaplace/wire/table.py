@@ -294,8 +294,32 @@ _OWN = {
             'request': Field(kinds.STRING),
         },
     ),
+    'EncryptionDetails': _own(
+        '1.0',
+        {
+            'model': Field(kinds.STRING),
+            **{name: Field(kinds.INTEGER, nullable=True) for name in ('most', 'cbitpos', 'reduced_phys_bits')},
+        },
+    ),
+    'NamespaceDetails': _own(
+        '1.0',
+        {
+            **_strings('name', 'label', 'path'),
+            'size_kib': Field(kinds.INTEGER),
+            'align_kib': Field(kinds.INTEGER),
+            'numa_node': Field(kinds.INTEGER, nullable=True),
+        },
+    ),
+    'HostResources': _own(
+        '1.0',
+        {
+            'encryption': Field(kinds.list_of('EncryptionDetails')),
+            'namespaces': Field(kinds.list_of('NamespaceDetails')),
+            'used': Field(kinds.STRINGS),
+        },
+    ),
     'GuestDetails': _own(
-        '1.2',
+        '1.3',
         {
             'cpu_topology': Field(kinds.INTEGERS_BY_NAME, nullable=True),
             'realtime_vcpus': Field(kinds.CPUS),
@@ -303,6 +327,7 @@ _OWN = {
             'offline': Field(kinds.list_of('OfflineDetails'), since=1, absent=()),
             'modules': Field(kinds.list_of('ModuleDetails'), since=1, absent=()),
             'devices': Field(kinds.list_of('DeviceDetails'), since=2, absent=()),
+            'resources': Field(kinds.STRINGS, since=3, absent=()),
         },
     ),
     'SideDetails': _own(
@@ -322,7 +347,7 @@ _OWN = {
     ),
     'HoldingNote': _own('1.0', {'code': Field(kinds.STRING), 'text': Field(kinds.STRING)}),
     'Holding': _own(
-        '1.0',
+        '1.1',
         {
             'name': Field(kinds.STRING),
             'uuid': Field(kinds.STRING),
@@ -334,6 +359,7 @@ _OWN = {
             'pages': Field(kinds.list_of('HeldPages')),
             'devices': Field(kinds.STRINGS),
             'notes': Field(kinds.list_of('HoldingNote')),
+            'resources': Field(kinds.STRINGS, since=1, absent=()),
         },
     ),
 }
@@ -415,7 +441,7 @@ _FLEET = {
         },
     ),
     'FleetHost': _own(
-        '1.3',
+        '1.4',
         {
             # Facts are JSON of any form, as text.
             **_strings('name', 'uuid', 'availability_zone', 'status', 'state', 'facts'),
@@ -427,6 +453,7 @@ _FLEET = {
             'unmanaged': Field(kinds.list_of('Holding'), since=2, absent=()),
             'devices': Field(kinds.list_of('DeviceDetails'), since=3, absent=()),
             'devices_taken': Field(kinds.STRINGS, since=3, absent=()),
+            'resources': Field(kinds.object_of('HostResources'), since=4, nullable=True),
         },
     ),
     'FleetAggregate': _own(

@@ -67,9 +67,15 @@ def beyond_machine(host: HostRecord, request: Request, guest: Guest) -> Iterator
 
 def _beyond(request: Request, guest: Guest, machine: Machine) -> Iterator[Reason]:
     asked = request.instance
-    pmu = requests.tuning(asked.flavor, asked.image_properties).pmu
-    hotplug = requests.hotplug(asked.flavor)
-    yield from machines.reasons(guest, machine, hotplug, near=request.devices.near_place, pmu=pmu)
+    tuning, hotplug = requests.tuning(asked.flavor, asked.image_properties), requests.hotplug(asked.flavor)
+    yield from machines.reasons(
+        guest,
+        machine,
+        hotplug,
+        near=request.devices.near_place,
+        pmu=tuning.pmu,
+        addresses=tuning.address_mode is not None,
+    )
     try:
         resolve(requests.viommu(asked.flavor, asked.image_properties), guest, machine)
     except exception.Invalid as error:

@@ -28,6 +28,7 @@ _ODD_SIZES = ('0', '00', '0KB', '1.5KB', '.5GB', '-1024B', '-2048B', '-2MB', '2k
 _ODD_NUMBERS = ('0', '-1', '+2', '1_0', ' 2', '2.0', 'x', '03', '10000000000')
 _ODD_LISTS = ('', 'x', '0-', '-1', '3-1', '^', '0,,1', ' 0 - 1 ', '+0', '0-1_0', '0-3,^1-2', '\u0660')
 _TRUTHS = ('true', 'True', 'yes', '1', 'on', 'false', 'no', '0', 'maybe')
+_MODELS = ('amd-sev', 'amd-sev', 'amd-sev-es', 'amd-sev-es', 'amd-sev-snp', 'intel-tdx')
 _ODD_KEYS = (
     'resources:PCPU_EXTRA',
     'resources:PCPUS',
@@ -140,6 +141,34 @@ def _draw_topology(sheet: _Sheet) -> None:
                 sheet.put(f'cpu_{kind}{name}', sheet.strange(value, _ODD_NUMBERS), both=0.3)
 
 
+def _draw_encryption(sheet: _Sheet) -> None:
+    dice = sheet.dice
+    sheet.put('mem_encryption', dice.choice(_TRUTHS[:-1]), both=0.3)
+    if sheet.chance(0.4):
+        sheet.put('mem_encryption_model', dice.choice(_MODELS), both=0.3)
+    if sheet.chance(0.15):
+        sheet.image['hw_mem_encryption'] = dice.choice(_TRUTHS[:-1])
+    if sheet.chance(0.15):
+        sheet.image['hw_mem_encryption_model'] = dice.choice(_MODELS)
+    for key, share, values in (
+        ('hw_firmware_type', 0.8, ('uefi', 'uefi', 'uefi', 'bios')),
+        ('hw_machine_type', 0.4, ('q35', 'pc-q35-8.2', 'pc')),
+        ('hw_firmware_stateless', 0.4, ('true', 'true', 'no')),
+        ('hw_video_model', 0.3, ('none', 'none', 'vga')),
+    ):
+        if sheet.chance(share):
+            sheet.image[key] = dice.choice(values)
+
+
+def _draw_addresses(sheet: _Sheet) -> None:
+    mode = sheet.dice.choice(('emulate', 'passthrough'))
+    sheet.put('maxphysaddr_mode', mode, both=0.3)
+    if mode == 'emulate':
+        sheet.put('maxphysaddr_bits', '42')
+    if sheet.chance(0.1) and sheet.specs.get('hw:maxphysaddr_mode'):
+        sheet.image['hw_maxphysaddr_mode'] = sheet.dice.choice(('emulate', 'passthrough'))
+
+
 def draw(seed: int) -> tuple[dict[str, Any], dict[str, Any]]:
     """Return the flavor and the properties of the image of a seed."""
     dice = random.Random(seed)
@@ -157,4 +186,8 @@ def draw(seed: int) -> tuple[dict[str, Any], dict[str, Any]]:
         sheet.put('pmem', dice.choice(('6GB', '6GB, 2GB', ' , ')), image=0)
     if sheet.chance(0.25):
         _draw_topology(sheet)
+    if sheet.chance(0.1):
+        _draw_encryption(sheet)
+    if sheet.chance(0.05):
+        _draw_addresses(sheet)
     return {'vcpus': vcpus, 'memory_mb': memory, 'extra_specs': sheet.specs}, sheet.image

@@ -11,6 +11,7 @@ from typing import Any
 
 from numaplace import cpuset, exception, request
 from numaplace.model import Flavor
+from numaplace.model.host_resources import PMEM
 from numaplace.tests import audit, nova_requests
 from numaplace.tests.nova import theirs
 from numaplace.tests.nova.findings import Finding
@@ -109,6 +110,7 @@ def _ours(flavor: dict[str, Any], image: dict[str, Any]) -> theirs.Constraints:
         (shape.sockets, shape.cores, shape.threads),
         frozenset(cpuset.ids(guest.realtime_vcpus)),
         guest.locked_memory,
+        tuple([name.removeprefix(PMEM) for name in guest.resource_requests]),
     )
 
 

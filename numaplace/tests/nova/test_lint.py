@@ -30,7 +30,7 @@ def test_nova_reads_the_same_without_the_keys_that_are_told_as_idle(extra_specs)
 def test_the_flavors_of_a_nova_are_compared_with_its_hosts(tmp_path):
     known = healthy()
     extra = (
-        Flavor('m2', 4, 1024, 1, {'hw:cpu_maxsockets': '2', 'hw:mem_encryption': 'true'}, 'm2'),
+        Flavor('m2', 4, 1024, 1, {'hw:cpu_maxsockets': '2', 'hw:tpm_version': '2.0'}, 'm2'),
         Flavor('m3', 4, 1024, 1, {'hw:mem_page_size': '1GB'}, 'm3'),
         Flavor('m4', 4, 1024, 1, {'hw:numa_nodes': '4'}, 'm4'),
     )

@@ -33,6 +33,9 @@ __all__ = [
     'usage',
 ]
 
+#: Some messages of Nova name the image.
+_IMAGE = '7f0c5e5b-9d5c-4a4f-8a3c-5f1e2d3c4b5a'
+
 #: The fields of a guest cell that is not placed.
 _REQUEST = ('id', 'cpuset', 'pcpuset', 'memory', 'pagesize', 'cpu_policy', 'cpu_thread_policy')
 #: And of one that is.
@@ -46,6 +49,7 @@ class Constraints(NamedTuple):
 
     :param cells: the InstanceNUMATopology as plain data, None without one
     :param topology: sockets, cores and threads
+    :param resources: the model of memory encryption, and the labels of persistent memory
     """
 
     error: str | None
@@ -54,10 +58,11 @@ class Constraints(NamedTuple):
     topology: tuple[int, int, int] | None = None
     realtime: frozenset[int] = frozenset()
     locked: bool = False
+    resources: tuple[str, ...] = ()
 
 
 def _image(properties: dict[str, Any]) -> Any:
-    return objects.ImageMeta.from_dict({'properties': properties})
+    return objects.ImageMeta.from_dict({'id': _IMAGE, 'name': 'image', 'properties': properties})
 
 
 def constraints(flavor: dict[str, Any], properties: dict[str, Any]) -> Constraints:
@@ -79,10 +84,14 @@ def constraints(flavor: dict[str, Any], properties: dict[str, Any]) -> Constrain
         found = hardware.numa_get_constraints(asked, image)
         realtime = hardware.get_realtime_cpu_constraint(asked, image)
         locked = hardware.get_locked_memory_constraint(asked, image)
+        encryption = hardware.get_mem_encryption_constraint(asked, image)
+        hardware.get_maxphysaddr_mode(asked, image)
     except Exception as error:  # noqa: BLE001
         return Constraints(type(error).__name__, None, topology_error, topology)
     cells = found.obj_to_primitive() if found is not None else None
-    return Constraints(None, cells, topology_error, topology, frozenset(realtime or ()), bool(locked or realtime))
+    resources = (*([encryption.model] if encryption else []), *hardware.get_vpmems(asked))
+    is_locked = bool(locked or realtime)
+    return Constraints(None, cells, topology_error, topology, frozenset(realtime or ()), is_locked, resources)
 
 
 def page_size(text: str) -> float | None:

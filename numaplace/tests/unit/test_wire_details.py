@@ -46,11 +46,11 @@ def test_a_guest_of_the_first_version_has_all_its_vcpus_on_and_no_modules():
     stored = json.loads(json.dumps(details.write_guest(guest)))
     assert details.read_guest(stored, Guest(2, 1024)) == guest
     stored['numaplace_object.version'] = '1.0'
-    for name in ('offline', 'modules', 'devices'):
+    for name in ('offline', 'modules', 'devices', 'resources'):
         del stored['numaplace_object.data'][name]
     assert details.read_guest(stored, Guest(2, 1024)) == Guest(2, 1024)
     read = objects.GuestDetails.from_json(json.dumps(stored))
-    assert (read.VERSION, read.apply(Guest(2, 1024))) == ('1.2', Guest(2, 1024))
+    assert (read.VERSION, read.apply(Guest(2, 1024))) == ('1.3', Guest(2, 1024))
 
 
 def test_cells_of_the_first_version_are_read_without_what_came_later():

@@ -170,8 +170,8 @@ def _objects(value, name):
     [
         ('FleetHost', "--object-version 'FleetHost': expected KEY=VALUE"),
         ('Host=1.0', "--object-version 'Host': there is no such object; expected one of AccessDetails, "),
-        ('FleetHost=2.0', "FleetHost cannot be written in version '2.0': expected 1.0 to 1.3"),
-        ('FleetHost=x', "FleetHost cannot be written in version 'x': expected 1.0 to 1.3"),
+        ('FleetHost=2.0', "FleetHost cannot be written in version '2.0': expected 1.0 to 1.4"),
+        ('FleetHost=x', "FleetHost cannot be written in version 'x': expected 1.0 to 1.4"),
     ],
 )
 def test_a_version_that_cannot_be_written_is_named_and_no_file_is_left(fleet, wanted, message):

@@ -46,7 +46,7 @@ def faulty(prepared):
     for more in (
         ('--property', 'hw:cpu_thread_policy=isolate', 'm1.isolated'),
         ('--property', 'hw:numa_nodes=8', '--vcpus', '8', 'm1.wide'),
-        ('--property', 'hw:mem_page_size=16GB', '--property', 'hw:mem_encryption=true', 'm1.secret'),
+        ('--property', 'hw:mem_page_size=16GB', '--property', 'hw:tpm_version=2.0', 'm1.secret'),
         ('--disk', '1', 'm1.too'),
     ):
         assert 0 == prepared.run(*words, *more).returncode
@@ -55,7 +55,7 @@ def faulty(prepared):
 
 FOUND = [
     ('threads.shared', 'm1.isolated', 'hw:cpu_thread_policy'),
-    ('key.unsupported', 'm1.secret', 'hw:mem_encryption'),
+    ('key.unsupported', 'm1.secret', 'hw:tpm_version'),
     ('pages.missing', 'm1.secret', 'hw:mem_page_size'),
     ('flavor.twin', 'm1.too', ''),
     ('flavor.unplaceable', 'm1.wide', ''),

@@ -119,15 +119,16 @@ def test_one_that_is_refused_does_not_keep_the_others(numaplace, directory):
     assert 1 == done.returncode
     assert ['a', 'e.1'] == [name for name, error in results.items() if error is None] == _names(numaplace)
     one = (
-        'expected that of `virsh capabilities` alone, of `lstopo --of xml` alone, or those of `numactl -H` and `lscpu`'
+        'expected that of `virsh capabilities`, of `lstopo --of xml`, or those of `numactl -H` and `lscpu`, alone or '
+        'with that of `virsh domcapabilities`'
     )
-    sources = 'the output of `virsh capabilities`, `lstopo --of xml`, `numactl -H` or `lscpu`'
+    sources = 'the output of `virsh capabilities`, `virsh domcapabilities`, `lstopo --of xml`, `numactl -H` or `lscpu`'
     assert {
         'README.md': f'hosts/README.md: not recognized: expected {sources}',
         'b': 'hosts/b.lstopo.xml holds the output of `lstopo --of xml` and hosts/b.xml holds the output of '
         f'`virsh capabilities`: {one}',
         'd': f'hosts/d.numactl holds the output of `numactl -H`: {one}',
-        'f': f'3 files of one host (hosts/f.lscpu, hosts/f.numactl, hosts/f.txt): {one}',
+        'f': f'hosts/f.lscpu and hosts/f.txt hold the output of `lscpu`: {one}',
         'g': f'hosts/g.txt: not recognized: expected {sources}',
         'i': f'hosts/i.xml and hosts/i.xml.orig hold the output of `virsh capabilities`: {one}',
         'h': f'hosts/h.xml: cannot be read: No such file or directory; expected a file that holds {sources}',

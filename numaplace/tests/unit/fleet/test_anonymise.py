@@ -9,8 +9,9 @@ from dataclasses import replace
 from numaplace import wire
 from numaplace.fleet.anonymise import anonymise
 from numaplace.fleet.audit import audit
-from numaplace.model import Devices, Disk, Flavor, MemoryModule, Nic
+from numaplace.model import Devices, Disk, Flavor, HostResources, MemoryModule, Nic
 from numaplace.model.fleet import Aggregate, Inventory, Provider, Unread
+from numaplace.model.host_resources import Namespace, pmem
 from numaplace.model.records import RequestSpec
 from numaplace.tests.unit.fleet import fleets
 from numaplace.tests.unit.fleet.fleets import NOW
@@ -56,7 +57,7 @@ def _server(server):
             'os_admin_user': MARK,
             'hw_ephemeral_encryption_secret_uuid': MARK,
         },
-        placement=replace(server.placement, guest=guest),
+        placement=replace(server.placement, guest=guest, resources=(pmem(f'{MARK}ns'),)),
         availability_zone=f'{MARK}zone',
         move=server.move
         and replace(server.move, uuid=f'{MARK}move', old=_side(server.move.old), new=_side(server.move.new)),
@@ -78,8 +79,12 @@ def _host(record):
         uuid=MARK + record.uuid,
         availability_zone=f'{MARK}zone',
         facts={**record.facts, 'address': f'{MARK}.example.org'},
-        host=replace(record.host, cells=tuple(cells)),
+        host=replace(record.host, cells=tuple(cells), resources=HostResources(namespaces=(_NAMESPACE,))),
     )
+
+
+#: Each server holds it, so that the audit has something to find.
+_NAMESPACE = Namespace(f'{MARK}ns', f'{MARK}label', f'/dev/{MARK}', 1 << 20, 2048)
 
 
 def _marked():

@@ -9,8 +9,9 @@ import pytest
 from numaplace.fleet import findings
 from numaplace.fleet.audit import audit
 from numaplace.fleet.configuration import Settings
-from numaplace.model import Flavor, GrantedDevice, HostDevices, PciDevice
+from numaplace.model import Flavor, GrantedDevice, HostDevices, HostResources, PciDevice
 from numaplace.model.fleet import Fleet, Unread
+from numaplace.model.host_resources import Encryption, Namespace
 from numaplace.model.records import GONE
 from numaplace.tests.unit.fleet import fleets, test_kernel
 from numaplace.tests.unit.fleet.fleets import NOW, placed, recounted, with_cell, with_server
@@ -24,6 +25,7 @@ def _placement(fleet, name, **changes):
     return with_server(fleet, name, placement=replace(server.placement, cells=cells))
 
 
+NAMESPACE = Namespace('ns0', '6GB', '/dev/dax0.0', 6 << 20, 2048, 0)
 GPU = PciDevice('0000:41:00.0', '10de', '20b0')
 
 
@@ -36,6 +38,15 @@ def _with_devices(fleet, known, *names, taken=()):
     first, *others = fleet.hosts
     devices = HostDevices(tuple(known), frozenset(taken))
     return replace(fleet, hosts=(replace(first, host=replace(first.host, devices=devices)), *others))
+
+
+def _with_resources(fleet, resources, *names):
+    """Return the fleet with resources of host h1, of which each of some servers holds the first namespace."""
+    for name in names:
+        server = next(server for server in fleet.servers if server.name == name)
+        fleet = with_server(fleet, name, placement=replace(server.placement, resources=('pmem:ns0',)))
+    first, *others = fleet.hosts
+    return replace(fleet, hosts=(replace(first, host=replace(first.host, resources=resources)), *others))
 
 
 def _pin(fleet, name, *cpus):
@@ -112,6 +123,22 @@ CASES = {
     'a device that is counted and not held': (
         lambda fleet: _with_devices(fleet, [GPU], taken=[GPU.address]),
         [('devices.leaked', 'h1', None, None, GPU.address, '', '')],
+    ),
+    'a namespace that is given and not counted, to two': (
+        lambda fleet: _with_resources(fleet, HostResources(namespaces=(NAMESPACE,)), 's1', 's2'),
+        [
+            ('resources.uncounted', 'h1', None, None, 'pmem:ns0', '', ''),
+            ('resources.overdrawn', 'h1', 's1', None, '2', '1', 'pmem:ns0'),
+            ('resources.overdrawn', 'h1', 's2', None, '2', '1', 'pmem:ns0'),
+        ],
+    ),
+    'a namespace that is gone': (
+        lambda fleet: _with_resources(fleet, HostResources(), 's1'),
+        [('resources.missing', 'h1', 's1', None, 'pmem:ns0', '', '')],
+    ),
+    'memory encryption that is counted and not held': (
+        lambda fleet: _with_resources(fleet, HostResources((Encryption('amd-sev', 2),), used=('amd-sev',) * 2)),
+        [('resources.leaked', 'h1', None, None, 'amd-sev, amd-sev', '', '')],
     ),
     'CPUs that left the dedicated set': (
         lambda fleet: with_cell(fleet, 'h1', 0, dedicated_cpus=0b11111000, online_cpus=0b11111111),

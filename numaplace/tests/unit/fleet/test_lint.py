@@ -33,9 +33,9 @@ CASES = {
         ],
     ),
     'what only Nova provides': (
-        {'hw:mem_encryption': 'true', 'hw:tpm_version': ''},
+        {'hw:ephemeral_encryption': 'true', 'hw:tpm_version': ''},
         [
-            ('key.unsupported', 'hw:mem_encryption', 'not encrypted'),
+            ('key.unsupported', 'hw:ephemeral_encryption', 'not encrypted'),
             ('key.value', 'hw:tpm_version', 'expected 1.2 or 2.0'),
         ],
     ),
@@ -124,7 +124,7 @@ def test_errors_come_first_then_flavors_by_name():
 
 
 def test_a_nova_provides_what_numaplace_alone_does_not():
-    flavor = Flavor('f', 4, 1024, extra_specs={'hw:mem_encryption': 'true', 'hw:boot_menu': 'true', 'hw:x': '1'})
+    flavor = Flavor('f', 4, 1024, extra_specs={'hw:tpm_version': '2.0', 'hw:boot_menu': 'true', 'hw:x': '1'})
     assert [('key.unknown', 'hw:x')] == _found(flavor, in_nova=True)
 
 

@@ -15,11 +15,13 @@ from numaplace.model import (
     Guest,
     GuestCell,
     Host,
+    HostResources,
     MemoryModule,
     Offline,
     Placement,
 )
-from numaplace.request import Hotplug
+from numaplace.model.host_resources import Encryption, Namespace
+from numaplace.request import Hotplug, Tuning, own_devices
 from numaplace.tests import recordings
 
 UUID = 'c7b8ca9f-1853-43f8-abfb-60d34cff18ae'
@@ -95,6 +97,19 @@ _MODULES = (
 
 _FLOATING = Placement(Guest(2, 512))
 
+#: A host with memory encryption and persistent memory.
+_ABLE = replace(
+    host('seed3'),
+    resources=HostResources(
+        (Encryption('amd-sev', 15, 47, 1), Encryption('amd-sev-es', 5)),
+        (
+            Namespace('ns0', '6GB', '/dev/dax0.0', 6 << 20, 2048, 0),
+            Namespace('ns1', '6GB', '/dev/dax1.0', 6 << 20, 2048, 1),
+        ),
+    ),
+)
+_ATTACHED = own_devices(['network=default'], ['path=/srv/a.img'])
+
 #: Placed guests by name.
 SAMPLES = {
     'floating': Sample(host('seed3'), Placement(Guest(1, 512))),
@@ -107,6 +122,22 @@ SAMPLES = {
         capabilities.read(recordings.capabilities('tiers'), general_memory=(8,)), _FLOATING
     ),
     'one cell': Sample(host('seed3'), placed(cell(0, '0-3', 1024))),
+    'encrypted': Sample(
+        _ABLE, replace(_FLOATING, resources=('amd-sev',)), options={'attached': _ATTACHED, 'machine': 'q35'}
+    ),
+    'encrypted state, on cells': Sample(
+        _ABLE, replace(placed(cell(1, '0-1', 512), locked_memory=True), resources=('amd-sev-es',))
+    ),
+    'persistent memory': Sample(
+        _ABLE, replace(placed(cell(0, '0-1', 512), cell(1, '2-3', 512)), resources=('pmem:ns1', 'pmem:ns0'))
+    ),
+    'persistent memory beside slots': Sample(
+        _ABLE,
+        replace(placed(cell(2, '0-1', 512)), resources=('pmem:ns0',)),
+        options={'hotplug': Hotplug(slots=2, max_memory_mib=2048)},
+    ),
+    'address bits': Sample(_ABLE, _FLOATING, options={'tuning': Tuning(address_mode='emulate', address_bits=42)}),
+    'address bits of the host': Sample(_ABLE, _FLOATING, options={'tuning': Tuning(address_mode='passthrough')}),
     'two cells': Sample(host('seed3'), placed(cell(0, '0-1', 512), cell(1, '2-3', 512))),
     'cells out of order': Sample(host('seed3'), placed(cell(2, '0-1', 512), cell(0, '2-3', 512))),
     'two cells on one host cell': Sample(host('seed3'), placed(cell(0, '0-1', 512), cell(0, '2-3', 256))),

@@ -2,6 +2,7 @@
 """The domain XML: what is pinned where, and that nothing in a name gets out of its element."""
 
 import re
+from dataclasses import replace
 
 import pytest
 from lxml import etree
@@ -51,6 +52,76 @@ def test_a_floating_guest_has_its_number_of_vcpus_and_no_numa_parts():
 )
 def test_only_a_floating_guest_is_held_to_a_configured_shared_set(name, expected):
     assert _parse(name).find('vcpu').get('cpuset') == expected
+
+
+def test_an_encrypted_guest_has_firmware_policy_locked_memory_and_devices_behind_an_iommu():
+    root = _parse('encrypted')
+    assert root.find('os').get('firmware') == 'efi'
+    security = root.find('launchSecurity')
+    assert (security.get('type'), [(one.tag, one.text) for one in security]) == (
+        'sev',
+        [('cbitpos', '47'), ('reducedPhysBits', '1'), ('policy', '0x0033')],
+    )
+    virtio = [root.find(f'devices/{tag}/driver') for tag in ('disk', 'interface', 'memballoon')]
+    assert [driver.get('iommu') for driver in virtio] == ['on'] * 3
+    assert _part('encrypted state, on cells', 'launchSecurity').count('\n') == 2
+    other = _parse('encrypted state, on cells')
+    assert (other.findtext('launchSecurity/policy'), other.find('memoryBacking/locked') is None) == ('0x0037', False)
+    plain = _parse('one cell')
+    assert (plain.find('os').get('firmware'), plain.find('launchSecurity'), plain.find('devices/memballoon')) == (
+        None,
+        None,
+        None,
+    )
+
+
+def test_an_encrypted_guest_needs_its_machine_type():
+    with pytest.raises(exception.MachineLimitExceeded, match='memory encryption needs a machine type of the kind q35'):
+        SAMPLES['encrypted'].xml(machine='pc')
+
+
+@pytest.mark.parametrize('form', ['nova-33', 'newest'])
+def test_namespaces_are_modules_near_their_host_cells_with_a_slot_each(form):
+    root = etree.fromstring(SAMPLES['persistent memory'].xml(profile=PROFILES[form]))
+    limit = root.find('maxMemory')
+    assert (limit.get('slots'), limit.text) == ('2', str((1024 + 2 * 6144) * 1024))
+    modules = [
+        (
+            *(one.get(name) for name in ('model', 'access')),
+            one.findtext('source/path'),
+            one.findtext('source/alignsize'),
+            one.find('source/pmem') is not None,
+            *(one.findtext(f'target/{path}') for path in ('size', 'node', 'label/size')),
+        )
+        for one in root.iterfind('devices/memory')
+    ]
+    assert modules == [
+        ('nvdimm', 'shared', f'/dev/dax{node}.0', '2048', True, str(6 << 20), str(node), '2048') for node in (1, 0)
+    ]
+
+
+def test_namespaces_do_not_use_up_the_slots_of_the_flavor():
+    limit = _parse('persistent memory beside slots').find('maxMemory')
+    assert (limit.get('slots'), limit.text) == ('3', str((2048 + 6144) * 1024))
+
+
+def test_a_namespace_that_the_host_lost_is_named():
+    sample = SAMPLES['persistent memory']
+    with pytest.raises(exception.InvalidDomain, match=r"namespace 'ns1' .*: its host no longer has it"):
+        replace(sample, host=samples.host('seed3')).xml()
+
+
+@pytest.mark.parametrize(
+    ('name', 'expected'),
+    [
+        ('address bits', "<maxphysaddr mode='emulate' bits='42'/>"),
+        ('address bits of the host', "<maxphysaddr mode='passthrough'/>"),
+    ],
+)
+def test_the_bits_of_physical_addresses_are_written(name, expected):
+    assert expected in SAMPLES[name].xml()
+    with pytest.raises(exception.MachineLimitExceeded, match='physical addresses of a fixed length'):
+        SAMPLES[name].xml(arch='aarch64', machine='virt')
 
 
 def test_the_whole_document_is_printed_as_virsh_prints_it():

@@ -8,8 +8,64 @@ import pytest
 from numaplace import cpuset, exception, request
 from numaplace.model import Flavor
 
+_SECRET = {'hw:mem_encryption': 'true'}
+_UEFI = {'hw_firmware_type': 'uefi'}
+
 # extra specs, image properties, error class, parts of its text
 FAULTS = [
+    (_SECRET, {}, 'FlavorImageConflict', ["flavor 'm1': hw:mem_encryption='true'", 'hw_firmware_type=uefi']),
+    (
+        {},
+        {'hw_mem_encryption': 'on'},
+        'FlavorImageConflict',
+        ["image: hw_mem_encryption='on'", 'hw_firmware_type=uefi'],
+    ),
+    (_SECRET, {'hw_mem_encryption': 'no'}, 'FlavorImageConflict', ["image: hw_mem_encryption='no'", 'says otherwise']),
+    (_SECRET, {**_UEFI, 'hw_machine_type': 'pc'}, 'InvalidMachineType', ["hw_machine_type='pc'; q35 is needed"]),
+    (
+        {**_SECRET, 'hw:mem_encryption_model': 'amd-sev'},
+        {**_UEFI, 'hw_mem_encryption_model': 'amd-sev-es'},
+        'FlavorImageConflict',
+        ["image: hw_mem_encryption_model='amd-sev-es'", "hw:mem_encryption_model='amd-sev' says otherwise"],
+    ),
+    (
+        {**_SECRET, 'hw:mem_encryption_model': 'sev'},
+        _UEFI,
+        'InvalidRequest',
+        ["hw:mem_encryption_model='sev'", 'expected one of amd-sev, amd-sev-es'],
+    ),
+    (
+        {**_SECRET, 'hw:mem_encryption_model': 'amd-sev-snp'},
+        _UEFI,
+        'StatelessFirmwareRequired',
+        ['hw_firmware_stateless=true'],
+    ),
+    (
+        {**_SECRET, 'hw:mem_encryption_model': 'intel-tdx'},
+        {**_UEFI, 'hw_firmware_stateless': 'true'},
+        'InvalidVideoMode',
+        ['hw_video_model=none'],
+    ),
+    ({'hw:maxphysaddr_mode': 'all'}, {}, 'Invalid', ["hw:maxphysaddr_mode='all': expected passthrough or emulate"]),
+    ({'hw:maxphysaddr_mode': 'emulate'}, {}, 'InvalidRequest', ['hw:maxphysaddr_bits with it', 'from 32 to 64']),
+    (
+        {'hw:maxphysaddr_mode': 'emulate', 'hw:maxphysaddr_bits': '4294'},
+        {},
+        'InvalidRequest',
+        ["from 32 to 64, and not '4294'"],
+    ),
+    (
+        {'hw:maxphysaddr_mode': 'passthrough'},
+        {'hw_maxphysaddr_bits': '42'},
+        'InvalidRequest',
+        ["expected no hw:maxphysaddr_bits with it, which is '42'"],
+    ),
+    (
+        {'hw:maxphysaddr_mode': 'passthrough'},
+        {'hw_maxphysaddr_mode': 'emulate'},
+        'FlavorImageConflict',
+        ["image: hw_maxphysaddr_mode='emulate'", 'says otherwise'],
+    ),
     ({'hw:numa_nodes': '0'}, {}, 'InvalidNUMANodesNumber', ["flavor 'm1'", "hw:numa_nodes='0'", 'at least 1']),
     ({'hw:numa_nodes': 'two'}, {}, 'InvalidNUMANodesNumber', ["hw:numa_nodes='two'", 'an integer']),
     ({}, {'hw_numa_nodes': '-1'}, 'InvalidNUMANodesNumber', ['image', "hw_numa_nodes='-1'"]),
@@ -196,3 +252,22 @@ def test_values_of_an_image_may_be_numbers():
 def test_a_topology_is_found_at_once_however_many_vcpus(vcpus, expected):
     topology = request.read(Flavor('m1', vcpus, 64)).cpu_topology
     assert expected == (topology.sockets, topology.cores, topology.threads)
+
+
+@pytest.mark.parametrize(
+    ('specs', 'image', 'expected'),
+    [
+        (_SECRET, _UEFI, ('amd-sev',)),
+        ({}, {**_UEFI, 'hw_mem_encryption': 'true', 'hw_machine_type': 'pc-q35-8.2'}, ('amd-sev',)),
+        ({**_SECRET, 'hw:mem_encryption_model': 'amd-sev-es'}, _UEFI, ('amd-sev-es',)),
+        (_SECRET, {**_UEFI, 'hw_mem_encryption_model': 'amd-sev-es'}, ('amd-sev-es',)),
+        ({'hw:mem_encryption': 'false', 'hw:mem_encryption_model': 'amd-sev'}, {}, ()),
+        ({**_SECRET, 'hw:pmem': '6GB, LARGE,6GB,'}, _UEFI, ('amd-sev', 'pmem:6GB', 'pmem:LARGE', 'pmem:6GB')),
+        (_SECRET, None, ('amd-sev',)),
+    ],
+)
+def test_memory_encryption_and_persistent_memory_are_requested_by_name(specs, image, expected):
+    guest = request.read(Flavor('m1', 4, 2048, extra_specs=specs), image)
+    assert guest.resource_requests == expected
+    assert guest.locked_memory is bool(expected)
+    assert len(guest.cells) == ('hw:pmem' in specs)
