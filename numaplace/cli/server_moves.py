@@ -42,7 +42,7 @@ class _Move(base.ShowOf):
         return super().run(parsed_args)
 
     def _read(self, flavor: Flavor, server: InstanceRecord) -> Guest:
-        return server_request.read(self.conf, flavor, server.image_properties)
+        return server_request.read_again(self.conf, server, flavor)
 
     def _go(
         self,

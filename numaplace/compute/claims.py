@@ -66,6 +66,12 @@ def read_request(flavor: Flavor, image_properties: Mapping[str, str]) -> Guest:
     return replace(guest, pci_requests=requests.pci_requests(flavor, image_properties, {}))
 
 
+def _asked(read: RequestReader, flavor: Flavor, instance: InstanceRecord) -> Guest:
+    """Return what a server requests with a flavor, with the devices of its own NICs."""
+    guest = read(flavor, instance.image_properties)
+    return requests.with_networks(guest, flavor, instance.image_properties, instance.devices)
+
+
 class FitOptions(TypedDict, total=False):
     """Options of the fit that every claim accepts.
 
@@ -200,7 +206,7 @@ def resize_claim(
     def ask(instance: InstanceRecord, source: HostRecord) -> _Wanted:
         check_up(source)
         wanted = flavor or instance.flavor
-        return _Wanted(RESIZE if flavor else MIGRATION, wanted, read(wanted, instance.image_properties))
+        return _Wanted(RESIZE if flavor else MIGRATION, wanted, _asked(read, wanted, instance))
 
     return _move_claim(database, instance_uuid, host_name, ask, options)
 
@@ -221,7 +227,7 @@ def rebuild_claim(
 
     def ask(instance: InstanceRecord, source: HostRecord) -> _Wanted:
         check_down(source)
-        return _Wanted(EVACUATION, instance.flavor, read(instance.flavor, instance.image_properties))
+        return _Wanted(EVACUATION, instance.flavor, _asked(read, instance.flavor, instance))
 
     return _move_claim(database, instance_uuid, host_name, ask, options)
 
@@ -291,7 +297,7 @@ def unshelve_claim(
         nonlocal generation
         check_shelved(instance)
         generation = instance.generation + 1
-        guest = read(instance.flavor, instance.image_properties)
+        guest = _asked(read, instance.flavor, instance)
         placement = _place(hosts[host_name], instance, guest, **options)
         if isinstance(placement, Refusal):
             return placement

@@ -23,7 +23,7 @@ from numaplace.model.records import (
     Move,
     Side,
 )
-from numaplace.request.pci import ALIAS_KEY
+from numaplace.request.pci import ALIAS_KEY, requests_devices
 
 __all__ = [
     'begin',
@@ -166,7 +166,7 @@ def check_devices(instance: InstanceRecord) -> None:
     :raises: :class:`~numaplace.exception.Conflict`
     """
     held = [granted.device.address for granted in instance.placement.devices]
-    if held and not instance.flavor.extra_specs.get(ALIAS_KEY):
+    if held and not requests_devices(instance.flavor, instance.devices):
         raise exception.Conflict(
             f'server {instance.name!r} ({instance.uuid}) holds PCI devices ({", ".join(held)}) that its flavor does '
             f'not request, so that it would lose them; expected one without, or a flavor with {ALIAS_KEY}'
