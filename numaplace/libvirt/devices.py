@@ -36,7 +36,7 @@ def check(devices: Devices, placement: Placement) -> None:
             )
         near.setdefault(device.node, []).append(device.place)
     for granted in placement.devices:
-        if (node := host_devices.node_of(granted, placement)) is not None:
+        if (node := placement.cell_near(granted.device)) is not None:
             near.setdefault(node, []).append(f'PCI device {granted.device.address}')
     for nic, one in _taken(devices, placement)[0].items():
         host_devices.check_nic(one, devices.nics[nic])
@@ -65,11 +65,11 @@ def build(
     for number, nic in enumerate(devices.nics):
         mac = mac_of(nic, uuid, number)
         if number in taken:
-            one, node = host_devices.nic(taken[number], nic, mac), host_devices.node_of(taken[number], placement)
+            one, node = host_devices.nic(taken[number], nic, mac), placement.cell_near(taken[number].device)
             (nics if one.tag == 'interface' else passed).append((one, node))
         else:
             nics.append((_nic(nic, mac), nic.node))
-    passed += [(host_devices.hostdev(granted), host_devices.node_of(granted, placement)) for granted in left]
+    passed += [(host_devices.hostdev(granted), placement.cell_near(granted.device)) for granted in left]
     by_node: dict[int, list[Element]] = {}
     for one, node in (*made, *nics, *passed):
         if near and node is not None:

@@ -5,11 +5,11 @@ from __future__ import annotations
 
 from numaplace import exception
 from numaplace.libvirt.xmltext import Element, element
-from numaplace.model import GrantedDevice, Nic, Placement
+from numaplace.model import GrantedDevice, Nic
 from numaplace.model.devices import DIRECT, MACVTAP, VNIC_VDPA
 from numaplace.model.pci import INTERFACE, VDPA_DEVICE, VF
 
-__all__ = ['check_nic', 'hostdev', 'nic', 'node_of']
+__all__ = ['check_nic', 'hostdev', 'nic']
 
 #: How a guest is attached to a network device of the host: type of the interface, and the tag that has its name.
 _ATTACHED = {MACVTAP: ('direct', INTERFACE), VNIC_VDPA: ('vdpa', VDPA_DEVICE)}
@@ -26,13 +26,6 @@ def check_nic(granted: GrantedDevice, nic: Nic) -> None:
             f'{nic.place}: PCI device {granted.device.address} has no known {tag.replace("_", " ")}: expected a device '
             f'whose driver on the host makes one for vnic={nic.vnic}, as `numaplace host discover` finds it'
         )
-
-
-def node_of(granted: GrantedDevice, placement: Placement) -> int | None:
-    """Return the first guest cell on the host cell of a device, or None if it is near none."""
-    return next(
-        (number for number, cell in enumerate(placement.cells) if cell.host_cell == granted.device.numa_node), None
-    )
 
 
 def hostdev(granted: GrantedDevice) -> Element:

@@ -118,6 +118,17 @@ def _resize(lake):
     lake('server resize confirm first')
 
 
+def _live(lake):
+    before = _held(lake, 'first')[0][0]
+    shown = lake.json('server migrate --live-migration --host two first')
+    (exchanged,) = shown['pci_devices']
+    assert (before, _held(lake, 'first')[0][0], True) == (
+        exchanged['source'],
+        exchanged['destination'],
+        exchanged['is_attached_again'],
+    )
+
+
 def _evacuate(lake):
     lake('host set --down one')
     lake('server evacuate first')
@@ -129,7 +140,7 @@ def _shelve(lake):
     lake('server unshelve --host two first')
 
 
-@pytest.mark.parametrize('move', [_migrate, _resize, _evacuate, _shelve])
+@pytest.mark.parametrize('move', [_migrate, _resize, _live, _evacuate, _shelve])
 def test_a_server_has_a_device_wherever_it_goes(move, lake):
     _create(lake, 'first', 'physnet=lake,vnic=direct,policy=required', '--host', 'one')
     move(lake)

@@ -190,13 +190,6 @@ def test_a_reader_without_aliases_moves_no_server_with_devices(verb, cards):
     assert list(statuses(cards, 'b')) == [GPUS[0].address]
 
 
-def test_a_server_with_devices_is_not_moved_while_it_runs(cards):
-    server = claim(cards, guest(asks(1))).instance
-    with pytest.raises(exception.Conflict, match=r'holds PCI devices \(0000:01:00\.0\), which do not move while it'):
-        claims.live_migration_claim(cards, server.uuid, 'b')
-    assert (list(statuses(cards)), statuses(cards, 'b')) == ([GPUS[0].address], {})
-
-
 def test_hotplug_keeps_devices(cards):
     flavor = Flavor('grows', 4, 512, 1, {'hw:cpu_policy': 'dedicated', 'numaplace:vcpu_hotplug': 'true'}, 'grows')
     wanted = guest(asks(1), vcpus=4)
