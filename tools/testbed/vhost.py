@@ -72,7 +72,7 @@ def run(
         ext4.make(payload, disk)
         with told.open('wb') as file:
             file.truncate(_RESULT_MIB * 1024**2)
-        words = f'{_KERNEL} {machine.pages} vhost_name={machine.name} vhost_cpus={machine.cpus}'
+        words = f'{_KERNEL} {machine.parameters} vhost_name={machine.name} vhost_cpus={machine.cpus}'
         command = [
             'qemu-system-x86_64',
             *('-machine', 'q35', *_ACCELERATOR, '-nodefaults', '-no-user-config'),
