@@ -44,6 +44,7 @@ def test_servers_get_devices_until_there_are_none(cards):
     assert 'PciPassthroughFilter' in result.stderr
     assert 'the guest needs 1 PCI device for gpu (policy required), of which none are free' in result.stderr
     cards('server delete one')
+    assert [(1, 1)] == [(one['at_least'], one['at_most']) for one in cards.json('fleet capacity --flavor m1.gpu')]
     cards('server create --flavor m1.gpu three')
     assert cards.json('host audit seed3') == []
 
