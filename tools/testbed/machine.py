@@ -81,8 +81,8 @@ class Machine:
                 yield from ('-numa', f'dist,src={one},dst={other},val={self.distance(one, other)}')
 
 
-#: What the kernel does by itself stays untranslated, which is faster.
-_IOMMU = 'intel_iommu=on iommu=pt'
+#: What the kernel does by itself stays untranslated, which is faster; a busy machine is late with its first timer.
+_IOMMU = 'intel_iommu=on iommu=pt no_timer_check'
 #: Number of the bus above the controller with virtual functions; it is on the next one.
 _BUS = 0x80
 

@@ -80,7 +80,7 @@ def run(
             *('-serial', f'file:{result / "console"}', '-qmp', f'unix:{monitor},server=on,wait=off'),
             *machine.options(),
             *('-kernel', str(kernel), '-append', words + (' vhost_cgroups=1' if cgroups else '')),
-            *('-device', 'nvme,id=disks,serial=disks'),
+            *('-device', 'nvme,id=disks,bus=pcie.0,serial=disks'),
             *_disk(1, image, f'cache=unsafe,snapshot={"off" if keep else "on"}'),
             *_disk(2, disk, 'readonly=on'),
             *_disk(3, told, 'cache=unsafe'),
