@@ -229,8 +229,7 @@ class ExplainFleet(base.ListOf):
         # Of the devices of a Nova only their number is known.
         with_pci = any(record.host.devices for record in fleet.hosts)
         if server is not None:
-            guest = server_request.read(self.conf, server.flavor, server.image_properties, with_pci=with_pci)
-            asked = server_request.again(server, guest)
+            asked = server_request.again(server, server_request.read_again(self.conf, server, with_pci=with_pci))
         else:
             asked = server_request.new_server(
                 self.conf,

@@ -86,9 +86,10 @@ def question(conf: cfg.ConfigOpts, read: Fleet, flavor: Flavor, parsed_args: arg
     from numaplace.scheduler.filters import Request
     from numaplace.scheduler.limits import limits
 
-    if flavor.extra_specs.get(ALIAS_KEY, '').strip():
+    if flavor.extra_specs.get(ALIAS_KEY, '').strip() and any('pci_devices' in host.facts for host in read.hosts):
         raise exception.Invalid(
-            f'flavor {flavor.name!r}: {ALIAS_KEY} requests devices, which are not counted: expected one without'
+            f'flavor {flavor.name!r}: {ALIAS_KEY} requests devices, of which Nova tells only how many there are: '
+            'expected one without'
         )
     guest = server_request.new_server(
         conf,

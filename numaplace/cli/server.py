@@ -43,6 +43,7 @@ class CreateServer(base.ShowOf):
         'numaplace server create --flavor m1.numa --min 2 --max 5 web',
         'numaplace server create --flavor m1.numa --hint group=web --project p1 web1',
         'numaplace server create --flavor m1.numa --nic network=default,node=1 --disk path=/srv/db.img,node=0 db2',
+        'numaplace server create --flavor m1.numa --nic physnet=lake,vnic=direct,policy=required db3',
     )
     ignores = ignored.SERVER_CREATE
     outcome = "the server '{name}' exists, with the UUID {id}"
@@ -177,7 +178,9 @@ def _add_devices(parser: argparse.ArgumentParser) -> None:
         metavar='DEVICE',
         help=(
             'Network interface, in addition to those of the flavor: network=NAME or bridge=NAME, with model=virtio or '
-            'e1000e and node=CELL where needed; may be repeated.'
+            'e1000e and node=CELL where needed; or physnet=NAME with vnic=direct, direct-physical, macvtap or vdpa for '
+            'a PCI device that [pci] device_spec gives this physical_network, with policy=required, legacy, preferred '
+            'or socket, mac=ADDRESS and vlan=NUMBER where needed; may be repeated.'
         ),
     )
     parser.add_argument(

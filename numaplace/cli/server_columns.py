@@ -118,7 +118,8 @@ def _devices(server: InstanceRecord) -> base.Written:
                 'bridge': nic.bridge,
                 'model': nic.model,
                 'node': nic.node,
-                'mac_address': devices.mac_address(server.uuid, number),
+                **{key: getattr(nic, key) for key in ('physnet', 'vnic', 'policy', 'vlan')},
+                'mac_address': devices.mac_of(nic, server.uuid, number),
             }
             for number, nic in enumerate(found.nics)
         ],

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +14,7 @@ from numaplace.cli import base, ignored, server_columns, server_request, server_
 from numaplace.cli.each_server import ChangeOf, EachServer
 
 if TYPE_CHECKING:
+    from numaplace.compute.live_devices import Moved
     from numaplace.db.api import Database
     from numaplace.model import Flavor, Guest
     from numaplace.model.records import InstanceRecord, Side
@@ -39,7 +40,7 @@ class _Move(ChangeOf):
         return super().run(parsed_args)
 
     def _read(self, flavor: Flavor, server: InstanceRecord) -> Guest:
-        return server_request.read(self.conf, flavor, server.image_properties)
+        return server_request.read_again(self.conf, server, flavor)
 
     def _go(
         self,
@@ -157,7 +158,8 @@ class MigrateServer(_Move):
 
     A server that moves while it is off holds both places until `server resize confirm` or `server resize revert`. A
     running guest keeps its cells, vCPUs, policies and page sizes; `numa_info` holds its new pins in the form of Nova's
-    libvirt driver.
+    libvirt driver. It gets other PCI devices where it can (`pci_devices`): NICs of physical networks are detached and
+    attached again, and devices whose alias says live_migratable='yes' move with it.
     """
 
     examples = (
@@ -195,15 +197,16 @@ class MigrateServer(_Move):
     def _live(
         self, database: Database, server: InstanceRecord, host: str | None
     ) -> tuple[tuple[str, ...], tuple[Any, ...]]:
-        from numaplace.compute import claims
+        from numaplace.compute import claims, live_devices
         from numaplace.libvirt import live_migration
 
-        claim = partial(claims.live_migration_claim, database, server.uuid)
-        placed = server.placement
+        read = partial(server_request.read, self.conf)
+        claim = partial(claims.live_migration_claim, database, server.uuid, read=read)
+        placed, guest = server.placement, claims.moving_guest(server, read)
         moved, new = self._go(
             database,
             server,
-            claims.running_guest(server),
+            guest,
             claim,
             host=host,
             leaves=server.host,
@@ -211,7 +214,18 @@ class MigrateServer(_Move):
         )
         info = live_migration.numa_info(new.placement, database.host(new.host).host)
         columns, values = server_columns.details(moved)
-        return (*columns, 'numa_info'), (*values, base.Written(info, _words(info['nova_object.data'])))
+        pins = base.Written(info, _words(info['nova_object.data']))
+        exchanged = live_devices.moved(server, guest.pci_requests, new.placement)
+        return (*columns, 'numa_info', 'pci_devices'), (*values, pins, _exchanged(exchanged))
+
+
+def _exchanged(devices: Sequence[Moved]) -> base.Written:
+    """Return which devices of the destination are in place of which."""
+    words = [
+        f'{each.source} to {each.destination}, {"detached and attached again" if each.is_attached_again else "kept"}'
+        for each in devices
+    ]
+    return base.Written(list(map(asdict, devices)), '\n'.join(words) or 'none')
 
 
 def _words(info: dict[str, Any]) -> str:

@@ -34,6 +34,7 @@ __all__ = [
     'new_server',
     'properties_of',
     'read',
+    'read_again',
     'refuse',
     'unknown_flavor',
 ]
@@ -139,17 +140,35 @@ def new_server(
     :param with_pci: as for :func:`read`
     :raises: as :func:`read`
     """
+    from numaplace import request
     from numaplace.db.records import InstanceRequest
 
+    guest = read(conf, flavor, image_properties, with_pci=with_pci)
     return InstanceRequest(
         name=name,
         flavor=flavor,
-        guest=read(conf, flavor, image_properties, with_pci=with_pci),
+        guest=request.with_networks(guest, flavor, image_properties, devices) if with_pci else guest,
         image_properties=image_properties,
         availability_zone=zone,
         devices=devices,
         **scheduling,
     )
+
+
+def read_again(
+    conf: cfg.ConfigOpts, server: InstanceRecord, flavor: Flavor | None = None, *, with_pci: bool = True
+) -> Guest:
+    """Return what a stored server requests, with the devices of its own NICs.
+
+    :param flavor: its new one, or None
+    :param with_pci: as for :func:`read`
+    :raises: as :func:`read`
+    """
+    from numaplace import request
+
+    flavor, image_properties = flavor or server.flavor, server.image_properties
+    guest = read(conf, flavor, image_properties, with_pci=with_pci)
+    return request.with_networks(guest, flavor, image_properties, server.devices) if with_pci else guest
 
 
 def again(server: InstanceRecord, guest: Guest) -> InstanceRequest:

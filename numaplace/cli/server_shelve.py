@@ -64,7 +64,7 @@ class UnshelveServer(base.Action):
 
         server = database.instance(name)
         claims.check_shelved(server)
-        guest = server_request.read(self.conf, server.flavor, server.image_properties)
+        guest = server_request.read_again(self.conf, server)
         request = filters.Request(
             server_request.again(server, guest),
             strategy=select.strategy(self.conf, server.flavor),

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple, Self, TypeAlias, TypedDict, Unpack
 
 from numaplace import exception, fit, partition
 from numaplace import request as requests
-from numaplace.compute import migration
+from numaplace.compute import live_devices, migration
 from numaplace.db import api
 from numaplace.db.records import InstanceRequest
 from numaplace.db.retry import retry
@@ -40,6 +40,7 @@ __all__ = [
     'fixed_host_cell_ids',
     'instance_claim',
     'live_migration_claim',
+    'moving_guest',
     'read_request',
     'rebuild',
     'rebuild_claim',
@@ -64,6 +65,12 @@ def read_request(flavor: Flavor, image_properties: Mapping[str, str]) -> Guest:
     """
     guest = requests.read(flavor, image_properties)
     return replace(guest, pci_requests=requests.pci_requests(flavor, image_properties, {}))
+
+
+def _asked(read: RequestReader, flavor: Flavor, instance: InstanceRecord) -> Guest:
+    """Return what a server requests with a flavor, with the devices of its own NICs."""
+    guest = read(flavor, instance.image_properties)
+    return requests.with_networks(guest, flavor, instance.image_properties, instance.devices)
 
 
 class FitOptions(TypedDict, total=False):
@@ -200,7 +207,7 @@ def resize_claim(
     def ask(instance: InstanceRecord, source: HostRecord) -> _Wanted:
         check_up(source)
         wanted = flavor or instance.flavor
-        return _Wanted(RESIZE if flavor else MIGRATION, wanted, read(wanted, instance.image_properties))
+        return _Wanted(RESIZE if flavor else MIGRATION, wanted, _asked(read, wanted, instance))
 
     return _move_claim(database, instance_uuid, host_name, ask, options)
 
@@ -221,13 +228,18 @@ def rebuild_claim(
 
     def ask(instance: InstanceRecord, source: HostRecord) -> _Wanted:
         check_down(source)
-        return _Wanted(EVACUATION, instance.flavor, read(instance.flavor, instance.image_properties))
+        return _Wanted(EVACUATION, instance.flavor, _asked(read, instance.flavor, instance))
 
     return _move_claim(database, instance_uuid, host_name, ask, options)
 
 
 def live_migration_claim(
-    database: api.Database, instance_uuid: str, host_name: str, **options: Unpack[FitOptions]
+    database: api.Database,
+    instance_uuid: str,
+    host_name: str,
+    *,
+    read: RequestReader = read_request,
+    **options: Unpack[FitOptions],
 ) -> Claim | Refusal:
     """Claim a place on a host for a server that is moved while it runs.
 
@@ -235,23 +247,20 @@ def live_migration_claim(
     now. None of that can change in a running guest. The cores that its flavor leaves free stay free. See
     :func:`fixed_host_cell_ids` for guests whose cells share a host cell.
 
+    :param read: as for :func:`resize_claim`, asked for a server with PCI devices
     :returns: as :func:`resize_claim`
-    :raises: as :func:`resize_claim`
+    :raises: as :func:`resize_claim`, and :func:`numaplace.compute.live_devices.requested`
     """
 
     def ask(instance: InstanceRecord, source: HostRecord) -> _Wanted:
         check_up(source)
-        placement = instance.placement
-        devices = tuple([granted.device.address for granted in placement.devices])
-        for what, its in (('PCI devices', devices), ('memory', placement.resources)):
-            if its:
-                raise exception.Conflict(
-                    f'server {instance.name!r} ({instance.uuid}) holds {what} ({", ".join(its)}), which do not move '
-                    'while it runs; expected a server without them, or a cold migration: `numaplace server migrate`'
-                )
-        return _Wanted(
-            LIVE_MIGRATION, instance.flavor, running_guest(instance), fixed_host_cell_ids(instance.placement)
-        )
+        if held := instance.placement.resources:
+            raise exception.Conflict(
+                f'server {instance.name!r} ({instance.uuid}) holds memory ({", ".join(held)}), which does not move '
+                'while it runs; expected a server without it, or a cold migration: `numaplace server migrate`'
+            )
+        guest = moving_guest(instance, read)
+        return _Wanted(LIVE_MIGRATION, instance.flavor, guest, fixed_host_cell_ids(instance.placement))
 
     return _move_claim(database, instance_uuid, host_name, ask, options)
 
@@ -263,6 +272,19 @@ def running_guest(instance: InstanceRecord) -> Guest:
     """
     wish = requests.read(instance.flavor, instance.image_properties).wish
     return replace(instance.placement.guest, wish=wish)
+
+
+def moving_guest(instance: InstanceRecord, read: RequestReader) -> Guest:
+    """Return a guest as it runs, as it requests a place to which it moves while it runs.
+
+    :param read: as for :func:`live_migration_claim`
+    :raises: as :func:`running_guest` and :func:`numaplace.compute.live_devices.requested`
+    """
+    guest = running_guest(instance)
+    if not instance.placement.devices:
+        return guest
+    asked = _asked(read, instance.flavor, instance)
+    return replace(guest, pci_requests=live_devices.requested(instance, asked))
 
 
 def fixed_host_cell_ids(placement: Placement) -> tuple[int, ...] | None:
@@ -294,7 +316,7 @@ def unshelve_claim(
         nonlocal generation
         check_shelved(instance)
         generation = instance.generation + 1
-        guest = read(instance.flavor, instance.image_properties)
+        guest = _asked(read, instance.flavor, instance)
         placement = _place(hosts[host_name], instance, guest, **options)
         if isinstance(placement, Refusal):
             return placement
@@ -378,9 +400,11 @@ def _move_claim(
             raise exception.UnableToMigrateToSelf(
                 f'server {instance.name!r} ({instance.uuid}) is on {host_name!r} already'
             )
-        if not (wanted.guest.pci_requests or wanted.guest.resource_requests):
+        if wanted.kind != LIVE_MIGRATION and not (wanted.guest.pci_requests or wanted.guest.resource_requests):
             migration.check_devices(instance)
         placement = _place(hosts[host_name], instance, wanted.guest, host_cell_ids=wanted.host_cell_ids, **options)
+        if wanted.kind == LIVE_MIGRATION and not isinstance(placement, Refusal):
+            placement = live_devices.in_place(instance, wanted.guest.pci_requests, placement)
         if isinstance(placement, Refusal):
             return placement
         return migration.begin(instance, wanted.kind, Side(host_name, wanted.flavor, placement), move_uuid)

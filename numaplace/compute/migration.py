@@ -24,7 +24,7 @@ from numaplace.model.records import (
     Move,
     Side,
 )
-from numaplace.request.pci import ALIAS_KEY
+from numaplace.request.pci import ALIAS_KEY, requests_devices
 
 __all__ = [
     'begin',
@@ -170,7 +170,7 @@ def check_devices(instance: InstanceRecord) -> None:
     devices = [granted.device.address for granted in placement.devices]
     asks = placement.resources and requests.read(flavor, instance.image_properties).resource_requests
     for what, held, is_requested, key in (
-        ('PCI devices', devices, flavor.extra_specs.get(ALIAS_KEY), ALIAS_KEY),
+        ('PCI devices', devices, requests_devices(flavor, instance.devices), ALIAS_KEY),
         ('memory', placement.resources, asks, 'hw:mem_encryption or hw:pmem'),
     ):
         if held and not is_requested:

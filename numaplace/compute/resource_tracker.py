@@ -11,6 +11,7 @@ from numaplace.db import api
 from numaplace.db.retry import retry
 from numaplace.model import Host, HostDevices, Placement, allocations
 from numaplace.model.holding import Holding
+from numaplace.model.pci_changes import attached_as_before
 from numaplace.model.records import HostRecord, InstanceRecord
 
 __all__ = ['empty', 'refresh', 'register', 'switch']
@@ -72,7 +73,9 @@ def refresh(
         for fault in unread.values():
             raise fault
         now = like or record
-        found = replace(host, devices=HostDevices(record.host.devices.known)) if keeps_devices else host
+        known = record.host.devices.known
+        devices = HostDevices(known if keeps_devices else attached_as_before(known, host.devices.known))
+        found = replace(host, devices=devices)
         found = replace(found, resources=record.host.resources) if keeps_resources else found
         return replace(
             record,

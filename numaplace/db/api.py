@@ -526,12 +526,16 @@ class Database(Grouping):
             if isinstance(changed, Refusal):
                 servers.check_same(connection, before)
                 return changed
+            sides = allocations.holds(before) if changed is None and is_left else ()
             for name, host in counted.items():
                 hosts.replace_usage(connection, known[name], host)
-                hosts.replace_devices(connection, known[name], host, _owners_on(name, [changed] if changed else []))
+                owners = _owners_on(name, [changed] if changed else [])
+                stays = [one.device.address for side in sides if side.host == name for one in side.placement.devices]
+                devices = host.devices.with_held([*host.devices.held, *stays])
+                hosts.replace_devices(connection, known[name], replace(host, devices=devices), owners)
             if changed is None:
                 servers.delete(connection, before)
-                for side in allocations.holds(before) if is_left else ():
+                for side in sides:
                     host = known[side.host].host
                     domain = held.left(before.uuid, before.domain_name, side.placement, host)
                     hosts.add_domain(connection, side.host, domain)

@@ -232,6 +232,8 @@ def replace(
     addresses = [address for holding in changed.unmanaged for address in holding.devices]
     held = changed.host.devices.with_held(addresses)
     replace_devices(connection, read, replaced(changed.host, devices=held), owners or {})
+    if owners is not None and read.number is not None and held.taken:
+        pci_devices.settle(connection, read.number, owners)
     if gone := set(read.unmanaged) - set(changed.unmanaged):
         are_gone = UNMANAGED_DOMAINS.c.uuid.in_([holding.uuid for holding in gone])
         connection.execute(sa.delete(UNMANAGED_DOMAINS).where(_DOMAIN_HOST.in_([read.name]), are_gone))

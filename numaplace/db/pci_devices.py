@@ -15,7 +15,7 @@ from numaplace.db.tables import PCI_DEVICES
 from numaplace.model import HostDevices, PciDevice
 from numaplace.model.host_devices import ALLOCATED, CLAIMED, NO_DEVICES
 
-__all__ = ['find', 'insert', 'read', 'replace']
+__all__ = ['find', 'insert', 'read', 'replace', 'settle']
 
 _HOST = PCI_DEVICES.c.compute_node_id
 _DEVICE = Fields(
@@ -90,6 +90,19 @@ def replace(
             connection.execute(sa.update(PCI_DEVICES).where(*is_it).values(state))
     if new:
         connection.execute(sa.insert(PCI_DEVICES), new)
+
+
+def settle(connection: Connection, host_number: int, owners: Mapping[str, str]) -> None:
+    """Write who holds the devices of a host that is locked, where it is stored otherwise.
+
+    :param owners: UUIDs of all servers that hold something there, by address
+    """
+    is_taken = _HOST.in_([host_number]), PCI_DEVICES.c.status.in_([ALLOCATED, CLAIMED])
+    owner = PCI_DEVICES.c.instance_uuid
+    for address, known in connection.execute(sa.select(PCI_DEVICES.c.address, owner).where(*is_taken)).all():
+        if known != owners.get(address):
+            is_it = PCI_DEVICES.c.address == address
+            connection.execute(sa.update(PCI_DEVICES).where(*is_taken, is_it).values({owner: owners.get(address)}))
 
 
 def insert(connection: Connection, host_number: int, devices: HostDevices) -> None:

@@ -482,8 +482,7 @@ CODES: Mapping[str, Code] = {
     'pci.affinity': Code(
         'the guest needs {needed:PCI device} for {subject}',
         'near the host cells that it fits there are {available}',
-        'The policy of a request for PCI devices requires that they are near the guest cells, and those do not fit the '
-        'host cells, or the socket, where enough are free.',
+        'The guest cells do not fit the host cells, or the socket, near which the policy requires the devices.',
     ),
     'pci.joint': Code(
         'the guest needs {needed:PCI device} together for {subject}',
@@ -500,8 +499,12 @@ CODES: Mapping[str, Code] = {
         'Nova chooses PCI devices for one request after the other and does not find enough on {hosts}, where a joint '
         'choice would do: {subject}',
         '',
-        'Only inside Nova, whose own choice of devices counts. Where another order of the requests (the aliases in the '
-        'flavor, the ports of the server) would do, it is named.',
+        'Only inside Nova, whose own choice of devices counts; an order of the requests that would do is named.',
+    ),
+    'pci.place': Code(
+        'a PCI device in exchange for {subject} is near another guest cell, which cannot change while the guest runs',
+        '',
+        'A device moves with a running guest only to one that is near the same guest cell, or near none as before.',
     ),
     'pci.required': Code(
         'the requested devices are not available on any choice of host cells that the guest fits',

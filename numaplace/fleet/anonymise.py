@@ -7,6 +7,7 @@ from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import replace
 
+from numaplace import exception
 from numaplace.model import (
     Devices,
     Flavor,
@@ -23,7 +24,9 @@ from numaplace.model import (
 from numaplace.model.fleet import Aggregate, Fleet, Provider, Remark, Unread
 from numaplace.model.holding import Holding, Note
 from numaplace.model.host_resources import PMEM, Namespace, pmem
+from numaplace.model.pci import NETWORK
 from numaplace.model.records import HostRecord, InstanceRecord, Move, RequestSpec, Side
+from numaplace.request.devices import KINDS, is_key, own_devices
 from numaplace.request.keys import FLAVOR_KEYS, HONOURED, IMAGE_KEYS, Key, find
 
 __all__ = ['anonymise']
@@ -204,11 +207,15 @@ class _Names:
 
     def placement(self, placement: Placement) -> Placement:
         devices = [
-            GrantedDevice(self.device(granted.device), self.of('alias', granted.request))
-            for granted in placement.devices
+            GrantedDevice(self.device(granted.device), self.asked(granted.request)) for granted in placement.devices
         ]
         resources = tuple(map(self.resource, placement.resources))
         return replace(placement, guest=self.guest(placement.guest), devices=tuple(devices), resources=resources)
+
+    def asked(self, request: str) -> str:
+        """Return the name of a request for devices, with that of its physical network as hosts have it."""
+        physnet = request.removeprefix(NETWORK)
+        return self.of('alias', request) if physnet == request else f'{NETWORK}{self.of("physnet", physnet)}'
 
     def guest(self, guest: Guest) -> Guest:
         return replace(
@@ -222,7 +229,14 @@ class _Names:
 
     def devices(self, devices: Devices) -> Devices:
         nics = [
-            replace(nic, network=self.maybe('network', nic.network), bridge=self.maybe('bridge', nic.bridge), place='')
+            replace(
+                nic,
+                network=self.maybe('physnet', nic.network),
+                bridge=self.maybe('bridge', nic.bridge),
+                physnet=self.maybe('physnet', nic.physnet),
+                mac=None,
+                place='',
+            )
             for nic in devices.nics
         ]
         disks = [replace(disk, path=self.path(disk.path), place='') for disk in devices.disks]
@@ -241,8 +255,8 @@ class _Names:
     def spec(self, key: str, value: str) -> tuple[str, str]:
         """Return an extra spec: keys that name no more than a size or a policy stay."""
         scope, _, name = key.partition(':')
-        if key.startswith('numaplace:vnuma') or key == 'numaplace:vcpu_hotplug':
-            return key, value
+        if is_key(key) or key.startswith('numaplace:vnuma') or key == 'numaplace:vcpu_hotplug':
+            return key, self.attached(name, value) if is_key(key) else value
         if scope == 'resources':
             return key.replace(name, self.custom(name)), value
         if scope in _SCOPES and find(key, FLAVOR_KEYS) is not None:
@@ -258,6 +272,15 @@ class _Names:
         if key != _PMEM:
             return self.of('value', value)
         return ','.join([self.label(label.strip()) for label in value.split(',') if label.strip()])
+
+    def attached(self, name: str, text: str) -> str:
+        """Return a NIC or disk of a flavor."""
+        kind = name.partition('.')[0]
+        try:
+            found = self.devices(own_devices(*([text] if kind == each else [] for each in KINDS)))
+        except exception.InvalidRequest:
+            return self.of('value', text)
+        return str(*found.nics, *found.disks)
 
     def remark(self, remark: Remark) -> Remark:
         server = remark.server and self.uuid(remark.server)

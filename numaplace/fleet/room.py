@@ -14,7 +14,7 @@ from typing import NamedTuple
 from numaplace import fit, partition
 from numaplace.fit.cell_demand import Demand, demands
 from numaplace.fit.networks import affinities
-from numaplace.fleet import cell_room
+from numaplace.fleet import cell_room, device_room
 from numaplace.fleet.cell_packing import Packing
 from numaplace.fleet.counting import MOST, largest, spread
 from numaplace.model import ISOLATE, Guest, Host, HostCell, Limits, Networks, Refusal
@@ -49,7 +49,8 @@ def room(
 ) -> Room:
     """Return how many more guests fit on a host.
 
-    Exact for guests without cells, and for guests whose cells are alike: n of them with m cells each fit where
+    Exact for guests without cells, for guests of one cell with PCI devices that are near it, and for guests without
+    devices whose cells are alike: n of them with m cells each fit where
     the sum over the host cells of min(n, guest cells that fit there) is at least m x n. Linear in the number of host
     cells for these. Other guests with cells are searched for, in a limited number of steps; for guests that numaplace
     divides, the lower bound is one after the other.
@@ -69,6 +70,8 @@ def room(
 def _room(host: Host, guest: Guest, limits: Limits | None, networks: Networks | None, stop: Callable[[], bool]) -> Room:
     if isinstance(refusal := partition.place(host, guest, limits=limits, networks=networks), Refusal):
         return Room(0, 0, max(refusal.reasons, key=lambda reason: reason.position).code)
+    if guest.pci_requests:
+        return _with_devices(host, guest, limits, networks, stop)
     if guest.wish is not None:
         return _one_by_one(host, guest, limits, networks)
     if not guest.cells:
@@ -77,6 +80,25 @@ def _room(host: Host, guest: Guest, limits: Limits | None, networks: Networks | 
     if limits and (host.floating_vcpus or host.held_vcpus):
         return _beside_others(found, host, guest, limits, networks)
     return found
+
+
+def _with_devices(
+    host: Host, guest: Guest, limits: Limits | None, networks: Networks | None, stop: Callable[[], bool]
+) -> Room:
+    """Return a room that PCI devices limit too: by host cell where the guests of one cell do not share any."""
+    plain = room(host, replace(guest, pci_requests=()), limits=limits, networks=networks, stop=stop)
+    floats = not guest.cells and guest.wish is None
+    anywhere = frozenset([] if floats else [cell.id for cell in host.cells])
+    most = device_room.most(host, guest.pci_requests, anywhere, plain.at_most)
+    if floats:
+        return plain if most == plain.at_most else Room(most, most, 'pci.total')
+    if guest.wish is None and len(guest.cells) == 1 and device_room.are_by_cell(host, guest.pci_requests):
+        found = _in_cells(host, guest, limits, networks, stop)
+        if limits and (host.floating_vcpus or host.held_vcpus):
+            return _beside_others(found, host, guest, limits, networks)
+        return found
+    reached, binding = _repeat(host, guest, limits, networks)
+    return Room(reached, max(reached, most), binding)
 
 
 def _beside_others(found: Room, host: Host, guest: Guest, limits: Limits, networks: Networks | None) -> Room:
@@ -160,9 +182,9 @@ def _in_cells(
     near = [affinity.columns for affinity in affinities(host.cells, networks)]
     if len(wanted) == 1:
         usable = [cell for column, cell in enumerate(host.cells) if all(mask >> column & 1 for mask in near)]
-        return _alike(usable, guest, wanted)
+        return _alike(usable, guest, wanted, host)
     if not near and len(set(wanted)) == 1:
-        return _alike(host.cells, guest, wanted)
+        return _alike(host.cells, guest, wanted, host)
     packing = Packing(guest, wanted, near)
     most = packing.bound(host.cells)
     if most >= MOST:
@@ -173,9 +195,11 @@ def _in_cells(
     return Room(reached, most, binding)
 
 
-def _alike(cells: Sequence[HostCell], guest: Guest, wanted: Sequence[Demand]) -> Room:
-    """Return the exact number of guests whose cells are alike."""
+def _alike(cells: Sequence[HostCell], guest: Guest, wanted: Sequence[Demand], host: Host) -> Room:
+    """Return the exact number of guests whose cells are alike; with PCI devices, of guests of one cell."""
     each = [cell_room.exact(cell, guest.cells[0], wanted[0]) for cell in cells]
+    if guest.pci_requests:
+        each = [_near_devices(host, guest, cell, *amount) for cell, amount in zip(cells, each, strict=True)]
     numbers = [amount for amount, _code in each]
     number = spread(numbers, len(wanted))
     if number >= MOST:
@@ -183,3 +207,9 @@ def _alike(cells: Sequence[HostCell], guest: Guest, wanted: Sequence[Demand]) ->
     codes = Counter([code for amount, code in each if amount <= number])
     binding = codes.most_common(1)[0][0] if codes else 'cells.count'
     return Room(number, number, binding)
+
+
+def _near_devices(host: Host, guest: Guest, cell: HostCell, number: float, code: str) -> tuple[float, str]:
+    """Return how many of so many guests on a host cell get their devices too, and the code of what ends it."""
+    most = device_room.most(host, guest.pci_requests, frozenset([cell.id]), int(min(number, MOST)))
+    return (most, 'pci.affinity') if most < number else (number, code)

@@ -177,7 +177,7 @@ def _devices(source: document.Document) -> dict[str, str]:
     parts = {}
     for kind, path, name, keys in (
         ('disk', 'target', 'dev', ('file', 'dev')),
-        ('interface', 'mac', 'address', ('network', 'bridge')),
+        ('interface', 'mac', 'address', ('network', 'bridge', 'dev')),
     ):
         for device in source.root.iterfind(f'devices/{kind}'):
             named, origin = device.find(path), device.find('source')
@@ -186,6 +186,8 @@ def _devices(source: document.Document) -> dict[str, str]:
             words = f'{kind} {named.get(name)}'
             parts[f'source of {words}'] = next((origin.get(key, '') for key in keys if origin.get(key)), '')
             parts[f'cell of {words}'] = expander.node_of(source.root, device)
+            if (vlan := device.find('vlan/tag')) is not None:
+                parts[f'VLAN of {words}'] = vlan.get('id', '')
     for device, address in host_devices(source):
         parts[f'PCI device {address}'] = str(device.tag)
         parts[f'cell of PCI device {address}'] = expander.node_of(source.root, device)

@@ -9,9 +9,9 @@ from string import ascii_lowercase
 from numaplace import exception
 from numaplace.libvirt import expander, host_devices
 from numaplace.libvirt.xmltext import Element, element
-from numaplace.model import Devices, Disk, Nic, Placement
+from numaplace.model import Devices, Disk, GrantedDevice, Nic, Placement
 
-__all__ = ['build', 'check', 'mac_address']
+__all__ = ['build', 'check', 'mac_of']
 
 
 def check(devices: Devices, placement: Placement) -> None:
@@ -19,7 +19,7 @@ def check(devices: Devices, placement: Placement) -> None:
 
     :param placement: its placement, with the PCI devices that it gets
     :raises: :class:`~numaplace.exception.InvalidRequest` for a node that the guest does not have, a file that two
-        of its disks use, or more devices than there are buses
+        of its disks use, a NIC without its PCI device, or more devices than there are buses
     """
     known: set[str] = set()
     cells = len(placement.cells)
@@ -36,8 +36,10 @@ def check(devices: Devices, placement: Placement) -> None:
             )
         near.setdefault(device.node, []).append(device.place)
     for granted in placement.devices:
-        if (node := host_devices.node_of(granted, placement)) is not None:
+        if (node := placement.cell_near(granted.device)) is not None:
             near.setdefault(node, []).append(f'PCI device {granted.device.address}')
+    for nic, one in _taken(devices, placement)[0].items():
+        host_devices.check_nic(one, devices.nics[nic])
     if (node := expander.overfull(near)) is not None:
         raise exception.InvalidRequest(
             f'{near[node][-1]}: too many devices on node {node}: expected at most {expander.MAX_PORTS}'
@@ -56,29 +58,52 @@ def build(
     :param iothreads: whether the guest has an I/O thread, which then serves its disks
     """
     disks = [_disk(disk, disk.path_of(uuid), number, iothreads) for number, disk in enumerate(devices.disks)]
-    nics = [_nic(nic, mac_address(uuid, number)) for number, nic in enumerate(devices.nics)]
-    passed: list[Element] = []
+    made: list[tuple[Element, int | None]] = list(zip(disks, [disk.node for disk in devices.disks], strict=True))
+    nics: list[tuple[Element, int | None]] = []
+    passed: list[tuple[Element, int | None]] = []
+    taken, left = _taken(devices, placement)
+    for number, nic in enumerate(devices.nics):
+        mac = mac_of(nic, uuid, number)
+        if number in taken:
+            one, node = host_devices.nic(taken[number], nic, mac), placement.cell_near(taken[number].device)
+            (nics if one.tag == 'interface' else passed).append((one, node))
+        else:
+            nics.append((_nic(nic, mac), nic.node))
+    passed += [(host_devices.hostdev(granted), placement.cell_near(granted.device)) for granted in left]
     by_node: dict[int, list[Element]] = {}
-    nodes = [device.node for device in devices.disks + devices.nics]
-    made = [*disks, *nics]
-    for granted in placement.devices:
-        is_nic = host_devices.is_nic(granted)
-        one = host_devices.nic(granted, mac_address(uuid, len(nics))) if is_nic else host_devices.hostdev(granted)
-        (nics if is_nic else passed).append(one)
-        made.append(one)
-        nodes.append(host_devices.node_of(granted, placement))
-    for one, node in zip(made, nodes, strict=True):
+    for one, node in (*made, *nics, *passed):
         if near and node is not None:
             by_node.setdefault(node, []).append(one)
-    return [*disks, *expander.buses(by_node), *nics], passed
+    return [*disks, *expander.buses(by_node), *(one for one, _ in nics)], [one for one, _ in passed]
 
 
-def mac_address(uuid: str, number: int) -> str:
-    """Return the stable MAC address of a NIC: locally administered, unicast, one of 2^40.
+def _taken(devices: Devices, placement: Placement) -> tuple[dict[int, GrantedDevice], list[GrantedDevice]]:
+    """Return the PCI device of each NIC that is on one, by its number, and the other PCI devices.
+
+    Those of a physical network are in the order of its NICs.
+
+    :raises: :class:`~numaplace.exception.InvalidRequest` for a NIC without its device
+    """
+    found, left = {}, list(placement.devices)
+    for number, nic in enumerate(devices.nics):
+        if nic.physnet is None:
+            continue
+        its = next((one for one in left if one.request == nic.request), None)
+        if its is None:
+            raise exception.InvalidRequest(f'{nic.place}: the guest has no PCI device for it')
+        left.remove(its)
+        found[number] = its
+    return found, left
+
+
+def mac_of(nic: Nic, uuid: str, number: int) -> str:
+    """Return the MAC address of a NIC: its own, or a stable one: locally administered, unicast, one of 2^40.
 
     :param uuid: of the guest
     :param number: of the NIC
     """
+    if nic.mac is not None:
+        return nic.mac
     digest = hashlib.sha256(f'{uuid} {number}'.encode()).digest()
     return ':'.join(f'{octet:02x}' for octet in (0x52, *digest[:5]))
 

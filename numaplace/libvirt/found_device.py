@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from numaplace.model import PciDevice
-from numaplace.model.pci import PCI
+from numaplace.model.pci import INTERFACE, PCI, PF, VDPA_DEVICE
 from numaplace.pci_specs import DeviceSpec
 
 __all__ = ['FoundDevice', 'offered']
@@ -30,6 +30,7 @@ class FoundDevice:
     :param pci_class: class code with subclass and interface, such as 0x020000; None where it is not known
     :param driver: kernel driver that it is bound to
     :param interfaces: names of its network interfaces
+    :param vdpa_device: path of the character device of its vDPA device
     """
 
     address: str
@@ -41,12 +42,20 @@ class FoundDevice:
     pci_class: int | None = None
     driver: str | None = None
     interfaces: tuple[str, ...] = ()
+    vdpa_device: str | None = None
 
     @property
     def is_assignable(self) -> bool:
         """Whether a guest can have it: no bridge, and in a domain of four digits, unlike those behind an Intel VMD."""
         is_bridge = self.pci_class is not None and self.pci_class >> 16 == _BRIDGE
         return not is_bridge and len(self.address) == _ADDRESS_LENGTH
+
+    def tags(self, given: Mapping[str, str | None]) -> Mapping[str, str | None]:
+        """Return the tags of its spec, for a device of a network with those of what a guest can be attached to."""
+        if given.get('physical_network') is None or self.dev_type == PF:
+            return given
+        found = {INTERFACE: next(iter(self.interfaces), None), VDPA_DEVICE: self.vdpa_device}
+        return {**given, **{key: value for key, value in found.items() if value is not None}}
 
 
 def offered(found: Iterable[FoundDevice], specs: Sequence[DeviceSpec], cells: Collection[int]) -> tuple[PciDevice, ...]:
@@ -67,7 +76,7 @@ def offered(found: Iterable[FoundDevice], specs: Sequence[DeviceSpec], cells: Co
                 device.dev_type,
                 device.numa_node if device.numa_node in cells else None,
                 device.parent,
-                spec.tags,
+                device.tags(spec.tags),
             )
             for device in listed
             if device.is_assignable and (spec := _first(device, specs, interfaces)) is not None

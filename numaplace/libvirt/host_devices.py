@@ -3,28 +3,29 @@
 
 from __future__ import annotations
 
+from numaplace import exception
 from numaplace.libvirt.xmltext import Element, element
-from numaplace.model import GrantedDevice, Placement
-from numaplace.model.pci import NETWORK, VF
+from numaplace.model import GrantedDevice, Nic
+from numaplace.model.devices import DIRECT, MACVTAP, VNIC_VDPA
+from numaplace.model.pci import INTERFACE, VDPA_DEVICE, VF
 
-__all__ = ['hostdev', 'is_nic', 'nic', 'node_of']
+__all__ = ['check_nic', 'hostdev', 'nic']
+
+#: How a guest is attached to a network device of the host: type of the interface, and the tag that has its name.
+_ATTACHED = {MACVTAP: ('direct', INTERFACE), VNIC_VDPA: ('vdpa', VDPA_DEVICE)}
 
 
-def is_nic(granted: GrantedDevice) -> bool:
-    """Return whether a device is a NIC for libvirt: a VF that was taken for its physical network.
+def check_nic(granted: GrantedDevice, nic: Nic) -> None:
+    """Make sure that a device has what a NIC needs of it.
 
-    libvirt sets MAC address and VLAN only of VFs, and refuses other devices as interfaces.
+    :raises: :class:`~numaplace.exception.InvalidRequest`
     """
-    device = granted.device
-    network = device.tags.get('physical_network')
-    return device.dev_type == VF and network is not None and granted.request == f'{NETWORK}{network}'
-
-
-def node_of(granted: GrantedDevice, placement: Placement) -> int | None:
-    """Return the first guest cell on the host cell of a device, or None if it is near none."""
-    return next(
-        (number for number, cell in enumerate(placement.cells) if cell.host_cell == granted.device.numa_node), None
-    )
+    _, tag = _ATTACHED.get(nic.vnic or '', ('', None))
+    if tag is not None and not granted.device.tags.get(tag):
+        raise exception.InvalidRequest(
+            f'{nic.place}: PCI device {granted.device.address} has no known {tag.replace("_", " ")}: expected a device '
+            f'whose driver on the host makes one for vnic={nic.vnic}, as `numaplace host discover` finds it'
+        )
 
 
 def hostdev(granted: GrantedDevice) -> Element:
@@ -33,10 +34,25 @@ def hostdev(granted: GrantedDevice) -> Element:
     return element('hostdev', {'mode': 'subsystem', 'type': 'pci'} | _managed(granted), source)
 
 
-def nic(granted: GrantedDevice, mac: str) -> Element:
-    """Return a VF as a NIC."""
-    source = element('source', None, _address(granted, type='pci'))
-    return element('interface', {'type': 'hostdev'} | _managed(granted), element('mac', {'address': mac}), source)
+def nic(granted: GrantedDevice, nic: Nic, mac: str) -> Element:
+    """Return a device as a NIC, which is a device like others unless libvirt can set its MAC address and VLAN: of VFs.
+
+    :param nic: one that passed :func:`check_nic`
+    """
+    address, vlan = element('mac', {'address': mac}), _vlan(nic)
+    if nic.vnic in _ATTACHED:
+        kind, tag = _ATTACHED[nic.vnic]
+        source = {'dev': granted.device.tags[tag] or ''} | ({'mode': 'passthrough'} if nic.vnic == MACVTAP else {})
+        model = element('model', {'type': 'virtio'})
+        return element('interface', {'type': kind}, address, element('source', source), *vlan, model)
+    if nic.vnic != DIRECT or granted.device.dev_type != VF:
+        return hostdev(granted)
+    source_address = element('source', None, _address(granted, type='pci'))
+    return element('interface', {'type': 'hostdev'} | _managed(granted), address, source_address, *vlan)
+
+
+def _vlan(nic: Nic) -> list[Element]:
+    return [] if nic.vlan is None else [element('vlan', None, element('tag', {'id': str(nic.vlan)}))]
 
 
 def _managed(granted: GrantedDevice) -> dict[str, str]:

@@ -48,7 +48,7 @@ def parse(documents: Iterable[bytes], place: str) -> tuple[FoundDevice, ...]:
     """
     devices: list[tuple[Document, Element]] = []
     interfaces: dict[str, list[str]] = defaultdict(list)
-    vdpa: set[str] = set()
+    vdpa: dict[str, str | None] = {}
     for xml in documents:
         source = document.parse(xml.strip(), place, 'device', _SOURCE)
         source = replace(source, place=f'{place}, {source.root.findtext("name")}')
@@ -60,7 +60,7 @@ def parse(documents: Iterable[bytes], place: str) -> tuple[FoundDevice, ...]:
         elif capability is not None and kind == 'net' and owner:
             interfaces[owner].append((capability.findtext('interface') or '').strip())
         elif kind == 'vdpa' and owner:
-            vdpa.add(owner)
+            vdpa[owner] = None if capability is None else capability.findtext('chardev')
     found = [_device(source, capability, interfaces, vdpa) for source, capability in devices]
     return tuple(sorted(found, key=lambda device: device.address))
 
@@ -71,7 +71,9 @@ def _owner(source: Document) -> str | None:
     return addresses[-1] if addresses else None
 
 
-def _device(source: Document, pci: Element, interfaces: dict[str, list[str]], vdpa: set[str]) -> FoundDevice:
+def _device(
+    source: Document, pci: Element, interfaces: dict[str, list[str]], vdpa: dict[str, str | None]
+) -> FoundDevice:
     address = _address({part: str(_whole(source, pci, part)) for part in _PARTS}, source, pci)
     functions = {one.get('type'): one for one in pci.iterfind('capability')}
     parent = functions.get('phys_function')
@@ -87,6 +89,7 @@ def _device(source: Document, pci: Element, interfaces: dict[str, list[str]], vd
         pci_class=_class(source, pci.find('class')),
         driver=source.root.findtext('driver/name'),
         interfaces=tuple(sorted(interfaces.get(address, ()))),
+        vdpa_device=vdpa.get(address),
     )
 
 

@@ -14,6 +14,7 @@ from numaplace.model.pci import PCI, PF, VDPA, VF
 __all__ = ['read']
 
 _ADDRESS = re.compile(r'[0-9a-f]{4,8}:[0-9a-f]{2}:[0-9a-f]{2}\.[0-7]')
+_VDPA = re.compile('vdpa[0-9]+')
 _NUMBER = re.compile(r'0x[0-9a-f]{1,8}')
 
 
@@ -40,12 +41,13 @@ def _device(path: Path) -> FoundDevice:
         pci_class=_number(path / 'class'),
         driver=_link(path / 'driver'),
         interfaces=tuple(_interfaces(path, names)),
+        vdpa_device=_vdpa_device(path, names),
     )
 
 
 def _type(path: Path, parent: str | None, names: list[str]) -> str:
     if parent is not None:
-        return VDPA if any(re.fullmatch('vdpa[0-9]+', name) for name in names) else VF
+        return VDPA if any(map(_VDPA.fullmatch, names)) else VF
     total = path / 'sriov_totalvfs'
     return PF if kernel.optional(total) is not None and kernel.whole(total) else PCI
 
@@ -60,6 +62,13 @@ def _interfaces(path: Path, names: list[str]) -> list[str]:
     """Return the names of network interfaces; those of virtio are one level deeper."""
     places = [path, *(path / name for name in names if re.fullmatch('virtio[0-9]+', name))]
     return sorted(entry.name for place in places for entry in kernel.entries(place / 'net'))
+
+
+def _vdpa_device(path: Path, names: list[str]) -> str | None:
+    """Return the path of the character device; there is none while the host itself has the vDPA device."""
+    places = [path / name for name in names if _VDPA.fullmatch(name)]
+    found = [entry.name for place in places for entry in kernel.entries(place) if entry.name.startswith('vhost-vdpa-')]
+    return f'/dev/{min(found)}' if found else None
 
 
 def _link(path: Path) -> str | None:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from numaplace.pci_specs import POLICIES, TYPES
 
 __all__ = [
+    'INTERFACE',
     'LEGACY',
     'NETWORK',
     'PCI',
@@ -17,6 +18,7 @@ __all__ = [
     'REQUIRED',
     'SOCKET',
     'VDPA',
+    'VDPA_DEVICE',
     'VF',
     'GrantedDevice',
     'PciDevice',
@@ -32,6 +34,9 @@ VDPA = 'vdpa'
 
 #: Before the name of a physical network for which a device is requested. The aliases of flavors have no colon.
 NETWORK = 'network:'
+
+#: Tags that are found, not configured: the network interface of a VF, and the path of the vDPA device of one.
+INTERFACE, VDPA_DEVICE = 'interface', 'vdpa_device'
 
 #: What placement matches, not the host, and what no alias may name.
 _IGNORED = frozenset({'address', 'resource_class', 'rp_uuids', 'traits'})

@@ -4,11 +4,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from numaplace.model.pci import PciDevice
+from numaplace.model.pci import INTERFACE, VDPA_DEVICE, PciDevice
 
-__all__ = ['PciChanges', 'pci_changes']
+__all__ = ['PciChanges', 'attached_as_before', 'pci_changes']
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,3 +38,17 @@ def pci_changes(before: Iterable[PciDevice], now: Iterable[PciDevice]) -> PciCha
         tuple([old[address] for address in sorted(old.keys() - new.keys())]),
         tuple([(old[address], new[address]) for address in both if old[address] != new[address]]),
     )
+
+
+def attached_as_before(before: Iterable[PciDevice], now: Iterable[PciDevice]) -> tuple[PciDevice, ...]:
+    """Return devices as they are now, each with what a guest is attached to as it is known, if there is none now.
+
+    While a guest has a VF, its host has no network interface of it.
+    """
+    old = {device.address: device.tags for device in before}
+    found = []
+    for device in now:
+        tags = old.get(device.address, {})
+        kept = {key: tags[key] for key in (INTERFACE, VDPA_DEVICE) if key in tags}
+        found.append(replace(device, tags={**kept, **device.tags}) if kept.keys() - device.tags.keys() else device)
+    return tuple(found)

@@ -6,7 +6,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from numaplace.model.guest import Guest, GuestCell
-from numaplace.model.pci import GrantedDevice
+from numaplace.model.pci import GrantedDevice, PciDevice
 
 __all__ = ['CellPlacement', 'Placement']
 
@@ -42,3 +42,7 @@ class Placement:
     cells: tuple[CellPlacement, ...] = ()
     devices: tuple[GrantedDevice, ...] = ()
     resources: tuple[str, ...] = ()
+
+    def cell_near(self, device: PciDevice) -> int | None:
+        """Return the number of the first guest cell on the host cell of a device, or None if it is near none."""
+        return next((number for number, cell in enumerate(self.cells) if cell.host_cell == device.numa_node), None)

@@ -5,7 +5,7 @@ from numaplace.request.constraints import read
 from numaplace.request.devices import devices, own_devices
 from numaplace.request.hotplug import Hotplug, hotplug
 from numaplace.request.machines import Machine
-from numaplace.request.pci import pci_requests
+from numaplace.request.pci import pci_requests, with_networks
 from numaplace.request.tuning import Tuning, tuning
 from numaplace.request.viommu import Viommu, viommu
 
@@ -21,4 +21,5 @@ __all__ = [
     'read',
     'tuning',
     'viommu',
+    'with_networks',
 ]

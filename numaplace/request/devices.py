@@ -8,6 +8,8 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from numaplace import exception
 from numaplace.model import Devices, Disk, Flavor, Nic
+from numaplace.model.devices import DIRECT, DIRECT_PHYSICAL, MACVTAP, VNIC_TYPES
+from numaplace.pci_specs import POLICIES
 
 __all__ = ['KINDS', 'devices', 'is_key', 'own_devices']
 
@@ -20,13 +22,18 @@ _BRIDGE = re.compile(r'[A-Za-z0-9_.:-]{1,15}')
 #: Absolute, so that QEMU does not read the text before a colon as a protocol.
 _PATH = re.compile(r'/[^,\x00-\x1f]*[^,/\x00-\x1f]')
 _NODE = re.compile(r'[0-9]{1,4}')
+_MAC = re.compile(r'[0-9a-f][02468ace](:[0-9a-f]{2}){5}')
+_VLAN = re.compile(r'[1-9][0-9]{0,3}')
+_MOST_VLAN = 4094
 #: Models that work behind a PCI Express port, as a device with a node does.
 _MODELS = ('virtio', 'e1000e')
 _FORMATS = ('raw', 'qcow2')
 
 _NIC_FORM = (
     f'expected network=NAME or bridge=NAME, and where needed model={" or ".join(_MODELS)} and node=CELL, '
-    "as in 'network=default,model=virtio,node=1'"
+    "as in 'network=default,model=virtio,node=1'; or physnet=NAME and "
+    f'vnic={", ".join(VNIC_TYPES[:-1])} or {VNIC_TYPES[-1]}, and where needed policy={", ".join(POLICIES[:-1])} or '
+    f"{POLICIES[-1]}, mac=ADDRESS and vlan=NUMBER, as in 'physnet=lake,vnic=direct,policy=required'"
 )
 _DISK_FORM = (
     f'expected path=/FILE, and where needed format={" or ".join(_FORMATS)} and node=CELL, '
@@ -86,6 +93,8 @@ def _counted(flavor: Flavor, kind: str, found: Mapping[int, str]) -> Iterable[tu
 
 
 def _nic(text: str, place: str) -> Nic:
+    if any(word.startswith('physnet=') for word in text.split(',')):
+        return _physical_nic(text, place)
     given = _fields(text, place, ('network', 'bridge', 'model', 'node'), _NIC_FORM)
     network, bridge, model = given.get('network'), given.get('bridge'), given.get('model', _MODELS[0])
     if (network is None) == (bridge is None):
@@ -97,7 +106,38 @@ def _nic(text: str, place: str) -> Nic:
             f'{place}: bridge {bridge!r}: expected a name of up to 15 letters, digits and _.:-'
         )
     _check_word(model, _MODELS, 'model', place)
-    return Nic(network, bridge, model, _node(given, place), place)
+    return Nic(network, bridge, model, _node(given, place), place=place)
+
+
+def _physical_nic(text: str, place: str) -> Nic:
+    """Read a NIC on a PCI device of the host; the device of a PF keeps its address, and takes no VLAN."""
+    given = _fields(text, place, ('physnet', 'vnic', 'policy', 'mac', 'vlan'), _NIC_FORM)
+    physnet, vnic, policy = given['physnet'], given.get('vnic'), given.get('policy')
+    mac, vlan = given.get('mac'), given.get('vlan')
+    if vnic is None:
+        raise exception.InvalidRequest(f'{place}: {_NIC_FORM}')
+    if not _NAME.fullmatch(physnet):
+        raise exception.InvalidRequest(f'{place}: physnet {physnet!r}: expected the name of a physical network')
+    _check_word(vnic, VNIC_TYPES, 'vnic', place)
+    if policy is not None:
+        _check_word(policy, POLICIES, 'policy', place)
+    if mac is not None and (vnic == DIRECT_PHYSICAL or not _MAC.fullmatch(mac.lower())):
+        raise exception.InvalidRequest(
+            f'{place}: mac {mac!r}: expected the address of one station, such as 52:54:00:12:34:56, and no '
+            f'vnic={DIRECT_PHYSICAL}, which keeps that of the device'
+        )
+    if vlan is not None and (vnic not in (DIRECT, MACVTAP) or not _VLAN.fullmatch(vlan) or int(vlan) > _MOST_VLAN):
+        raise exception.InvalidRequest(
+            f'{place}: vlan {vlan!r}: expected a number from 1 to {_MOST_VLAN}, for vnic={DIRECT} or {MACVTAP}'
+        )
+    return Nic(
+        physnet=physnet,
+        vnic=vnic,
+        policy=policy,
+        mac=mac and mac.lower(),
+        vlan=None if vlan is None else int(vlan),
+        place=place,
+    )
 
 
 def _disk(text: str, place: str) -> Disk:

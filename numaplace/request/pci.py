@@ -1,22 +1,28 @@
 # SPDX-License-Identifier: Apache-2.0
-"""PCI devices of a flavor: ``pci_passthrough:alias``, and the NUMA affinity policy of flavor and image."""
+"""PCI devices that a guest requests: ``pci_passthrough:alias``, those of its NICs, and their NUMA affinity policy."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 
 from numaplace import exception
-from numaplace.model import Flavor, PciRequest
+from numaplace.model import Devices, Flavor, Guest, Nic, PciRequest
+from numaplace.model.devices import DIRECT_PHYSICAL, VNIC_VDPA
+from numaplace.model.pci import LEGACY, PF, VDPA
 from numaplace.pci_specs import POLICIES, Alias
+from numaplace.request.devices import devices
 from numaplace.request.properties import Properties
 
-__all__ = ['ALIAS_KEY', 'affinity_policy', 'pci_requests']
+__all__ = ['ALIAS_KEY', 'affinity_policy', 'pci_requests', 'requests_devices', 'with_networks']
 
 #: The flavor's key for devices: ``alias:count`` pairs, separated by commas.
 ALIAS_KEY = 'pci_passthrough:alias'
 
 _POLICY_KEY = 'pci_numa_affinity_policy'
+#: The type of the device where a VNIC type names one; for the others it is anything but a PF or a vDPA device.
+_TYPES = {DIRECT_PHYSICAL: PF, VNIC_VDPA: VDPA}
 _PAIR = re.compile(r'\s*([^:]+?)\s*:\s*0*([1-9][0-9]{0,3})\s*')
 
 
@@ -72,3 +78,33 @@ def pci_requests(
             )
         found.append(PciRequest(int(count), alias.alternatives, policy or alias.policy, name))
     return tuple(found)
+
+
+def with_networks(guest: Guest, flavor: Flavor, image: Mapping[str, object] | None, own: Devices) -> Guest:
+    """Return a guest that requests the devices of its NICs, too, after those that it requests already.
+
+    The policy of a NIC precedes that of flavor and image (Nova 34, `create_resource_requests`).
+
+    :param own: the NICs of the server, which come before those of the flavor
+    :raises: as :func:`affinity_policy` and :func:`numaplace.request.devices`
+    """
+    nics = (own + devices(flavor)).on_pci
+    if not nics:
+        return guest
+    policy = affinity_policy(Properties(flavor, image or {})) or LEGACY
+    found = [PciRequest(1, (_wanted(nic),), nic.policy or policy, nic.request or '') for nic in nics]
+    return replace(guest, pci_requests=(*guest.pci_requests, *found))
+
+
+def _wanted(nic: Nic) -> dict[str, str | None]:
+    wanted = {'physical_network': nic.physnet}
+    dev_type = _TYPES.get(nic.vnic or '')
+    return wanted if dev_type is None else wanted | {'dev_type': dev_type}
+
+
+def requests_devices(flavor: Flavor, own: Devices) -> bool:
+    """Return whether a server gets PCI devices where it is placed.
+
+    :param own: as for :func:`with_networks`
+    """
+    return bool(flavor.extra_specs.get(ALIAS_KEY) or (own + devices(flavor)).on_pci)

@@ -378,12 +378,14 @@ _FLEET = {
         },
     ),
     'FleetNic': _own(
-        '1.0',
+        '1.1',
         {
             'network': Field(kinds.STRING, nullable=True),
             'bridge': Field(kinds.STRING, nullable=True),
             'model': Field(kinds.STRING),
             'node': Field(kinds.INTEGER, nullable=True),
+            **{name: Field(kinds.STRING, since=1, nullable=True) for name in ('physnet', 'vnic', 'policy', 'mac')},
+            'vlan': Field(kinds.INTEGER, since=1, nullable=True),
         },
     ),
     'FleetDisk': _own('1.0', {**_strings('path', 'format'), 'node': Field(kinds.INTEGER, nullable=True)}),

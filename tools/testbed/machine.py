@@ -20,6 +20,7 @@ class Machine:
     :param threads_last: all first threads have the lowest numbers, as firmware numbers them on real machines; QEMU
         numbers the threads of a core consecutively, so the others are added when the kernel runs
     :param pages: the kernel's parameters for huge pages
+    :param sriov_node: the node of an NVMe controller with virtual functions, behind an IOMMU; None for no such one
     """
 
     name: str
@@ -30,6 +31,12 @@ class Machine:
     distance: Callable[[int, int], int] | None = None
     threads_last: bool = False
     pages: str = ''
+    sriov_node: int | None = None
+
+    @property
+    def parameters(self) -> str:
+        """The kernel's parameters."""
+        return self.pages if self.sriov_node is None else f'{self.pages} {_IOMMU}'
 
     @property
     def cpus(self) -> int:
@@ -45,6 +52,7 @@ class Machine:
             *self._nodes(),
             *self._distances(),
             *(word for place in self._places(0) if any(place) for word in ('-device', _device(place))),
+            *(() if self.sriov_node is None else _sriov(self.sriov_node)),
         ]
 
     def added_cpus(self) -> list[dict[str, object]]:
@@ -71,6 +79,25 @@ class Machine:
         if self.distance is not None:
             for one, other in product(range(len(self.nodes)), repeat=2):
                 yield from ('-numa', f'dist,src={one},dst={other},val={self.distance(one, other)}')
+
+
+#: What the kernel does by itself stays untranslated, which is faster; a busy machine is late with its first timer.
+_IOMMU = 'intel_iommu=on iommu=pt no_timer_check'
+#: Number of the bus above the controller with virtual functions; it is on the next one.
+_BUS = 0x80
+
+
+def _sriov(node: int) -> list[str]:
+    """Return QEMU's options for an IOMMU, and for a controller with two functions to give away, on a bus of a node."""
+    resources = 'sriov_max_vfs=2,sriov_vq_flexible=4,sriov_vi_flexible=2,max_ioqpairs=6,msix_qsize=5'
+    devices = (
+        'intel-iommu,intremap=on',
+        f'pxb-pcie,id=far,bus=pcie.0,bus_nr={_BUS},numa_node={node}',
+        'pcie-root-port,id=far-port,bus=far,chassis=9',
+        'nvme-subsys,id=far-disks',
+        f'nvme,bus=far-port,serial=far,subsys=far-disks,{resources}',
+    )
+    return [word for device in devices for word in ('-device', device)]
 
 
 _DRIVER = f'{_MODEL}-x86_64-cpu'
@@ -101,6 +128,7 @@ _THREE_NODES = Machine(
     1,
     ((4, 4000), (2, 2000), (2, 2000)),
     pages='hugepagesz=1G hugepages=0:1,1:1 hugepagesz=2M hugepages=0:256,1:64,2:64',
+    sriov_node=1,
 )
 
 #: CPU N shares its core with N + 8.

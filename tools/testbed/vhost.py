@@ -72,7 +72,7 @@ def run(
         ext4.make(payload, disk)
         with told.open('wb') as file:
             file.truncate(_RESULT_MIB * 1024**2)
-        words = f'{_KERNEL} {machine.pages} vhost_name={machine.name} vhost_cpus={machine.cpus}'
+        words = f'{_KERNEL} {machine.parameters} vhost_name={machine.name} vhost_cpus={machine.cpus}'
         command = [
             'qemu-system-x86_64',
             *('-machine', 'q35', *_ACCELERATOR, '-nodefaults', '-no-user-config'),
@@ -80,7 +80,7 @@ def run(
             *('-serial', f'file:{result / "console"}', '-qmp', f'unix:{monitor},server=on,wait=off'),
             *machine.options(),
             *('-kernel', str(kernel), '-append', words + (' vhost_cgroups=1' if cgroups else '')),
-            *('-device', 'nvme,id=disks,serial=disks'),
+            *('-device', 'nvme,id=disks,bus=pcie.0,serial=disks'),
             *_disk(1, image, f'cache=unsafe,snapshot={"off" if keep else "on"}'),
             *_disk(2, disk, 'readonly=on'),
             *_disk(3, told, 'cache=unsafe'),

@@ -20,6 +20,10 @@ _UNIT = 'nova.tests.unit'
 #: What numaplace can be asked.
 _FITS, _USAGES, _FILTERED = 'fits', 'usages', 'hosts filtered'
 
+#: Whether tests of mediated devices run that show nothing else of what numaplace is asked, and take a minute.
+_IS_LONG = bool(os.environ.get('NUMAPLACE_NOVA_MEDIATED'))
+_MEDIATED = 'test_vgpu' if _IS_LONG else 'test_vgpu.VGPULimitMultipleTypesTests'
+
 
 class Run(NamedTuple):
     """Tests that belong together.
@@ -46,8 +50,12 @@ RUNS = {
     'servers': Run(_LIBVIRT, ('test_numa_servers',), 56, 7, shares=2, short=2),
     'live migrations': Run(_LIBVIRT, ('test_numa_live_migration',), 13, 0),
     'power and real time': Run(_LIBVIRT, ('test_power_manage', 'test_rt_servers'), 21, 7),
-    'memory encryption and persistent memory': Run(
-        _LIBVIRT, ('test_amd_sev', 'test_vpmem'), 7, 0, asked=(_FITS, _USAGES)
+    'memory encryption, persistent memory and mediated devices': Run(
+        _LIBVIRT,
+        ('test_amd_sev', 'test_vpmem', _MEDIATED),
+        25 if _IS_LONG else 8,
+        18 if _IS_LONG else 1,
+        asked=(_FITS, _USAGES),
     ),
     'regressions': Run(
         _REGRESSIONS,

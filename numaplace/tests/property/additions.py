@@ -205,6 +205,7 @@ NO_AMOUNT = {
     'pci.functions': 'a choice is missing, not an amount',
     'pci.greedy': 'a choice is missing, not an amount',
     'pci.joint': 'devices are no part of the host: see pci_judge',
+    'pci.place': 'a choice is missing, not an amount',
     'pci.required': 'what is missing depends on who counts the devices',
     'pci.total': 'devices are no part of the host: see pci_judge',
     'placement.forbidden': 'the host is of another kind',

@@ -30,7 +30,7 @@ def test_a_copy_of_sys_tells_the_devices_with_cell_parent_and_tags(offering):
         'dev_type': 'type-VF',
         'numa_node': 1,
         'parent': PF,
-        'tags': {'physical_network': 'lake'},
+        'tags': {'physical_network': 'lake', 'interface': 'enp10s0f0v0'},
     } == found[1]
     assert '1 type-PF, 2 type-VF' in offering('host discover --refresh --root tree one')
 

@@ -44,6 +44,7 @@ def test_servers_get_devices_until_there_are_none(cards):
     assert 'PciPassthroughFilter' in result.stderr
     assert 'the guest needs 1 PCI device for gpu (policy required), of which none are free' in result.stderr
     cards('server delete one')
+    assert [(1, 1)] == [(one['at_least'], one['at_most']) for one in cards.json('fleet capacity --flavor m1.gpu')]
     cards('server create --flavor m1.gpu three')
     assert cards.json('host audit seed3') == []
 
@@ -117,3 +118,26 @@ def test_a_refresh_does_not_take_a_device_from_a_server(spec, product, reason, d
     assert done.stderr.startswith("numaplace: server 'first' (")
     assert reason in done.stderr
     assert ['allocated'] == [one['status'] for one in discovered.json('host show one')['pci_devices']]
+
+
+def test_a_device_moves_with_a_running_server_if_its_alias_says_so(cards):
+    with api.connect(f'sqlite:///{cards.database}') as database:
+        known = database.host('seed3')
+        gpus = tuple(replace(gpu, tags={'live_migratable': 'true'}) for gpu in GPUS)
+        there = replace(known, name='there', uuid='5c1e0e2e-8d4b-4a51-8f0c-6f6f8e1d2b3a')
+        resource_tracker.register(database, replace(there, host=replace(known.host, devices=HostDevices(gpus))))
+    cards('server create --flavor m1.gpu --host seed3 one')
+    failed = cards.run('server', 'migrate', '--live-migration', 'one')
+    assert (1, 1) == (failed.returncode, len(failed.stderr.splitlines()))
+    assert f"({GPUS[0].address}: [pci] alias 'gpu' does not say live_migratable='yes'); expected" in failed.stderr
+    config = cards.config.read_text()
+    cards.config.write_text(config.replace('{"name": "gpu"', '{"name": "gpu", "live_migratable": "yes"'))
+    shown = cards.json('server migrate --live-migration one')
+    assert 'there' == shown['OS-EXT-SRV-ATTR:host' if 'OS-EXT-SRV-ATTR:host' in shown else 'host']
+    assert [('gpu', GPUS[0].address, False)] == [
+        (each['request'], each['source'], each['is_attached_again']) for each in shown['pci_devices']
+    ]
+    (given,) = cards.json('server show one')['devices']['pci']
+    xml = etree.fromstring(cards('server dumpxml one'))
+    assert given['address'][5:7] == xml.find('devices/hostdev/source/address').get('bus')[2:]
+    assert cards.json('fleet audit') == []

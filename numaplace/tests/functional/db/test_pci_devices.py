@@ -190,13 +190,6 @@ def test_a_reader_without_aliases_moves_no_server_with_devices(verb, cards):
     assert list(statuses(cards, 'b')) == [GPUS[0].address]
 
 
-def test_a_server_with_devices_is_not_moved_while_it_runs(cards):
-    server = claim(cards, guest(asks(1))).instance
-    with pytest.raises(exception.Conflict, match=r'holds PCI devices \(0000:01:00\.0\), which do not move while it'):
-        claims.live_migration_claim(cards, server.uuid, 'b')
-    assert (list(statuses(cards)), statuses(cards, 'b')) == ([GPUS[0].address], {})
-
-
 def test_hotplug_keeps_devices(cards):
     flavor = Flavor('grows', 4, 512, 1, {'hw:cpu_policy': 'dedicated', 'numaplace:vcpu_hotplug': 'true'}, 'grows')
     wanted = guest(asks(1), vcpus=4)
@@ -221,6 +214,28 @@ def test_a_domain_that_is_off_may_have_the_device_of_a_server(cards):
     cards.change_host('a', lambda found, _: replace(found, libvirt_uri='test:///default', unmanaged=(domain,)))
     claims.release(cards, server.uuid)
     assert statuses(cards) == {GPUS[0].address: ('unavailable', None)}
+
+
+def test_the_device_of_a_domain_that_stays_is_not_available(cards):
+    server = claim(cards, guest(asks(1))).instance
+    claims.release(cards, server.uuid, is_left=True)
+    assert statuses(cards) == {GPUS[0].address: ('unavailable', None)}
+    assert held(claim(cards, guest(asks(1)), name='guest2').instance) == [GPUS[1].address]
+
+
+@pytest.mark.parametrize('name', ['repair', 'refresh'])
+def test_a_wrong_owner_of_a_device_is_made_right(name, cards):
+    server, other = (claim(cards, guest(asks(1)), name=each).instance for each in ('guest1', 'guest2'))
+    right = statuses(cards)
+    with cards._transaction() as connection:
+        is_first = PCI_DEVICES.c.instance_uuid == server.uuid
+        connection.execute(sa.update(PCI_DEVICES).where(is_first).values(instance_uuid=other.uuid))
+    if name == 'repair':
+        cards.change_host('a', lambda found, _: replace(found, host=replace(found.host, memory_used_mib=1)))
+        assert audit.repair(cards, 'a').differences
+    else:
+        resource_tracker.refresh(cards, 'a', record('a').host)
+    assert statuses(cards) == right
 
 
 def adopt(database, name='guest1'):

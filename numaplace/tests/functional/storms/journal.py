@@ -71,8 +71,8 @@ def entries(paths: Iterable[Path]) -> list[Entry]:
 
 def _entry(values: dict) -> Entry:
     told = [
-        Holding(*row[:-1], tuple(Cell(cell[0], tuple(cell[1]), *cell[2:]) for cell in row[-1]))
-        for row in values.pop('told')
+        Holding(*row, tuple(Cell(cell[0], tuple(cell[1]), *cell[2:]) for cell in cells), tuple(devices))
+        for *row, cells, devices in values.pop('told')
     ]
     return Entry(**values, told=told)
 

@@ -15,7 +15,7 @@ from math import inf
 from typing import NamedTuple
 
 from numaplace.tests.functional.storms.journal import DONE, KILLED, REFUSED, Entry
-from numaplace.tests.functional.storms.ledger import Holding, Ledger
+from numaplace.tests.functional.storms.ledger import Holding, Ledger, device_faults
 
 __all__ = ['faults']
 
@@ -62,7 +62,8 @@ def _replay(host: str, found: list[Entry], ledger: Ledger, unknown: list[Entry])
         held[entry.server] = [holding for holding in entry.told if holding.host == host]
         certain = _certain(held, uncertain_since, entry.end)
         double = _double_faults(ledger.hosts[host]['cells'], certain)
-        for fault in (*double, *_crowds(certain, members, ledger.groups)):
+        devices = device_faults(ledger.hosts[host]['devices'], certain)
+        for fault in (*double, *devices, *_crowds(certain, members, ledger.groups)):
             yield f'{host} at generation {generation}, {entry}: {fault}'
     expected = sorted(_certain(held, uncertain_since))
     stored = sorted(each for each in ledger.holdings if each.host == host and each.server not in uncertain_since)

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 
-__all__ = ['ENDED', 'NEW', 'OLD', 'OWN', 'Cell', 'Holding', 'Ledger', 'at', 'plain', 'read']
+__all__ = ['ENDED', 'NEW', 'OLD', 'OWN', 'Cell', 'Holding', 'Ledger', 'at', 'device_faults', 'plain', 'read']
 
 #: As what a server holds something: as itself, or as one of both sides of a move.
 OWN, OLD, NEW = 'own', 'old', 'new'
@@ -38,6 +38,7 @@ class Holding(NamedTuple):
     vcpus: int
     memory_mib: int
     cells: tuple[Cell, ...]
+    devices: tuple[str, ...] = ()
 
 
 class Ledger(NamedTuple):
@@ -56,6 +57,8 @@ class Ledger(NamedTuple):
             held = [holding for holding in self.holdings if holding.host == name]
             found += _sum_faults(name, self.hosts[name], held)
             found += _double_faults(name, self.hosts[name], held)
+            found += [f'{name}: {fault}' for fault in device_faults(self.hosts[name]['devices'], held)]
+            found += _status_faults(name, self.hosts[name]['devices'], held)
         strangers = {holding.host for holding in self.holdings} - set(self.hosts)
         found += _group_faults(self)
         return found + [f'{host} is not there, but servers are on it' for host in strangers]
@@ -72,11 +75,14 @@ def plain(url: str) -> Iterator[sa.Connection]:
 def read(connection: sa.Connection) -> Ledger:
     """Read all rows; nobody may write in the meantime."""
     hosts = {row['host']: _host(row) for row in _rows(connection, 'SELECT * FROM compute_nodes')}
+    names = {row['id']: name for name, row in hosts.items()}
+    for row in _rows(connection, 'SELECT * FROM pci_devices'):
+        hosts[names[row['compute_node_id']]]['devices'][row['address']] = row
     servers = {row['uuid']: row for row in _rows(connection, 'SELECT * FROM instances')}
     for row in _rows(connection, 'SELECT * FROM instance_extra'):
         servers[row['instance_uuid']] |= {
             name: json.loads(row[name]) if row[name] else None
-            for name in ('numa_topology', 'migration_context', 'move_details')
+            for name in ('numa_topology', 'guest_details', 'migration_context', 'move_details')
         }
     moves = _rows(connection, 'SELECT * FROM migrations')
     under_way = {move['instance_uuid']: move for move in moves if move['status'] not in ENDED}
@@ -103,10 +109,12 @@ def _holdings(
         for role, host in ((OLD, move['source_compute']), (NEW, move['dest_compute'])):
             side = details[role]['numaplace_object.data']
             sizes = side['vcpus'], side['memory_mib']
-            yield _holding((server['uuid'], role, host, *sizes), context[f'{role}_numa_topology'], hosts)
+            begin = server['uuid'], role, host, *sizes
+            yield _holding(begin, context[f'{role}_numa_topology'], side['guest'], hosts)
     elif server['host'] is not None:
         sizes = server['vcpus'], server['memory_mb']
-        yield _holding((server['uuid'], OWN, server['host'], *sizes), server['numa_topology'], hosts)
+        begin = server['uuid'], OWN, server['host'], *sizes
+        yield _holding(begin, server['numa_topology'], server['guest_details'], hosts)
 
 
 def _rows(connection: sa.Connection, query: str) -> list[dict[str, Any]]:
@@ -122,15 +130,20 @@ def _host(row: dict[str, Any]) -> dict[str, Any]:
     cells = {cell['id']: cell for cell in _data(row['numa_topology'])}
     for cell in cells.values():
         cell['mempages'] = [pages['nova_object.data'] for pages in cell['mempages']]
-    return row | {'cells': cells}
+    return row | {'cells': cells, 'devices': {}}
 
 
 def _holding(
-    begin: tuple[str, str, str, int, int], topology: dict[str, Any] | None, hosts: dict[str, dict[str, Any]]
+    begin: tuple[str, str, str, int, int],
+    topology: dict[str, Any] | None,
+    details: dict[str, Any] | None,
+    hosts: dict[str, dict[str, Any]],
 ) -> Holding:
     cells = topology['nova_object.data']['cells'] if topology else []
     known = hosts.get(begin[2], {'cells': {}})['cells']
-    return Holding(*begin, tuple(_cell(cell['nova_object.data'], known) for cell in cells))
+    devices = details['numaplace_object.data'].get('devices', []) if details else []
+    addresses = sorted(device['numaplace_object.data']['address'] for device in devices)
+    return Holding(*begin, tuple(_cell(cell['nova_object.data'], known) for cell in cells), tuple(addresses))
 
 
 def _cell(cell: dict[str, Any], known: dict[int, dict[str, Any]]) -> Cell:
@@ -192,6 +205,32 @@ def _double_faults(name: str, host: dict[str, Any], held: list[Holding]) -> Iter
             # Pages of the smallest size are ordinary memory, which may be overcommitted.
             if pages['size_kb'] != smallest and pages['used'] > pages['total'] - pages['reserved']:
                 yield f'{name}: servers hold more pages of {pages["size_kb"]} KiB than cell {number} has'
+
+
+def device_faults(known: dict[str, dict[str, Any]], held: list[Holding]) -> Iterator[str]:
+    """Yield the devices that are handed out twice, as a PF and its VFs too, and those that the host does not have.
+
+    :param known: rows of the devices of a host, by address
+    :param held: there
+    """
+    counts = Counter(address for holding in held for address in holding.devices)
+    if twice := sorted(address for address, count in counts.items() if count > 1):
+        yield f'PCI devices {twice} are handed out twice'
+    if foreign := sorted(counts.keys() - known.keys()):
+        yield f'PCI devices {foreign} are not there, but servers hold them'
+    parents = {known[address]['parent_addr'] for address in counts.keys() & known.keys()}
+    if broken := sorted(parents & counts.keys()):
+        yield f'PFs {broken} are handed out with their VFs'
+
+
+def _status_faults(name: str, known: dict[str, dict[str, Any]], held: list[Holding]) -> Iterator[str]:
+    owners = {address: holding.server for holding in held for address in holding.devices}
+    parents = {row['parent_addr'] for address, row in known.items() if address in owners}
+    for address, row in known.items():
+        free = 'unclaimable' if row['parent_addr'] in owners else 'unavailable' if address in parents else 'available'
+        expected = ('allocated' if address in owners else free, owners.get(address))
+        if (row['status'], row['instance_uuid']) != expected:
+            yield f'{name}: PCI device {address} is {row["status"]}, {row["instance_uuid"]}; it should be {expected}'
 
 
 def _group_faults(ledger: Ledger) -> Iterator[str]:

@@ -123,7 +123,20 @@ class Model:
         """Tell by brute force whether a guest finds a place beside what is held."""
         guest, cells = shape.guest(), self._used(host)
         has_room = _has_room(cells, guest, self._held(host))
-        return has_room and (not guest.cells or oracle.choose(_case(cells, guest)) is not None)
+        near = [cell for cell in cells if self._has_device(shape.kind, host, cell['id'])]
+        if shape.kind == 'gpu':
+            return has_room and any(oracle.choose(_case([cell], guest)) is not None for cell in near)
+        return has_room and bool(near) and (not guest.cells or oracle.choose(_case(cells, guest)) is not None)
+
+    def _has_device(self, kind: str, host: str, cell: int) -> bool:
+        """Tell whether a guest with a cell there gets its device; those without cells have one anywhere."""
+        taken = {address for holding in self._held(host) for address in holding.devices}
+        vfs = {vf.address for vf in world.VFS}
+        if kind == 'gpu':
+            return world.GPUS[cell].address not in taken
+        if kind == 'card':
+            return not taken & {world.CARD.address, *vfs}
+        return kind != 'wide' or (world.CARD.address not in taken and not vfs <= taken)
 
     def fits_more(self, place: Holding, old: Shape, new: Shape) -> bool:
         """Tell by brute force whether what comes to a guest finds room where the guest is."""

@@ -20,7 +20,7 @@ Act = Callable[[api.Database, str], object]
 Scene = tuple[Act, ...]
 
 #: The kinds of guest before and after a resize.
-_KIND, _OTHER_KIND = 'wide', 'huge'
+_KIND, _OTHER_KIND = 'wide', 'gpu'
 
 
 def read(flavor: Flavor, _image: object) -> Guest:
@@ -42,7 +42,7 @@ def _migrate(database: api.Database, uuid: str) -> object:
 
 
 def _live_migrate(database: api.Database, uuid: str) -> object:
-    return claims.live_migration_claim(database, uuid, 'host1')
+    return claims.live_migration_claim(database, uuid, 'host1', read=read)
 
 
 def _evacuate(database: api.Database, uuid: str) -> object:

@@ -11,6 +11,7 @@ import sqlalchemy as sa
 from numaplace import exception
 from numaplace.compute import claims
 from numaplace.db import api, engine
+from numaplace.model import HostDevices
 from numaplace.tests.functional.storms import amount, faults, ledger, scenes
 
 #: Scenes that are interrupted on servers too, if it shall not take long.
@@ -128,3 +129,20 @@ def test_a_verb_that_fails_at_any_moment_leaves_the_state_before_or_after(world_
                         break
                 assert number > 4, f'{name} has more moments than that'
         assert ledger.at(world_url).faults() == []
+
+
+#: Where a product that forgets something is told from one that does not, and what is said of it.
+FORGETS = {
+    'to take': ('take', "is available, None; it should be ('allocated',"),
+    'to give back': ('give_back', "it should be ('available', None)"),
+}
+
+
+@pytest.mark.parametrize('name', FORGETS)
+def test_a_product_that_forgets_devices_is_found_out(name, world_url, monkeypatch):
+    method, told = FORGETS[name]
+    monkeypatch.setattr(HostDevices, method, lambda devices, _granted: devices)
+    with api.connect(world_url) as database:
+        for scene in (scenes.SCENES['claim'], scenes.SCENES['release']):
+            scene[-1](database, scenes.set_up(database, scene))
+    assert any(told in fault for fault in ledger.at(world_url).faults())

@@ -23,7 +23,11 @@ SECONDS = {
 @pytest.mark.parametrize('name', SECONDS)
 def test_a_second_author_is_excused_only_for_the_same_change_without_an_answer(name):
     second, is_excused = SECONDS[name]
-    host = dict.fromkeys(('vcpus_used', 'memory_mb_used', 'floating_vcpus'), 0) | {'generation': 1, 'cells': {}}
+    host = dict.fromkeys(('vcpus_used', 'memory_mb_used', 'floating_vcpus'), 0) | {
+        'generation': 1,
+        'cells': {},
+        'devices': {},
+    }
     ledger = Ledger(hosts={'a': host}, servers={}, moves=[], holdings=[], groups={})
     found = [fault for fault in judge.faults([FIRST, second], ledger, cut_off=True) if 'two authors' in fault]
     assert is_excused == (not found)
@@ -63,7 +67,11 @@ GROUPED = {
 def test_members_that_their_policy_parts_or_joins_are_found_at_any_time(name):
     """All of them may be gone in the end."""
     policy, rule, entries, is_broken = GROUPED[name]
-    host = dict.fromkeys(('vcpus_used', 'memory_mb_used', 'floating_vcpus'), 0) | {'generation': 3, 'cells': {}}
+    host = dict.fromkeys(('vcpus_used', 'memory_mb_used', 'floating_vcpus'), 0) | {
+        'generation': 3,
+        'cells': {},
+        'devices': {},
+    }
     groups = {'g': {'name': 'g', 'policy': policy, 'max_server_per_host': rule}}
     found = judge.faults(entries, Ledger({'a': host, 'b': host}, {}, [], [], groups))
     assert is_broken == any('members of g are there' in fault or 'g was on two hosts' in fault for fault in found)
@@ -84,3 +92,54 @@ def test_rows_that_break_a_policy_are_found(policy, hosts, is_broken):
     groups = {'g': {'name': 'g', 'policy': policy, 'max_server_per_host': None}}
     found = Ledger({}, servers, [], holdings, groups).faults()
     assert is_broken == any('affinity group g' in fault for fault in found)
+
+
+ROWS = {
+    '05:00.0': {'parent_addr': None, 'status': 'unavailable', 'instance_uuid': None},
+    '05:02.0': {'parent_addr': '05:00.0', 'status': 'allocated', 'instance_uuid': 's'},
+    '05:02.1': {'parent_addr': '05:00.0', 'status': 'available', 'instance_uuid': None},
+    '01:00.0': {'parent_addr': None, 'status': 'available', 'instance_uuid': None},
+}
+HELD = {'s': ('05:02.0',)}
+#: What differs from those rows and holdings, and what is said of it.
+PLANTED = {
+    'nothing': ({}, {}, None),
+    'given twice': ({}, {'t': ('05:02.0',)}, "PCI devices ['05:02.0'] are handed out twice"),
+    'taken without a row': ({}, {'t': ('01:00.0',)}, 'PCI device 01:00.0 is available, None; it should be'),
+    'half taken': (
+        {'05:02.0': {'instance_uuid': None}},
+        {},
+        "05:02.0 is allocated, None; it should be ('allocated', 's')",
+    ),
+    'never given back': ({'05:02.1': {'status': 'allocated', 'instance_uuid': 't'}}, {}, '05:02.1 is allocated, t'),
+    'a PF with its VF': ({}, {'t': ('05:00.0',)}, "PFs ['05:00.0'] are handed out with their VFs"),
+    'a PF left available': ({'05:00.0': {'status': 'available'}}, {}, '05:00.0 is available, None'),
+    'one that is not there': ({}, {'t': ('09:00.0',)}, "PCI devices ['09:00.0'] are not there"),
+}
+
+
+@pytest.mark.parametrize('name', PLANTED)
+def test_planted_faults_of_devices_are_found(name):
+    changed, more, told = PLANTED[name]
+    rows = {address: row | changed.get(address, {}) for address, row in ROWS.items()}
+    held = {server: HELD.get(server, ()) + more.get(server, ()) for server in {**HELD, **more}}
+    holdings = [Holding(server, OWN, 'a', 1, 64, (), devices) for server, devices in held.items()]
+    usage = {'vcpus_used': len(held), 'memory_mb_used': 64 * len(held), 'floating_vcpus': len(held)}
+    found = Ledger({'a': usage | {'cells': {}, 'devices': rows}}, {}, [], holdings, {}).faults()
+    assert bool(told) == bool(found)
+    assert told is None or any(told in fault for fault in found), found
+
+
+def test_a_device_that_two_had_at_once_is_found_when_both_are_gone():
+    one, other = (
+        replace(
+            there(server, 'a', begin, group=None, generation=begin),
+            told=[Holding(server, OWN, 'a', 1, 64, (), ('05:02.0',))],
+        )
+        for server, begin in (('s', 1), ('t', 2))
+    )
+    host = dict.fromkeys(('vcpus_used', 'memory_mb_used', 'floating_vcpus'), 0) | {'generation': 4, 'cells': {}}
+    rows = {'05:02.0': {'parent_addr': None, 'status': 'available', 'instance_uuid': None}}
+    entries = [one, other, gone('s', 'a', 3, 3), gone('t', 'a', 4, 4)]
+    found = judge.faults(entries, Ledger({'a': host | {'devices': rows}}, {}, [], [], {}))
+    assert any("PCI devices ['05:02.0'] are handed out twice" in fault for fault in found)

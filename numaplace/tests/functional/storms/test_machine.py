@@ -45,7 +45,7 @@ EFFECTS = {
 MOVES = {
     'resize': lambda kind: (claims.resize_claim, {'flavor': world.flavor(kind), 'read': scenes.read}),
     'migration': lambda kind: (claims.resize_claim, {'read': scenes.read}),
-    'live-migration': lambda kind: (claims.live_migration_claim, {}),
+    'live-migration': lambda kind: (claims.live_migration_claim, {'read': scenes.read}),
     'evacuation': lambda kind: (claims.rebuild_claim, {'read': scenes.read}),
 }
 VERBS = st.sampled_from(sorted(MOVES))
@@ -263,7 +263,7 @@ class Storm(RuleBasedStateMachine):
             return
         (place,) = verbs.told(answer)
         guest = shape.guest()
-        assert (place.vcpus, place.memory_mib) == (guest.vcpus, guest.memory_mib)
+        assert (place.vcpus, place.memory_mib, place.devices) == (guest.vcpus, guest.memory_mib, server.place.devices)
         for asked, old, new in zip(guest.cells, server.place.cells, place.cells, strict=True):
             assert (new.host_cell, new.pagesize_kib) == (old.host_cell, old.pagesize_kib)
             assert (new.shared_vcpus, new.memory_mib) == (asked.shared_vcpus.bit_count(), asked.memory_mib)

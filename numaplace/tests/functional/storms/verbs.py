@@ -84,7 +84,8 @@ def _holding(server: str, role: str, host: str, placement: Placement) -> Holding
         cells.append(
             Cell(cell.host_cell, cpus, asked.shared_vcpus.bit_count(), asked.memory_mib, cell.pagesize_kib or 4)
         )
-    return Holding(server, role, host, placement.guest.vcpus, placement.guest.memory_mib, tuple(cells))
+    devices = tuple(sorted(granted.device.address for granted in placement.devices))
+    return Holding(server, role, host, placement.guest.vcpus, placement.guest.memory_mib, tuple(cells), devices)
 
 
 # --- what makes and removes servers
@@ -158,7 +159,7 @@ def live_migrate(database: api.Database, dice: random.Random, server: Seen) -> O
     return _operation(
         'live-migrate',
         server,
-        lambda: _claimed(claims.live_migration_claim(database, server.uuid, host, limits=world.LIMITS)),
+        lambda: _claimed(claims.live_migration_claim(database, server.uuid, host, read=_read, limits=world.LIMITS)),
     )
 
 

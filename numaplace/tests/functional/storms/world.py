@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Four small hosts of two kinds, guests of which some are always in each other's way, and groups of them."""
+"""Four small hosts with PCI devices, guests of which some are always in each other's way, and groups of them."""
 
 from __future__ import annotations
 
@@ -7,15 +7,31 @@ import random
 import uuid
 from dataclasses import replace
 
+from numaplace import request as requests
 from numaplace.compute import resource_tracker
 from numaplace.db import api
 from numaplace.db.records import InstanceRequest
-from numaplace.model import MIXED, CellShape, Flavor, Guest, GuestCell, Host, HostCell, Limits, Pages
+from numaplace.model import (
+    MIXED,
+    CellShape,
+    Devices,
+    Flavor,
+    Guest,
+    GuestCell,
+    Host,
+    HostCell,
+    HostDevices,
+    Limits,
+    Pages,
+    PciDevice,
+    PciRequest,
+)
 from numaplace.model.grouping import AFFINITY, ANTI_AFFINITY, ServerGroup
+from numaplace.model.pci import PF, REQUIRED, VF
 from numaplace.model.records import HostRecord
 from numaplace.tests import samples
 
-__all__ = ['GROUPS', 'GUESTS', 'HOSTS', 'LIMITS', 'SLOTS', 'fill', 'flavor', 'host', 'request']
+__all__ = ['CARD', 'GPUS', 'GROUPS', 'GUESTS', 'HOSTS', 'LIMITS', 'SLOTS', 'VFS', 'fill', 'flavor', 'host', 'request']
 
 #: The first two keep shared and dedicated CPUs apart; on the others every CPU is both, so that cores can be isolated.
 HOSTS = ('host0', 'host1', 'host2', 'host3')
@@ -35,6 +51,20 @@ GROUPS = {
 
 _PAGES_KIB = 2048
 
+#: The devices of each host: a GPU on each cell, and a network card that goes whole or in parts.
+_KEPT = {'live_migratable': 'true'}
+GPUS = tuple(PciDevice(f'0000:0{cell + 1}:00.0', '10de', '20b0', numa_node=cell, tags=_KEPT) for cell in range(2))
+CARD = PciDevice('0000:05:00.0', '8086', '1572', PF, 0, tags=_KEPT)
+VFS = tuple(
+    PciDevice(f'0000:05:02.{number}', '8086', '154c', VF, 0, CARD.address, {'physical_network': 'lake'})
+    for number in range(3)
+)
+
+
+def _one_of(device: PciDevice, name: str) -> tuple[PciRequest, ...]:
+    wanted = {'vendor_id': device.vendor_id, 'product_id': device.product_id, 'dev_type': device.dev_type}
+    return (PciRequest(1, (wanted | _KEPT,), REQUIRED, name),)
+
 
 def _mixed() -> Guest:
     return Guest(3, 512, (GuestCell(0, 0b001, 0b110, 512, _PAGES_KIB, MIXED),))
@@ -51,6 +81,14 @@ GUESTS = {
     'mixed': _mixed(),
     'shared': samples.guest(vcpus=2, memory_mib=256, policy=None),
     'floating': Guest(2, 256),
+    'gpu': replace(samples.guest(vcpus=2, memory_mib=256), pci_requests=_one_of(GPUS[0], 'gpu')),
+    'card': Guest(2, 256, pci_requests=_one_of(CARD, 'card')),
+}
+#: What their flavors say of devices; the other guests have none.
+_DEVICES = {
+    'wide': {'numaplace:nic.0': 'physnet=lake,vnic=direct'},
+    'gpu': {'pci_passthrough:alias': 'gpu:1'},
+    'card': {'pci_passthrough:alias': 'card:1'},
 }
 
 
@@ -63,7 +101,7 @@ def host(*, apart: bool) -> Host:
         cores = tuple(0b11 << cpu for cpu in range(first, first + 8, 2))
         pages = (Pages(4, 2048 * 256), Pages(_PAGES_KIB, 1024, reserved=8))
         cells.append(HostCell(CellShape(number, shared, dedicated, 4096, cores), pages=pages))
-    return Host(tuple(cells))
+    return Host(tuple(cells), devices=HostDevices((*GPUS, CARD, *VFS)))
 
 
 def fill(database: api.Database) -> None:
@@ -78,7 +116,7 @@ def fill(database: api.Database) -> None:
 def flavor(kind: str) -> Flavor:
     """Return the flavor of a kind of guest."""
     asked = GUESTS[kind]
-    return Flavor(kind, asked.vcpus, asked.memory_mib, 1, _hotplug(asked), kind)
+    return Flavor(kind, asked.vcpus, asked.memory_mib, 1, _hotplug(asked) | _DEVICES.get(kind, {}), kind)
 
 
 def _hotplug(asked: Guest) -> dict[str, str]:
@@ -92,4 +130,5 @@ def _hotplug(asked: Guest) -> dict[str, str]:
 def request(dice: random.Random, kind: str, group: str | None = None) -> InstanceRequest:
     """Return a server that is not there yet, in a group or in none; its UUID comes from the dice."""
     made = str(uuid.UUID(int=dice.getrandbits(128), version=4))
-    return InstanceRequest(f'{kind}-{made[:8]}', flavor(kind), GUESTS[kind], uuid=made, group=group)
+    guest = requests.with_networks(GUESTS[kind], flavor(kind), {}, Devices())
+    return InstanceRequest(f'{kind}-{made[:8]}', flavor(kind), guest, uuid=made, group=group)

@@ -152,14 +152,17 @@ def image(testbed, kernel, tmp_path_factory):
 
 
 @pytest.fixture(scope='session')
-def payload(testbed, image, tmp_path_factory):
-    """What all virtual hosts run: numaplace as it is installed here, and the driver."""
+def payload(testbed, kernel, image, tmp_path_factory):
+    """What all virtual hosts run: numaplace as it is installed here, the driver, and modules of the kernel."""
     version = testbed.image.python()
     if version != '{}.{}'.format(*sys.version_info):
         real.missing(f'Python {version} to run the tests, as Debian has it')
     directory = tmp_path_factory.mktemp('payload')
     testbed.installed.copy('numaplace', ['standalone'], directory / 'site', directory / 'bin')
     shutil.copy(driver.__file__, directory / 'driver.py')
+    (directory / 'modules').mkdir()
+    for number, name in enumerate(testbed.kernel.MODULES):
+        shutil.copy(testbed.kernel.modules(kernel.parent) / f'{name}.ko', directory / f'modules/{number}.ko')
     (directory / 'run').write_text('#!/bin/sh\nexec python3 /payload/driver.py\n')
     (directory / 'run').chmod(0o755)
     return directory

@@ -11,9 +11,11 @@ __all__ = [
     'EIGHT_NODES',
     'FOUR_NODES',
     'FULL',
+    'PF',
     'START',
     'THREE_NODES',
     'THREE_NODES_WITH_GROUPS',
+    'VFS',
     'Guest',
     'Scenario',
     'Story',
@@ -43,6 +45,7 @@ class Scenario:
     :param configuration: of numaplace, more than all have
     :param cgroups: whether libvirt finds control groups
     :param program: what checks what was moved; a start of the installed program takes a quarter of a minute
+    :param functions: whether the host has virtual functions to give away
     """
 
     machine: str
@@ -51,6 +54,7 @@ class Scenario:
     configuration: str = ''
     cgroups: bool = False
     program: str = 'numaplace'
+    functions: bool = False
 
     def domain(self, guest: str) -> str:
         """Return libvirt's name of a guest."""
@@ -70,10 +74,12 @@ class Scenario:
         name, vcpu, cpu = self.moved
         moved = self.domain(name)
         return [
+            *([['sh', '-c', _MAKE_FUNCTIONS]] if self.functions else []),
             ['virsh', 'capabilities'],
             ['numaplace', 'host', 'discover'],
             *look,
             *(step for guest in self.guests for step in self._start(guest)),
+            *([['sh', '-c', _DRIVERS]] if self.functions else []),
             *look,
             check,
             ['virsh', 'vcpupin', moved, str(vcpu), str(cpu), '--live'],
@@ -140,6 +146,24 @@ class Story:
         return self.of('look', self.scenario.domain(name))[0]
 
 
+#: The controller of the machine, and what guests get of it. The host's own driver is kept off the functions.
+PF, VFS = '0000:81:00.0', ('0000:81:00.1', '0000:81:00.2')
+_MAKE_FUNCTIONS = f"""set -e
+for name in /payload/modules/*; do insmod $name; done
+cd /sys/bus/pci/devices/{PF}
+echo 0 >sriov_drivers_autoprobe
+echo 2 >sriov_numvfs
+"""
+_DRIVERS = f'cd /sys/bus/pci/devices; for each in {PF} {" ".join(VFS)}; do readlink $each/driver || echo none; done'
+_ALIAS = {
+    'name': 'disk',
+    'vendor_id': '1b36',
+    'product_id': '0010',
+    'device_type': 'type-VF',
+    'numa_policy': 'required',
+}
+_OF_THE_CONTROLLER = f'[pci]\nalias = {json.dumps(_ALIAS)}\ndevice_spec = {{"address": "{PF}"}}\n'
+
 _DEDICATED = {'hw:cpu_policy': 'dedicated'}
 _UNEQUAL = {
     'hw:numa_nodes': 2,
@@ -175,7 +199,16 @@ _MANY_CELLS = {
 }
 _EVEN, _ODD = (','.join(map(str, range(first, 16, 2))) for first in (0, 1))
 
-THREE_NODES = Scenario('three-nodes', _OF_THE_PAGE, ('cirros3', 2, 7), program='/payload/bin/numaplace')
+_WITH_DISK = _OF_THE_PAGE | {'disk': Guest(1, 64, {'hw:numa_nodes': 1, 'pci_passthrough:alias': 'disk:1'})}
+
+THREE_NODES = Scenario(
+    'three-nodes',
+    _WITH_DISK,
+    ('cirros3', 2, 7),
+    _OF_THE_CONTROLLER,
+    program='/payload/bin/numaplace',
+    functions=True,
+)
 THREE_NODES_WITH_GROUPS = Scenario('three-nodes', _OF_THE_PAGE, ('pinned', 1, 3), cgroups=True)
 FOUR_NODES = Scenario('four-nodes', _THREADS, ('require', 0, 7))
 EIGHT_NODES = Scenario(

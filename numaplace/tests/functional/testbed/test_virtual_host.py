@@ -9,7 +9,7 @@ import pytest
 from numaplace import cpuset
 from numaplace.tests import amount, summary
 from numaplace.tests.functional.testbed import scenarios
-from numaplace.tests.functional.testbed.scenarios import DELETED, FULL, START
+from numaplace.tests.functional.testbed.scenarios import DELETED, FULL, PF, START, VFS
 
 #: Words of the commands whose status says something else than whether they could be done.
 _CHECK = ('server', 'check')
@@ -205,6 +205,21 @@ class TestThreeNodes(Everywhere):
         assert (['0-7'], '0-7', {'default': 512}) == floating
         assert (['0-3'] * 4, '0-3', {'bind:0': 1024}) == one_cell
         assert (['0-3', '0-3', '4-5', '4-5'], '0-5', {'bind:0': 512, 'bind:1': 512}) == two_cells
+
+    def test_a_virtual_function_goes_to_a_guest_on_its_node(self, story, tally):
+        """The kernel made it of an emulated controller, with a node and an IOMMU; libvirt gave it to QEMU by VFIO."""
+        found = {one['address']: one for one in story.host(FULL)['pci_devices']}
+        assert {PF: 'type-PF', **dict.fromkeys(VFS, 'type-VF')} == {key: one['dev_type'] for key, one in found.items()}
+        assert {1} == {one['numa_node'] for one in found.values()}
+        assert [PF] * 2 == [found[address]['parent'] for address in VFS]
+        server = story.server('disk')
+        (given,) = server['devices']['pci']
+        assert [given['numa_node']] == [cell['host_cell'] for cell in server['cells']]
+        assert ('allocated', 'disk') == (found[given['address']]['status'], found[given['address']]['server'])
+        drivers = [line.rpartition('/')[2] for line in story.of('sh')[1]['out'].split()]
+        bound = {address: 'vfio-pci' if address == given['address'] else 'none' for address in VFS}
+        assert {PF: 'nvme', **bound} == dict(zip((PF, *VFS), drivers, strict=True))
+        tally['virtual functions given to guests'] += 1
 
 
 class TestThreeNodesWithControlGroups(Everywhere):

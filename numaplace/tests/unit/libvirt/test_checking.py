@@ -5,7 +5,8 @@ import pytest
 
 from numaplace import exception
 from numaplace.libvirt.checking import Difference, compare
-from numaplace.libvirt.devices import mac_address
+from numaplace.libvirt.devices import mac_of
+from numaplace.model import Nic
 from numaplace.request import own_devices
 from numaplace.tests.unit.libvirt.samples import SAMPLES, UUID
 
@@ -72,7 +73,7 @@ def test_where_a_device_comes_from_and_is_near_to_is_compared():
     devices = own_devices(['network=default,node=1', 'bridge=br0'], ['path=/srv/a.img,node=0', 'path=/dev/b'])
     xml = SAMPLES['two cells'].xml(attached=devices)
     assert [] == compare(xml, xml, place='libvirt')
-    address = mac_address(UUID, 0)
+    address = mac_of(Nic(), UUID, 0)
     for before, after, expected in (
         (
             "<source network='default'/>",

@@ -9,6 +9,7 @@ from lxml import etree
 from numaplace import exception
 from numaplace.libvirt import devices
 from numaplace.libvirt.profile import PROFILES
+from numaplace.model import Nic
 from numaplace.request import own_devices
 from numaplace.tests.unit.libvirt.samples import SAMPLES, UUID
 
@@ -100,9 +101,9 @@ def test_targets_go_on_after_26_disks():
 
 
 def test_a_mac_address_is_the_same_each_time_local_and_of_one_device():
-    addresses = {devices.mac_address(uuid, number) for uuid in (UUID, UUID[::-1]) for number in range(100)}
+    addresses = {devices.mac_of(Nic(), uuid, number) for uuid in (UUID, UUID[::-1]) for number in range(100)}
     assert 200 == len(addresses)
-    assert devices.mac_address(UUID, 3) == devices.mac_address(UUID, 3)
+    assert devices.mac_of(Nic(), UUID, 3) == devices.mac_of(Nic(), UUID, 3)
     for address in addresses:
         assert re.fullmatch('[0-9a-f]{2}(:[0-9a-f]{2}){5}', address)
         assert 0b10 == int(address[:2], 16) & 0b11, 'locally administered, and no multicast'

@@ -10,7 +10,7 @@ import pytest
 from numaplace import exception
 from numaplace.libvirt import lstopo, lstopo_devices, nodedev, sysfs_devices
 from numaplace.libvirt.found_device import FoundDevice, offered
-from numaplace.pci_specs import read_device_specs
+from numaplace.pci_specs import DeviceSpec, read_device_specs
 from numaplace.tests import pci_tree, recordings
 
 PF, VFS = '0000:0a:00.0', ['0000:0a:02.0', '0000:0a:02.1']
@@ -52,21 +52,42 @@ def test_lstopo_tells_the_same_but_for_types_and_drivers():
     assert expected == list(lstopo_devices.read(xml, lstopo.read(xml).host))
 
 
+@pytest.mark.parametrize(
+    ('given', 'dev_type', 'expected'),
+    [
+        (
+            {'physical_network': 'lake'},
+            'type-VF',
+            {'physical_network': 'lake', 'interface': 'a', 'vdpa_device': '/dev/v'},
+        ),
+        ({'physical_network': 'lake'}, 'type-PF', {'physical_network': 'lake'}),
+        ({'managed': 'no'}, 'type-VF', {'managed': 'no'}),
+    ],
+)
+def test_what_a_guest_is_attached_to_is_a_tag_of_a_device_of_a_network(given, dev_type, expected):
+    found = FoundDevice(VFS[0], '8086', '154c', dev_type, interfaces=('a', 'b'), vdpa_device='/dev/v')
+    assert [expected] == [one.tags for one in offered([found], [DeviceSpec(tags=given)], [0])]
+
+
 def test_a_vf_with_a_vdpa_device_is_one():
     vdpa = (
         "<device><name>vdpa_vdpa0</name><path>/sys/devices/pci0000:00/0000:0a:02.0/vdpa0</path><capability type='vdpa'>"
         '<chardev>/dev/vhost-vdpa-0</chardev></capability></device>'
     )
-    types = {device.address: device.dev_type for device in nodedev.parse([vdpa.encode(), *_documents()], 'libvirt')}
-    assert ['vdpa', 'type-VF'] == [types[address] for address in VFS]
+    found = {device.address: device for device in nodedev.parse([vdpa.encode(), *_documents()], 'libvirt')}
+    assert [('vdpa', '/dev/vhost-vdpa-0'), ('type-VF', None)] == [
+        (found[address].dev_type, found[address].vdpa_device) for address in VFS
+    ]
 
 
 def test_the_kernels_files_tell_vdpa_and_the_interfaces_of_virtio(tmp_path):
     root = pci_tree.lay_out(tmp_path)
-    (root / 'bus/pci/devices' / VFS[0] / 'vdpa0').mkdir()
+    (root / 'bus/pci/devices' / VFS[0] / 'vdpa0/vhost-vdpa-3').mkdir(parents=True)
+    (root / 'bus/pci/devices' / VFS[1] / 'vdpa1').mkdir()
     (root / 'bus/pci/devices/10000:e1:00.0/virtio3/net/eth7').mkdir(parents=True)
     found = {device.address: device for device in sysfs_devices.read(root)}
-    assert 'vdpa' == found[VFS[0]].dev_type
+    assert ('vdpa', '/dev/vhost-vdpa-3') == (found[VFS[0]].dev_type, found[VFS[0]].vdpa_device)
+    assert ('vdpa', None) == (found[VFS[1]].dev_type, found[VFS[1]].vdpa_device)
     assert ('eth7',) == found['10000:e1:00.0'].interfaces
 
 
@@ -163,9 +184,8 @@ def test_a_device_has_the_tags_of_the_first_spec_that_it_matches():
         {'address': VFS[0], 'physical_network': 'lake', 'managed': 'no'},
         {'product_id': '154c', 'physical_network': None},
     )
-    assert [{'physical_network': 'lake', 'managed': 'false'}, {'physical_network': None}] == [
-        device.tags for device in found
-    ]
+    lake = {'physical_network': 'lake', 'managed': 'false', 'interface': 'enp10s0f0v0'}
+    assert [lake, {'physical_network': None}] == [device.tags for device in found]
 
 
 def test_on_a_node_that_is_no_host_cell_the_cell_is_not_known():

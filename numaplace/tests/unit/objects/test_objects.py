@@ -41,7 +41,7 @@ FINGERPRINTS = {
     'FleetHost': '1.4-8808418e07007f8d6dca156e421da5a9',
     'FleetInventory': '1.0-1c82bd99766dc5e11bc193009a39176c',
     'FleetMove': '1.0-3fb47be841f5454be23c7e3d16a03fba',
-    'FleetNic': '1.0-c8e6a5f19b51a3328b9136b8cf906105',
+    'FleetNic': '1.1-1fcac540d6545842d2e0d2c6c1a6057e',
     'FleetPlacement': '1.0-aa0109016eda6e2bd652e502d8a5abb9',
     'FleetProvider': '1.0-148fe5be7f7c2eb944bff97aef4d5a6e',
     'FleetRemark': '1.0-afa47a825eb6238a617f53c18edf2b90',

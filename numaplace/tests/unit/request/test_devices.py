@@ -22,6 +22,12 @@ def _flavor(**texts):
         ('network=default', Nic(network='default')),
         ('network=my net,model=e1000e,node=12', Nic(network='my net', model='e1000e', node=12)),
         ('node=0,bridge=br-ex.100:1', Nic(bridge='br-ex.100:1', node=0)),
+        ('physnet=lake,vnic=direct', Nic(physnet='lake', vnic='direct')),
+        ('vnic=macvtap,physnet=lake,vlan=4094', Nic(physnet='lake', vnic='macvtap', vlan=4094)),
+        (
+            'physnet=a b,vnic=vdpa,policy=socket,mac=52:54:00:00:0A:01',
+            Nic(physnet='a b', vnic='vdpa', policy='socket', mac='52:54:00:00:0a:01'),
+        ),
     ],
 )
 def test_a_nic_is_read(text, expected):
@@ -41,7 +47,10 @@ def test_a_disk_is_read(text, expected):
 
 
 def test_what_is_written_is_read_as_the_same():
-    found = own_devices(['network=a,node=1', 'bridge=b,model=e1000e'], ['path=/a', 'path=/b,node=7,format=qcow2'])
+    physical = 'physnet=lake,vnic=direct,policy=required,mac=52:54:00:00:00:01,vlan=7'
+    found = own_devices(
+        ['network=a,node=1', 'bridge=b,model=e1000e', physical], ['path=/a', 'path=/b,node=7,format=qcow2']
+    )
     assert found == own_devices(map(str, found.nics), map(str, found.disks))
 
 
@@ -72,6 +81,18 @@ _DISK = 'expected path=/FILE, and where needed format=raw or qcow2 and node=CELL
         ('nic', 'network= a', _NIC),
         ('nic', 'network=a\x1b', _NIC),
         ('nic', 'model=virtio', _NIC),
+        ('nic', 'physnet=lake', _NIC),
+        ('nic', 'physnet=lake,vnic=direct,network=a', _NIC),
+        ('nic', 'physnet=lake,vnic=direct,model=virtio', _NIC),
+        ('nic', 'physnet=lake,vnic=direct,node=1', _NIC),
+        ('nic', 'network=a,vnic=direct', _NIC),
+        ('nic', 'physnet=a/b,vnic=direct', "physnet 'a/b': expected the name of a physical network"),
+        ('nic', 'physnet=a,vnic=normal', "vnic 'normal': expected direct or direct-physical or macvtap or vdpa"),
+        ('nic', 'physnet=a,vnic=direct,policy=strict', "policy 'strict': expected required or legacy or preferred or"),
+        ('nic', 'physnet=a,vnic=direct,mac=53:54:00:00:00:01', "mac '53:54:00:00:00:01': expected the address of one"),
+        ('nic', 'physnet=a,vnic=direct-physical,mac=52:54:00:00:00:01', 'and no vnic=direct-physical, which keeps'),
+        ('nic', 'physnet=a,vnic=direct,vlan=4095', "vlan '4095': expected a number from 1 to 4094, for vnic=direct or"),
+        ('nic', 'physnet=a,vnic=vdpa,vlan=1', "vlan '1': expected a number from 1 to 4094, for vnic=direct or"),
         ('nic', 'network=a/b', "network 'a/b': expected the name of a network of libvirt"),
         ('nic', 'bridge=br 0', "bridge 'br 0': expected a name of up to 15 letters, digits and _.:-"),
         ('nic', 'bridge=abcdefghijklmnop', 'expected a name of up to 15 letters, digits and _.:-'),

@@ -6,7 +6,7 @@ import re
 import pytest
 
 from numaplace import exception, request
-from numaplace.model import Flavor, PciRequest
+from numaplace.model import Flavor, Guest, PciRequest
 from numaplace.pci_specs import Alias
 
 GPU = {'vendor_id': '10de', 'product_id': '20b0'}
@@ -83,3 +83,36 @@ def test_an_alias_that_is_not_defined_is_named_with_those_that_are():
         _requests('gpu:1,fpga:1')
     with pytest.raises(exception.InvalidRequest, match="alias 'class' has only a resource_class of placement"):
         _requests('class:1')
+
+
+LAKE = {'physical_network': 'lake'}
+
+
+@pytest.mark.parametrize(
+    ('nic', 'wanted', 'policy'),
+    [
+        ('vnic=direct', LAKE, 'legacy'),
+        ('vnic=macvtap,policy=required', LAKE, 'required'),
+        ('vnic=direct-physical', LAKE | {'dev_type': 'type-PF'}, 'legacy'),
+        ('vnic=vdpa,policy=preferred', LAKE | {'dev_type': 'vdpa'}, 'preferred'),
+    ],
+)
+def test_a_nic_on_a_pci_device_is_a_request_for_its_network(nic, wanted, policy):
+    own = request.own_devices([f'physnet=lake,{nic}', 'network=default'], [])
+    found = request.with_networks(Guest(1, 64), Flavor('small', 1, 64), None, own)
+    assert (PciRequest(1, (wanted,), policy, 'network:lake'),) == found.pci_requests
+
+
+def test_the_policy_of_a_nic_precedes_that_of_flavor_and_image():
+    flavor = Flavor('small', 1, 64, extra_specs={'numaplace:nic.0': 'physnet=sea,vnic=direct'})
+    own = request.own_devices(['physnet=lake,vnic=direct,policy=required', 'physnet=lake,vnic=direct'], [])
+    before = Guest(1, 64, pci_requests=(PciRequest(1, (GPU,), name='gpu'),))
+    found = request.with_networks(before, flavor, {'hw_pci_numa_affinity_policy': 'socket'}, own).pci_requests
+    assert [('gpu', 'legacy'), ('network:lake', 'required'), ('network:lake', 'socket'), ('network:sea', 'socket')] == [
+        (one.name, one.policy) for one in found
+    ]
+
+
+def test_a_guest_without_such_nics_requests_what_it_did():
+    guest = Guest(1, 64)
+    assert guest is request.with_networks(guest, Flavor('f', 1, 64), {}, request.own_devices(['bridge=br0'], []))
