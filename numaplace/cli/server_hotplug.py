@@ -76,7 +76,7 @@ class _HotChange(base.ShowOf):
         with progress.told_early(self.app, lambda: _left(database, server)):
             answer = change(server, limits(host), running)
         if isinstance(answer, Refusal):
-            raise server_request.refuse(server.name, NoHost((Rejection(host.name, CLAIM, answer),)))
+            raise server_request.refuse(server.name, NoHost.of(Rejection(host.name, CLAIM, answer)))
         return server_columns.details(answer)
 
 

@@ -24,7 +24,7 @@ _Rows = npt.NDArray[np.intp]
 
 
 class Search:
-    """One request over the hosts of an index, which may not change meanwhile.
+    """One request over the hosts of an index, which may not change meanwhile, but for what says otherwise.
 
     The arrays cost a few passes over all hosts. Beyond that, each weigher costs the exact answers of the hosts at both
     ends of its measure, and each host that is yielded its own: few, as the arrays leave out nearly all that refuse.
@@ -41,6 +41,7 @@ class Search:
         weighers: Sequence[tuple[Weigher, float]],
     ) -> None:
         self.index, self.request, self.filters, self._weighers = index, request, filters, weighers
+        self._records = index.records
         self._asked: dict[int, tuple[str, Refusal] | None] = {}
         #: Filters that may refuse hosts that their arrays do not leave out.
         self._unsure = [(name, check) for name, check in filters if not _is_exact(check)]
@@ -53,10 +54,12 @@ class Search:
         self._rows: _Rows = np.flatnonzero(self._is_left)
 
     def heaviest_first(self) -> Iterator[tuple[HostRecord, float]]:
-        """Yield the hosts that take the guest with their weights, as :func:`numaplace.scheduler.weights.weigh` does."""
+        """Yield the hosts that take the guest with their weights, as :func:`numaplace.scheduler.weights.weigh` does.
+
+        The index may change from the call on: which hosts may take it is what the arrays said before.
+        """
         totals = self._weighed()
-        for position in self._takers(totals):
-            yield self.index.records[self._rows[position]], float(totals[position])
+        return ((self._records[self._rows[position]], float(totals[position])) for position in self._takers(totals))
 
     def counts(self) -> dict[tuple[str, str], int]:
         """Return how many hosts refuse the guest, by filter and kind of reason: ``('NUMATopologyFilter', 'memory')``.
@@ -82,17 +85,19 @@ class Search:
         return dict(+found)
 
     def refusals(self) -> Iterator[tuple[str, str, Refusal]]:
-        """Yield each host that refuses the guest, by name, with the filter and the reasons: every host is asked."""
-        for row, record in enumerate(self.index.records):
-            refused = self._refused(row)
-            if refused is not None:
-                yield (record.name, *refused)
+        """Yield each host that refuses the guest, by name, with the filter and the reasons: every host is asked.
+
+        The index may change from the call on: the hosts stay those of this moment.
+        """
+        self._records = list(self._records)
+        answers = ((record.name, self._refused(row)) for row, record in enumerate(self._records))
+        return ((name, *refused) for name, refused in answers if refused is not None)
 
     def _refused(self, row: int) -> tuple[str, Refusal] | None:
         """Return the first filter that refuses a host, and its refusal; None if it takes the guest."""
         if row not in self._asked:
             filters = self._unsure if self._is_left[row] else self.filters
-            self._asked[row] = self._ask(self.index.records[row], filters)
+            self._asked[row] = self._ask(self._records[row], filters)
         return self._asked[row]
 
     def _ask(self, record: HostRecord, filters: Sequence[tuple[str, Filter]]) -> tuple[str, Refusal] | None:
