@@ -2,15 +2,17 @@
 """Refusals as text, for commands, log lines and documentation."""
 
 from numaplace.explain.escaping import escape
-from numaplace.explain.grouping import HostRefusal, grouped, plain
+from numaplace.explain.grouping import MANY_HOSTS, HostRefusal, counted, grouped, plain
 from numaplace.explain.reasons import CODES, Code, code_of, lines, sentence
 from numaplace.explain.summary import nearness, summary
 
 __all__ = [
     'CODES',
+    'MANY_HOSTS',
     'Code',
     'HostRefusal',
     'code_of',
+    'counted',
     'escape',
     'grouped',
     'lines',

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import islice
 from typing import TYPE_CHECKING, Literal, Protocol, Unpack
 
 from numaplace import exception, partition
@@ -66,7 +67,7 @@ class Rejection:
 class NoHost:
     """The falsy answer that no host takes the guest.
 
-    :param find: returns the rejections by host name; called when they are first read
+    :param find: returns the rejections; called when they are read
     :param counts: as the attribute, where it is known without the rejections
     """
 
@@ -87,6 +88,10 @@ class NoHost:
     def rejections(self) -> tuple[Rejection, ...]:
         """Each host by name, with what refuses the guest there and why: in time linear in the hosts."""
         return tuple(sorted(self._find(), key=lambda rejection: rejection.host))
+
+    def first(self, number: int) -> Sequence[Rejection]:
+        """Return the rejections of some hosts, by name; the others are not asked."""
+        return sorted(islice(self._find(), number), key=lambda rejection: rejection.host)
 
     @cached_property
     def counts(self) -> Mapping[tuple[str, str], int]:

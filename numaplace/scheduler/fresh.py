@@ -191,7 +191,8 @@ class FreshIndex:
     def _no_host(self, request: Request, policy: Policy, refused: dict[str, Rejection]) -> NoHost:
         with self._using:
             search = Search(self._index, request, policy.filters, policy.weighers)
-            counts, refusals = search.counts(), search.refusals()
+            counts = search.counts()
+            search.detach()
             faults = dict(self._unread)
         others = [*refused.values(), *(unread(name, fault) for name, fault in faults.items())]
         for each in others:
@@ -200,6 +201,6 @@ class FreshIndex:
 
         def find() -> Iterable[Rejection]:
             yield from others
-            yield from (Rejection(*refusal) for refusal in refusals)
+            yield from (Rejection(*refusal) for refusal in search.refusals())
 
         return NoHost(find, counts)

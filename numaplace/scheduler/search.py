@@ -85,13 +85,15 @@ class Search:
         return dict(+found)
 
     def refusals(self) -> Iterator[tuple[str, str, Refusal]]:
-        """Yield each host that refuses the guest, by name, with the filter and the reasons: every host is asked.
+        """Yield each host that refuses the guest, by name, with the filter and the reasons: every host is asked."""
+        for row, record in enumerate(self._records):
+            refused = self._refused(row)
+            if refused is not None:
+                yield (record.name, *refused)
 
-        The index may change from the call on: the hosts stay those of this moment.
-        """
+    def detach(self) -> None:
+        """Keep the hosts for :meth:`refusals` as they are now, so that the index may change."""
         self._records = list(self._records)
-        answers = ((record.name, self._refused(row)) for row, record in enumerate(self._records))
-        return ((name, *refused) for name, refused in answers if refused is not None)
 
     def _refused(self, row: int) -> tuple[str, Refusal] | None:
         """Return the first filter that refuses a host, and its refusal; None if it takes the guest."""

@@ -145,10 +145,9 @@ def select_many(
     index = _index(database) if len(requests) > 1 and host is None else None
     with ExitStack() as undo:
         for request in requests:
-            if index is None:
-                answer = select(database, request, policy, host=host)
-            else:
-                answer = index.select(request, policy)
+            answer = (
+                index.select(request, policy) if index is not None else select(database, request, policy, host=host)
+            )
             if not isinstance(answer, NoHost):
                 undo.callback(answer.claim.abort)
                 found.append(answer)
