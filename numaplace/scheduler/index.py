@@ -106,6 +106,8 @@ class HostIndex:
     def _name_arrays(self) -> None:
         self.by_cell: dict[str, Numbers] = dict(zip(_BY_CELL, self._in_cells, strict=True))
         self.by_host: dict[str, Numbers] = dict(zip(_BY_HOST, self._in_hosts, strict=True))
+        self._everything = np.ones(self._in_hosts.shape[1], bool)
+        self._everything.flags.writeable = False
         self._cells = self._in_cells.shape[1]
 
     def __len__(self) -> int:
@@ -160,8 +162,8 @@ class HostIndex:
     # --- what filters ask -----------------------------------------------------------------
 
     def everything(self) -> Mask:
-        """Return a mask of all hosts."""
-        return np.ones(len(self), bool)
+        """Return the one mask of all hosts, which cannot be written."""
+        return self._everything
 
     def host_has(self, name: str, amount: float) -> Mask:
         """Return the hosts that have as much of what :data:`_BY_HOST` names."""
@@ -173,11 +175,14 @@ class HostIndex:
 
     def by(self, fields: tuple[str, ...], holds: Callable[[HostRecord], bool]) -> Mask:
         """Return the hosts for which something holds that these fields of a host decide; asked once for all alike."""
-        return self._rows_alike(fields).each(holds, bool)
+        found = self._rows_alike(fields).each(holds)
+        if isinstance(found, np.ndarray):
+            return found.astype(bool, copy=False)
+        return self._everything if found else np.zeros(len(self), bool)
 
-    def numbers_by(self, fields: tuple[str, ...], number: Callable[[HostRecord], float]) -> Measures:
-        """Return a number of each host that these fields decide; asked once for all alike."""
-        return self._rows_alike(fields).each(number, float)
+    def numbers_by(self, fields: tuple[str, ...], number: Callable[[HostRecord], float]) -> Measures | float:
+        """Return a number of each host that these fields decide, or the one of all; asked once for all alike."""
+        return self._rows_alike(fields).each(number)
 
     def on(self, names: Iterable[str], of: Callable[[HostRecord], _Value], *, elsewhere: _Value) -> npt.NDArray[Any]:
         """Return what a function gives for the named hosts, and for all others a value."""
@@ -341,10 +346,10 @@ class _Alike:
         if any(getattr(before, name) != getattr(record, name) for name in self._fields):
             self.put(row, record)
 
-    def each(self, of: Callable[[HostRecord], _Value], kind: type[_Value]) -> npt.NDArray[Any]:
-        """Return what a function gives for each host."""
+    def each(self, of: Callable[[HostRecord], _Value]) -> npt.NDArray[Any] | _Value:
+        """Return what a function gives for each host, or the one value of all."""
         values = [of(record) for record in self._examples]
-        return np.full(len(self._rows), values[0], kind) if len(values) == 1 else np.array(values, kind)[self._rows]
+        return values[0] if len(set(values)) == 1 else np.array(values)[self._rows]
 
 
 def _hashable(value: Any) -> Hashable:

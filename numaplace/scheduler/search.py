@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from functools import reduce
 
 import numpy as np
 import numpy.typing as npt
@@ -17,6 +18,7 @@ from numaplace.model.records import HostRecord
 from numaplace.scheduler.filters import Filter, Request
 from numaplace.scheduler.index import HostIndex, Measures
 from numaplace.scheduler.weights import Weigher
+from numaplace.scheduler.weights.base import ALIKE
 
 __all__ = ['Search']
 
@@ -47,10 +49,10 @@ class Search:
         self._unsure = [(name, check) for name, check in filters if not _is_exact(check)]
         #: Which hosts each filter passes by its arrays, if it has any.
         self._passing = [check.may_admit(index, request) for _name, check in filters]
-        self._is_left = index.everything()
-        for passing in self._passing:
-            if passing is not None:
-                self._is_left &= passing
+        everything = index.everything()
+        self._is_left = reduce(
+            np.bitwise_and, [each for each in self._passing if each is not None and each is not everything], everything
+        )
         self._rows: _Rows = np.flatnonzero(self._is_left)
 
     def heaviest_first(self) -> Iterator[tuple[HostRecord, float]]:
@@ -73,7 +75,7 @@ class Search:
             if passing is None or passing.all():
                 continue
             out = left & ~passing
-            left &= passing
+            left = left & passing
             untold = out.copy()
             for kind, lacks in check.lacking(self.index, self.request).items():
                 found[name, kind] += int(np.count_nonzero(out & lacks))
@@ -116,8 +118,12 @@ class Search:
         """
         totals = np.zeros(len(self._rows))
         for weigher, multiplier in self._weighers:
-            multipliers = weigher.multipliers(self.index, multiplier)[self._rows]
-            if not multipliers.any():
+            if weigher.order(self.request) == ALIKE:
+                continue
+            multipliers = weigher.multipliers(self.index, multiplier)
+            if isinstance(multipliers, np.ndarray):
+                multipliers = multipliers[self._rows]
+            if not np.any(multipliers):
                 continue
             measures = self._measures(weigher)
             if weigher.lowest is None and (not len(measures) or measures.min() == measures.max()):
