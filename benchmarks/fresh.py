@@ -45,7 +45,7 @@ def _fill(url: str, number: int) -> None:
     with eyes.begin() as connection:
         names = [column['name'] for column in sa.inspect(connection).get_columns('compute_nodes')]
         own = {
-            'uuid': "uuid || '-' || :copy",
+            'uuid': "substr(uuid, 1, 29) || '-' || substr('000000' || :copy, -6)",
             'host': "host || '-' || :copy",
             'hypervisor_hostname': "host || '-' || :copy",
         }

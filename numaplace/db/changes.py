@@ -17,7 +17,7 @@ from sqlalchemy.engine import Connection
 
 from numaplace.db.tables import AGGREGATE_HOSTS, AGGREGATES, HOSTS
 
-__all__ = ['NOTHING', 'Changes', 'Known', 'find']
+__all__ = ['NOTHING', 'SUMS', 'Changes', 'Known', 'find']
 
 #: Hosts by their numbers that are added up in one row; a number of so many bits fits in a column.
 _TOGETHER: Final = 32
@@ -27,7 +27,8 @@ _AT_ONCE, _MOST_SUMS = 15, 300
 _ID, _GENERATION = HOSTS.c.id, HOSTS.c.generation
 #: The sum of different powers of two says which numbers there are.
 _NUMBERS = sa.func.sum(sa.cast(1, sa.BigInteger).bitwise_lshift(_ID % _TOGETHER))
-_SUMS = sa.select((_ID // _TOGETHER).label('several'), _NUMBERS, sa.func.sum(_GENERATION)).group_by(sa.text('several'))
+#: The query that shows whether anything has changed.
+SUMS = sa.select((_ID // _TOGETHER).label('several'), _NUMBERS, sa.func.sum(_GENERATION)).group_by(sa.text('several'))
 _ROWS = sa.select(_ID, _GENERATION, HOSTS.c.host).order_by(_ID)
 _AGGREGATES = sa.select(AGGREGATES.c.id, AGGREGATES.c.generation)
 _MEMBERS = sa.select(AGGREGATE_HOSTS.c.aggregate_id, HOSTS.c.host).join(
@@ -76,7 +77,7 @@ def find(connection: Connection, known: Known) -> Changes:
 
     The database adds up all hosts, from an index alone; the detail is linear in what has changed.
     """
-    sums = {int(number): (numbers, total) for number, numbers, total in connection.execute(_SUMS)}
+    sums = {int(number): (numbers, total) for number, numbers, total in connection.execute(SUMS)}
     differing = [number for number in sums.keys() | known.sums.keys() if sums.get(number) != known.sums.get(number)]
     stored = {number: _Row(generation, name) for number, generation, name in _rows(connection, differing)}
     compared = known.rows if len(differing) > _MOST_SUMS else _numbers(differing)
