@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING
 
 from numaplace import conf as configuration
 from numaplace import fit, plugins
+from numaplace.model import Flavor
 from numaplace.model.records import HostRecord
+from numaplace.request import keys
 from numaplace.scheduler import names
 from numaplace.scheduler.filters import Filter
 from numaplace.scheduler.weights import Weigher
@@ -112,8 +114,14 @@ def _weigher_names(conf: cfg.ConfigOpts) -> list[str]:
     return [name for name in named if name not in names.IDLE_WEIGHERS]
 
 
-def strategy(conf: cfg.ConfigOpts) -> fit.Strategy:
-    """Return the strategy that a configuration names."""
-    name, place = configuration.strategy(conf), names.place(conf, names.STRATEGY)
+def strategy(conf: cfg.ConfigOpts, flavor: Flavor) -> fit.Strategy:
+    """Return the strategy that a flavor names, or else the configuration.
+
+    :raises: :class:`~numaplace.exception.UnknownPlugin`
+    """
+    if keys.STRATEGY in flavor.extra_specs:
+        name, place = flavor.extra_specs[keys.STRATEGY], f'flavor {flavor.name!r}: extra spec {keys.STRATEGY}'
+    else:
+        name, place = configuration.strategy(conf), names.place(conf, names.STRATEGY)
     found: fit.Strategy = plugins.load(plugins.STRATEGIES, [name], place)[0]
     return found
