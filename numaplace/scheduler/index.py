@@ -107,7 +107,7 @@ class HostIndex:
         self.by_cell: dict[str, Numbers] = dict(zip(_BY_CELL, self._in_cells, strict=True))
         self.by_host: dict[str, Numbers] = dict(zip(_BY_HOST, self._in_hosts, strict=True))
         self._everything = np.ones(self._in_hosts.shape[1], bool)
-        self._everything.flags.writeable = False
+        self._everything.setflags(write=False)
         self._cells = self._in_cells.shape[1]
 
     def __len__(self) -> int:
