@@ -4,6 +4,8 @@
 "Does not fit" is not an error: see :class:`numaplace.model.Refusal`.
 """
 
+from collections.abc import Callable
+
 
 class NumaplaceException(Exception):
     """Base of all exceptions. Its text is one line that names key, value, place and accepted forms."""
@@ -255,9 +257,9 @@ class UsageInvalid(NumaplaceException):
 
 
 class NoValidHost(NumaplaceException):
-    """No host accepts the guest; `refusals` holds the reasons of each host as plain values."""
+    """No host accepts the guest; `refusals` returns the reasons of each host as plain values, which takes a while."""
 
-    def __init__(self, text: str, refusals: list[dict[str, object]]) -> None:
+    def __init__(self, text: str, refusals: Callable[[], list[dict[str, object]]]) -> None:
         super().__init__(text)
         self.refusals = refusals
 

@@ -235,7 +235,7 @@ class _Displayed(_Command):
     def _show_refusals(self, error: exception.NoValidHost, parsed_args: argparse.Namespace) -> None:
         if self.is_nested(parsed_args):
             message = str(error).partition('\n')[0].removeprefix(f'{self.app.NAME}: ').removesuffix(':')
-            values = (type(error).__name__, message, error.refusals)
+            values = (type(error).__name__, message, error.refusals())
             self.formatter.emit_one(('error', 'message', 'refusals'), values, self.app.stdout, parsed_args)
 
 

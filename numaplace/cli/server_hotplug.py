@@ -73,7 +73,7 @@ class _HotChange(ChangeOf):
         running = self._running(database, host, parsed_args)
         answer = act(server, limits(host), running)
         if isinstance(answer, Refusal):
-            raise server_request.refuse(server.name, NoHost((Rejection(host.name, CLAIM, answer),)))
+            raise server_request.refuse(server.name, NoHost.of(Rejection(host.name, CLAIM, answer)))
         return server_columns.details(answer)
 
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from numaplace.db.records import InstanceRequest
     from numaplace.model import Devices, Flavor, Guest
     from numaplace.model.records import InstanceRecord
-    from numaplace.scheduler.select import NoHost
+    from numaplace.scheduler.claiming import NoHost, Rejection
 
 __all__ = [
     'IMAGE_NAME',
@@ -41,6 +41,8 @@ __all__ = [
 
 #: The property that holds the name of an image.
 IMAGE_NAME = 'image_name'
+#: Hosts whose reasons are found without being asked for; with more, only counts are about all of them.
+MOST_HOSTS = 1000
 #: Most flavors that the error for an unknown flavor names.
 _SHOWN = 8
 
@@ -256,20 +258,31 @@ def refuse(name: str, answer: NoHost, *, all_hosts: bool = False) -> exception.N
     :param all_hosts: whether each host has its own lines
     """
     head = f"numaplace: no valid host for server '{names.shorten(name)}'"
-    if not answer.rejections:
+    nearest = answer.rejections if all_hosts else answer.first(MOST_HOSTS + 1)
+    if not nearest:
         return exception.NoValidHost(
-            f'{head}: there are no hosts; register one with `numaplace host discover` or `numaplace host import`', []
+            f'{head}: there are no hosts; register one with `numaplace host discover` or `numaplace host import`', list
         )
-    refusals = [explain.HostRefusal(each.host, each.filter, each.refusal) for each in answer.rejections]
-    if cause := _one_machine(answer):
-        return exception.NoValidHost(f'{head}: {cause}', explain.plain(refusals))
-    lines = explain.grouped(refusals, each=all_hosts, hint='; --all-hosts shows each')
-    return exception.NoValidHost('\n  '.join((f'{head}:', *lines)), explain.plain(refusals))
+    is_part = not all_hosts and len(nearest) > MOST_HOSTS
+    refusals = [explain.HostRefusal(each.host, each.filter, each.refusal) for each in nearest]
+
+    def plain() -> list[dict[str, object]]:
+        found = answer.rejections if is_part else nearest
+        return explain.plain([explain.HostRefusal(each.host, each.filter, each.refusal) for each in found])
+
+    if not is_part and (cause := _one_machine(nearest)):
+        return exception.NoValidHost(f'{head}: {cause}', plain)
+    lines = explain.grouped(refusals[:-1] if is_part else refusals, each=all_hosts, hint='; --all-hosts shows each')
+    if is_part:
+        lines.insert(0, f'of {MOST_HOSTS} hosts, those that are nearest; --all-hosts looks at the others too')
+    if is_part or (len(refusals) >= explain.MANY_HOSTS and len(answer.counts) > 1):
+        lines.insert(0, explain.counted(answer.counts))
+    return exception.NoValidHost('\n  '.join((f'{head}:', *lines)), plain)
 
 
-def _one_machine(answer: NoHost) -> str:
+def _one_machine(rejections: Sequence[Rejection]) -> str:
     """Return why the machine type excludes the guest from each host, if the reason is the same; otherwise nothing."""
-    causes = {tuple(explain.lines(rejection.refusal)) for rejection in answer.rejections}
-    codes = {reason.code for rejection in answer.rejections for reason in rejection.refusal.reasons}
+    causes = {tuple(explain.lines(rejection.refusal)) for rejection in rejections}
+    codes = {reason.code for rejection in rejections for reason in rejection.refusal.reasons}
     alike = len(causes) == 1 and all(code.startswith('machine.') for code in codes)
     return '; '.join(map(explain.escape, causes.pop())) if alike else ''

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
@@ -25,15 +25,17 @@ _MEMBERS = (
 )
 
 
-def find_all(connection: Connection) -> list[Aggregate]:
+def find_all(connection: Connection, on: Collection[str] | None = None) -> list[Aggregate]:
     """Return all aggregates by name.
 
+    :param on: only these of their hosts; None for all
     :raises: :class:`~numaplace.exception.InvalidObject` for a row that cannot be read
     """
     found = connection.execute(sa.select(*_FIELDS.selected).order_by(AGGREGATES.c.name)).all()
     members: dict[str, list[str]] = {}
     if found:
-        for name, host in connection.execute(_MEMBERS):
+        query = _MEMBERS if on is None else _MEMBERS.where(HOSTS.c.host.in_(on))
+        for name, host in connection.execute(query):
             members.setdefault(name, []).append(host)
     return rows.read_all(
         found,
@@ -75,11 +77,12 @@ def change(connection: Connection, before: Aggregate, after: Aggregate) -> None:
         raise exception.AlreadyExists(f'an aggregate {after.name!r} exists')
     _check_zones(connection, [*others, before], [*others, after])
     number = connection.scalar(sa.select(AGGREGATES.c.id).where(AGGREGATES.c.name == before.name))
-    connection.execute(sa.update(AGGREGATES).where(AGGREGATES.c.id == number).values(_FIELDS.write(after)))
+    values = {**_FIELDS.write(after), 'generation': AGGREGATES.c.generation + 1}
+    connection.execute(sa.update(AGGREGATES).where(AGGREGATES.c.id == number).values(values))
     connection.execute(sa.delete(AGGREGATE_HOSTS).where(AGGREGATE_HOSTS.c.aggregate_id == number))
     for name in after.hosts:
-        values = {'aggregate_id': number, 'compute_node_id': _number(connection, name)}
-        connection.execute(sa.insert(AGGREGATE_HOSTS), values)
+        member = {'aggregate_id': number, 'compute_node_id': _number(connection, name)}
+        connection.execute(sa.insert(AGGREGATE_HOSTS), member)
 
 
 def lock(connection: Connection) -> None:

@@ -18,7 +18,7 @@ from numaplace.model.fleet import in_aggregates
 from numaplace.model.grouping import Aggregate
 from numaplace.model.records import HostRecord
 
-__all__ = ['Candidate', 'Candidates', 'page']
+__all__ = ['Candidate', 'Candidates', 'page', 'read']
 
 
 class Candidate(NamedTuple):
@@ -64,6 +64,29 @@ def page(
     return query.where(*conditions).order_by(key.desc() if is_reversed else key, name)
 
 
+def read(connection: Connection, names: Iterable[str], unread: rows.Unread) -> dict[str, HostRecord]:
+    """Return hosts with their aggregates, without other hosts of these, and the UUIDs of their servers, by name.
+
+    :param names: at most as many as a query names; names without a host are left out
+    :param unread: collects the hosts whose rows cannot be read, by name
+    """
+    wanted = list(names)
+    found = hosts.find_all(connection, wanted, unread=unread).values()
+    on: dict[str, set[str]] = {}
+    for column in (INSTANCES.c.host, MIGRATIONS.c.source_compute, MIGRATIONS.c.dest_compute):
+        for server, places in server_groups.places(connection, column.in_(wanted)).items():
+            for host in places:
+                on.setdefault(host, set()).add(server)
+    return {
+        host.name: replace(
+            host,
+            aggregates=tuple([replace(each, hosts=()) for each in host.aggregates]),
+            servers=frozenset(on.get(host.name, ())),
+        )
+        for host in in_aggregates(found, aggregates.find_all(connection, wanted))
+    }
+
+
 class Candidates:
     """The hosts that have what is needed, as of the moment of a transaction.
 
@@ -87,15 +110,4 @@ class Candidates:
 
     def read(self, names: Iterable[str]) -> dict[str, HostRecord]:
         """Return hosts as :meth:`numaplace.db.api.Database.candidates`, by name; those that cannot be read are not."""
-        wanted = list(names)
-        unread: rows.Unread = {}
-        found = hosts.find_all(self._connection, wanted, unread=unread).values()
-        on: dict[str, set[str]] = {}
-        for column in (INSTANCES.c.host, MIGRATIONS.c.source_compute, MIGRATIONS.c.dest_compute):
-            for server, places in server_groups.places(self._connection, column.in_(wanted)).items():
-                for host in places:
-                    on.setdefault(host, set()).add(server)
-        return {
-            host.name: replace(host, servers=frozenset(on.get(host.name, ())))
-            for host in in_aggregates(found, self.aggregates)
-        }
+        return read(self._connection, names, {})

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import abc
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import replace
 from typing import TypeVar
@@ -13,8 +13,9 @@ from typing import TypeVar
 from sqlalchemy.engine import Connection
 
 from numaplace import exception
-from numaplace.db import aggregates, hosts, rows, server_groups
+from numaplace.db import aggregates, candidates, changes, hosts, rows, server_groups
 from numaplace.db.candidates import Candidates
+from numaplace.db.changes import Changes, Known
 from numaplace.db.retry import repeated
 from numaplace.db.tables import INSTANCES
 from numaplace.model.fleet import in_aggregates
@@ -71,6 +72,18 @@ class Grouping(abc.ABC):
         """
         with self._transaction(reads=True) as connection:
             return find(Candidates(connection, needs))
+
+    @repeated
+    def changes(self, known: Known) -> Changes:
+        """Return what a scheduler sees of hosts that has changed: :func:`numaplace.db.changes.find`."""
+        with self._transaction(reads=True) as connection:
+            return changes.find(connection, known)
+
+    @repeated
+    def named_candidates(self, names: Collection[str], unread: rows.Unread) -> dict[str, HostRecord]:
+        """Return hosts as they are now, by name: :func:`numaplace.db.candidates.read`."""
+        with self._transaction(reads=True) as connection:
+            return candidates.read(connection, names, unread)
 
     # --- aggregates
 

@@ -138,6 +138,8 @@ HOSTS = _table(
 _CHOSEN_BY = ('status', 'state', *ROOMS)
 for _first, _second in (ORDERS, ORDERS[::-1]):
     sa.Index(f'ix_compute_nodes_{_first}', *(HOSTS.c[_name] for _name in (_first, 'host', _second, *_CHOSEN_BY)))
+# What has changed is found in this index alone: see numaplace.db.changes.
+sa.Index('ix_compute_nodes_changes', *(HOSTS.c[_name] for _name in ('id', 'generation', 'host')))
 
 #: Domains of hosts that numaplace does not manage. Whoever changes these rows locks the row of the host first.
 UNMANAGED_DOMAINS = _table(
@@ -296,12 +298,13 @@ PCI_DEVICES = _table(
     column('extra_info', json_object(_read_tags, _write_tags), field='tags', nullable=True),
 )
 
-#: Groups of hosts, and which hosts they have.
+#: Groups of hosts, and which hosts they have; `generation` counts the changes of both.
 AGGREGATES = _table(
     'aggregate',
     'aggregates',
     column('name', NAME, unique=True),
     column('metadata', TEXTS),
+    column('generation', COUNT, is_written=False, default=0, server_default='0'),
     _created(),
     _updated(),
 )

@@ -3,15 +3,17 @@
 
 from numaplace.explain.codes import CODES, Code
 from numaplace.explain.escaping import escape
-from numaplace.explain.grouping import HostRefusal, grouped, plain
+from numaplace.explain.grouping import MANY_HOSTS, HostRefusal, counted, grouped, plain
 from numaplace.explain.reasons import code_of, lines, sentence
 from numaplace.explain.summary import nearness, summary
 
 __all__ = [
     'CODES',
+    'MANY_HOSTS',
     'Code',
     'HostRefusal',
     'code_of',
+    'counted',
     'escape',
     'grouped',
     'lines',

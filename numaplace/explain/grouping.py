@@ -4,16 +4,19 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, Final
 
 from numaplace.explain.escaping import escape
 from numaplace.explain.reasons import Amount, lines, sentence
 from numaplace.explain.summary import nearness
 from numaplace.model import Refusal
 
-__all__ = ['HostRefusal', 'grouped', 'plain']
+__all__ = ['MANY_HOSTS', 'HostRefusal', 'counted', 'grouped', 'plain']
+
+#: From so many hosts on, the counts by cause come before the reasons, if there are several causes.
+MANY_HOSTS: Final = 10
 
 #: Maximum number of groups of hosts, of lines for one of several groups, and of host names for one group.
 _MOST_GROUPS, _MOST_LINES, _MOST_NAMES = 5, 8, 3
@@ -67,6 +70,24 @@ def grouped(refusals: Sequence[HostRefusal], *, each: bool = False, hint: str = 
     if left := groups[len(shown) :]:
         found.append(f'{_rest(left)}{hint}')
     return found
+
+
+def counted(counts: Mapping[tuple[str, str], int]) -> str:
+    """Return how many hosts refuse a guest, by what refuses it and for what; the largest numbers come first.
+
+    A host counts for each kind of reason that it has.
+
+    :param counts: by filter and kind of reason; the kind is empty where only the filter is known
+    """
+    by_filter: dict[str, list[tuple[int, str]]] = {}
+    for (name, kind), number in counts.items():
+        by_filter.setdefault(name, []).append((-number, kind or 'other causes'))
+    listed = sorted((sorted(kinds), name) for name, kinds in by_filter.items())
+    texts = [
+        f'{", ".join(f"{-number:,} {escape(kind)}" for number, kind in kinds)} ({escape(name)})'
+        for kinds, name in listed
+    ]
+    return f'hosts by cause: {"; ".join(texts)}'
 
 
 def plain(refusals: Sequence[HostRefusal]) -> list[dict[str, Any]]:

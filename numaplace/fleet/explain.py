@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -109,7 +110,11 @@ def lines(
     if with_placement:
         offered = sum([answer.by != placement.NAME for answer in answers])
         yield f'placement offers {offered} of {len(answers)} hosts'
-    yield from explain.grouped(refusals(answers), each=each, hint='; --all-hosts shows each')
+    refused = refusals(answers)
+    counts = Counter((one.by, kind) for one in refused for kind in one.refusal.kinds)
+    if len(refused) >= explain.MANY_HOSTS and len(counts) > 1:
+        yield explain.counted(counts)
+    yield from explain.grouped(refused, each=each, hint='; --all-hosts shows each')
     yield from (f'{finding.severity}: {_place(finding)}{explain.escape(finding.text)}' for finding in findings)
 
 

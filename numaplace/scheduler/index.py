@@ -9,6 +9,7 @@ number on both sides of a comparison, so that a host is never wrongly left out.
 
 from __future__ import annotations
 
+import heapq
 from bisect import bisect_left
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import fields, is_dataclass
@@ -17,7 +18,7 @@ from typing import Any, Final, TypeAlias, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from numaplace.model import HostCell, limit
+from numaplace.model import HostCell, Limits, limit
 from numaplace.model.records import HostRecord
 from numaplace.scheduler.limits import limits
 from numaplace.units import KIB_PER_MIB
@@ -75,35 +76,39 @@ def clip(amount: float) -> int:
 class HostIndex:
     """Hosts by name, with the arrays of what their cells and they themselves have left.
 
-    It is the one mutable cache of the house: not for several threads at once. A bulk load takes time linear in the
-    hosts; an update of a known host is independent of their number, that of a new one is linear.
+    It is the one mutable cache of the house: not for several threads at once. What changes of known hosts costs the
+    same however many others there are, and of each host only the cells that differ; hosts that come or go cost a copy
+    of the arrays, all of one call together.
 
     :param hosts: in any order
     """
 
     def __init__(self, hosts: Iterable[HostRecord] = ()) -> None:
-        #: Names of hosts that have changed since, as far as its user knows.
-        self.outdated: set[str] = set()
-        self._load(hosts)
-
-    def _load(self, hosts: Iterable[HostRecord]) -> None:
-        self.records = sorted(hosts, key=lambda record: record.name)
-        self._names = [record.name for record in self.records]
-        size = len(self.records)
-        self._cells = max((len(record.host.cells) for record in self.records), default=1) or 1
-        self.by_cell: dict[str, Numbers] = {
-            name: np.full((self._cells, size), absent, np.int32) for name, absent in _BY_CELL.items()
-        }
-        self.by_host: dict[str, Numbers] = {name: np.zeros(size, np.int32) for name in _BY_HOST}
-        self.vcpus_left: Measures = np.zeros(size)
+        self.records: list[HostRecord] = []
+        self._names: list[str] = []
+        self._shape(1, 0)
         #: Free pages by size in KiB; -1 where a cell has none of the size.
         self.free_pages: dict[int, Numbers] = {}
         #: Each size in KiB that is the smallest of some cell.
         self.smallest_sizes: set[int] = set()
         self._networks: dict[str | None, CellMask] = {}
         self._alike: dict[tuple[str, ...], _Alike] = {}
-        for row, record in enumerate(self.records):
-            self._fill(row, record)
+        self.update(hosts)
+
+    def _shape(self, cells: int, size: int) -> None:
+        """Make the arrays, of hosts without cells."""
+        absent = np.array(list(_BY_CELL.values()), np.int32)[:, None, None]
+        self._in_cells = np.broadcast_to(absent, (len(_BY_CELL), cells, size)).copy()
+        self._in_hosts = np.zeros((len(_BY_HOST), size), np.int32)
+        self.vcpus_left: Measures = np.zeros(size)
+        self._name_arrays()
+
+    def _name_arrays(self) -> None:
+        self.by_cell: dict[str, Numbers] = dict(zip(_BY_CELL, self._in_cells, strict=True))
+        self.by_host: dict[str, Numbers] = dict(zip(_BY_HOST, self._in_hosts, strict=True))
+        self._everything = np.ones(self._in_hosts.shape[1], bool)
+        self._everything.setflags(write=False)
+        self._cells = self._in_cells.shape[1]
 
     def __len__(self) -> int:
         return len(self.records)
@@ -113,27 +118,52 @@ class HostIndex:
         row = bisect_left(self._names, name)
         return row if row < len(self._names) and self._names[row] == name else None
 
-    def update(self, record: HostRecord) -> None:
-        """Take a host in, or what has changed of one."""
-        row = self.row(record.name)
-        if row is None or len(record.host.cells) > self._cells:
-            self._load([*(known for known in self.records if known.name != record.name), record])
-        else:
-            for alike in self._alike.values():
-                alike.change(row, self.records[row], record)
-            self.records[row] = record
-            self._fill(row, record)
+    def update(self, changed: Iterable[HostRecord], gone: Iterable[str] = ()) -> None:
+        """Add hosts, replace those that are known, and forget others.
 
-    def remove(self, name: str) -> None:
-        """Forget a host, if it is known."""
-        if self.row(name) is not None:
-            self._load([record for record in self.records if record.name != name])
+        :param gone: names; unknown ones are skipped
+        """
+        records = {record.name: record for record in changed}
+        rows = {name: self.row(name) for name in records}
+        new = sorted(name for name, row in rows.items() if row is None)
+        old = sorted({row for name in gone if name not in records and (row := self.row(name)) is not None})
+        cells = max((len(record.host.cells) for record in records.values()), default=0)
+        if new or old or cells > self._cells:
+            self._make_room(records, new, old, max(cells, self._cells))
+            rows = {name: self.row(name) for name in records}
+        for name, row in rows.items():
+            if row is not None:
+                self._replace(row, records[name], None if name in new else self.records[row])
+
+    def _make_room(self, records: Mapping[str, HostRecord], new: list[str], old: list[int], cells: int) -> None:
+        """Move the rows of hosts that stay to where they are with the new ones and without the old ones."""
+        kept = np.delete(np.arange(len(self)), old)
+        names = [self._names[row] for row in kept]
+        rows = np.insert(kept, [bisect_left(names, name) for name in new], -1)
+        added = rows < 0
+        self._names = [*heapq.merge(names, new)]
+        known = self.records
+        places = zip(self._names, rows.tolist(), strict=True)
+        self.records = [records[name] if row < 0 else known[row] for name, row in places]
+        before = self._in_cells, self._in_hosts, self.vcpus_left
+        self._shape(cells, len(rows))
+        _move(self._in_cells, before[0], rows, added)
+        _move(self._in_hosts, before[1], rows, added)
+        _move(self.vcpus_left, before[2], rows, added)
+        for size, free in self.free_pages.items():
+            self.free_pages[size] = np.full((cells, len(rows)), -1, np.int32)
+            _move(self.free_pages[size], free, rows, added)
+        for physnet, near in self._networks.items():
+            self._networks[physnet] = np.zeros((cells, len(rows)), bool)
+            _move(self._networks[physnet], near, rows, added)
+        for alike in self._alike.values():
+            alike.move(rows, self.records)
 
     # --- what filters ask -----------------------------------------------------------------
 
     def everything(self) -> Mask:
-        """Return a mask of all hosts."""
-        return np.ones(len(self), bool)
+        """Return the one mask of all hosts, which cannot be written."""
+        return self._everything
 
     def host_has(self, name: str, amount: float) -> Mask:
         """Return the hosts that have as much of what :data:`_BY_HOST` names."""
@@ -145,11 +175,14 @@ class HostIndex:
 
     def by(self, fields: tuple[str, ...], holds: Callable[[HostRecord], bool]) -> Mask:
         """Return the hosts for which something holds that these fields of a host decide; asked once for all alike."""
-        return self._rows_alike(fields).each(holds, bool)
+        found = self._rows_alike(fields).each(holds)
+        if isinstance(found, np.ndarray):
+            return found.astype(bool, copy=False)
+        return self._everything if found else np.zeros(len(self), bool)
 
-    def numbers_by(self, fields: tuple[str, ...], number: Callable[[HostRecord], float]) -> Measures:
-        """Return a number of each host that these fields decide; asked once for all alike."""
-        return self._rows_alike(fields).each(number, float)
+    def numbers_by(self, fields: tuple[str, ...], number: Callable[[HostRecord], float]) -> Measures | float:
+        """Return a number of each host that these fields decide, or the one of all; asked once for all alike."""
+        return self._rows_alike(fields).each(number)
 
     def on(self, names: Iterable[str], of: Callable[[HostRecord], _Value], *, elsewhere: _Value) -> npt.NDArray[Any]:
         """Return what a function gives for the named hosts, and for all others a value."""
@@ -171,50 +204,84 @@ class HostIndex:
 
     # --- filling --------------------------------------------------------------------------
 
-    def _fill(self, row: int, record: HostRecord) -> None:
-        ratios, host = limits(record), record.host
-        shared = host.shared_cpus
-        general_mib, used_mib = host.memory_mib, host.general_memory_used_mib
-        by_host = {
-            'cells': len(host.cells),
-            'ram_left_mib': limit(general_mib, ratios.ram_allocation_ratio) - used_mib,
-            'memory_left_mib': host.free_memory_mib,
-            'floating': host.floating_vcpus,
-            'shared': shared.bit_count(),
-            'shared_left': limit(shared.bit_count(), ratios.cpu_allocation_ratio) - host.shared_vcpus_used,
-            'overlaps': bool(shared & host.dedicated_cpus),
-            'servers': len(record.servers),
-        }
-        for name, value in by_host.items():
-            self.by_host[name][row] = clip(value)
-        self.vcpus_left[row] = host.cpu_count * ratios.cpu_allocation_ratio - host.vcpus_used
-        absent = [tuple(_BY_CELL.values())] * (self._cells - len(host.cells))
-        numbers = [_numbers(cell, ratios.cpu_allocation_ratio, ratios.ram_allocation_ratio) for cell in host.cells]
-        for name, values in zip(_BY_CELL, zip(*numbers, *absent, strict=True), strict=True):
-            self.by_cell[name][:, row] = values
-        self.smallest_sizes.update(int(size) for size in self.by_cell['smallest_kib'][:, row])
-        self._fill_pages(row, host.cells)
-        self._fill_networks(row, host.cells)
+    def _replace(self, row: int, record: HostRecord, before: HostRecord | None) -> None:
+        """Write the row of a host.
 
-    def _fill_pages(self, row: int, cells: tuple[HostCell, ...]) -> None:
+        :param before: what the row holds; None if it is empty
+        """
+        ratios, host = limits(record), record.host
+        self._fill_host(row, record, ratios)
+        if before is None:
+            differing: Iterable[int] = range(len(host.cells))
+        else:
+            for alike in self._alike.values():
+                alike.change(row, before, record)
+            are_alike = ratios == limits(before) and len(host.cells) == len(before.host.cells)
+            pairs = zip(before.host.cells, host.cells, strict=True) if are_alike else ()
+            differing = [number for number, (was, now) in enumerate(pairs) if was != now]
+            if not are_alike:
+                self._clear(row)
+                differing = range(len(host.cells))
+        self.records[row] = record
+        for number in differing:
+            cell = host.cells[number]
+            self._in_cells[:, number, row] = _numbers(cell, ratios.cpu_allocation_ratio, ratios.ram_allocation_ratio)
+            self.smallest_sizes.add(int(self.by_cell['smallest_kib'][number, row]))
+            self._fill_pages(row, number, cell)
+            self._fill_networks(row, number, cell)
+
+    def _clear(self, row: int) -> None:
+        """Write the row of a host without cells."""
+        self._in_cells[:, :, row] = np.array(list(_BY_CELL.values()), np.int32)[:, None]
         for free in self.free_pages.values():
             free[:, row] = -1
-        for number, cell in enumerate(cells):
-            for pages in cell.pages:
-                if pages.size_kib not in self.free_pages:
-                    self.free_pages[pages.size_kib] = np.full((self._cells, len(self)), -1, np.int32)
-                known = self.free_pages[pages.size_kib]
-                known[number, row] = max(int(known[number, row]), clip(pages.free))
-
-    def _fill_networks(self, row: int, cells: tuple[HostCell, ...]) -> None:
         for near in self._networks.values():
             near[:, row] = False
-        for number, cell in enumerate(cells):
-            names: Iterator[str | None] = iter([*cell.shape.physnets, *([None] if cell.shape.tunneled else [])])
-            for name in names:
-                if name not in self._networks:
-                    self._networks[name] = np.zeros((self._cells, len(self)), bool)
-                self._networks[name][number, row] = True
+
+    def _fill_host(self, row: int, record: HostRecord, ratios: Limits) -> None:
+        host = record.host
+        shared = host.shared_cpus
+        general_mib, used_mib = host.memory_mib, host.general_memory_used_mib
+        self._in_hosts[:, row] = (
+            len(host.cells),
+            clip(host.free_memory_mib),
+            clip(limit(general_mib, ratios.ram_allocation_ratio) - used_mib),
+            clip(host.floating_vcpus),
+            shared.bit_count(),
+            clip(limit(shared.bit_count(), ratios.cpu_allocation_ratio) - host.shared_vcpus_used),
+            bool(shared & host.dedicated_cpus),
+            len(record.servers),
+        )
+        self.vcpus_left[row] = host.cpu_count * ratios.cpu_allocation_ratio - host.vcpus_used
+
+    def _fill_pages(self, row: int, number: int, cell: HostCell) -> None:
+        for free in self.free_pages.values():
+            free[number, row] = -1
+        for pages in cell.pages:
+            if pages.size_kib not in self.free_pages:
+                self.free_pages[pages.size_kib] = np.full((self._cells, len(self)), -1, np.int32)
+            known = self.free_pages[pages.size_kib]
+            known[number, row] = max(int(known[number, row]), clip(pages.free))
+
+    def _fill_networks(self, row: int, number: int, cell: HostCell) -> None:
+        for near in self._networks.values():
+            near[number, row] = False
+        names: Iterator[str | None] = iter([*cell.shape.physnets, *([None] if cell.shape.tunneled else [])])
+        for name in names:
+            if name not in self._networks:
+                self._networks[name] = np.zeros((self._cells, len(self)), bool)
+            self._networks[name][number, row] = True
+
+
+def _move(now: npt.NDArray[Any], before: npt.NDArray[Any], rows: npt.NDArray[np.intp], added: Mask) -> None:
+    """Copy rows of an array, whose last axis they are, into one that may have more cells.
+
+    :param rows: where each row was; negative for new ones
+    """
+    if before.ndim == 1:
+        now[~added] = before[rows[~added]]
+    else:
+        now[..., : before.shape[-2], ~added] = before[..., rows[~added]]
 
 
 def _numbers(cell: HostCell, cpu_ratio: float, ram_ratio: float) -> tuple[int, ...]:
@@ -264,14 +331,25 @@ class _Alike:
             self._examples.append(record)
         self._rows[row] = number
 
+    def move(self, rows: npt.NDArray[np.intp], records: Sequence[HostRecord]) -> None:
+        """Take the rows of other hosts.
+
+        :param rows: where each row was; negative for new ones
+        """
+        before, self._rows = self._rows, np.zeros(len(rows), np.int32)
+        if len(before):
+            self._rows = before[rows]
+        for row in np.flatnonzero(rows < 0).tolist():
+            self.put(row, records[row])
+
     def change(self, row: int, before: HostRecord, record: HostRecord) -> None:
         if any(getattr(before, name) != getattr(record, name) for name in self._fields):
             self.put(row, record)
 
-    def each(self, of: Callable[[HostRecord], _Value], kind: type[_Value]) -> npt.NDArray[Any]:
-        """Return what a function gives for each host."""
+    def each(self, of: Callable[[HostRecord], _Value]) -> npt.NDArray[Any] | _Value:
+        """Return what a function gives for each host, or the one value of all."""
         values = [of(record) for record in self._examples]
-        return np.full(len(self._rows), values[0], kind) if len(values) == 1 else np.array(values, kind)[self._rows]
+        return values[0] if len(set(values)) == 1 else np.array(values)[self._rows]
 
 
 def _hashable(value: Any) -> Hashable:

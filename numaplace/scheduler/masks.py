@@ -100,7 +100,7 @@ def _beside_floating(index: HostIndex, guest: Guest) -> dict[str, Mask]:
     none = index.by_host['floating'] == 0
     shared = sum(cell.shared_vcpus.bit_count() for cell in guest.cells)
     cpus = index.host_has('shared_left', shared) if shared else index.everything()
-    cpus &= index.host_has('shared_left', guest.vcpus) | (index.by_host['overlaps'] == 0)
+    cpus = cpus & (index.host_has('shared_left', guest.vcpus) | (index.by_host['overlaps'] == 0))
     found = {'cpus': none | cpus}
     return {**found, 'memory': none | index.host_has('ram_left_mib', guest.memory_mib)} if guest.memory_mib else found
 
@@ -113,7 +113,7 @@ def _takes_bound(index: HostIndex, guest: Guest, host_cell_ids: Sequence[int]) -
     mask = index.everything()
     for host_cell, cpus in wanted.items():
         here = index.by_cell['ids'] == clip(host_cell)
-        mask &= (here & index.cells_have('free_cpus', cpus)).any(axis=0)
+        mask = mask & (here & index.cells_have('free_cpus', cpus)).any(axis=0)
     return mask
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from functools import reduce
 
 import numpy as np
 import numpy.typing as npt
@@ -17,6 +18,7 @@ from numaplace.model.records import HostRecord
 from numaplace.scheduler.filters import Filter, Request
 from numaplace.scheduler.index import HostIndex, Measures
 from numaplace.scheduler.weights import Weigher
+from numaplace.scheduler.weights.base import ALIKE
 
 __all__ = ['Search']
 
@@ -24,7 +26,7 @@ _Rows = npt.NDArray[np.intp]
 
 
 class Search:
-    """One request over the hosts of an index, which may not change meanwhile.
+    """One request over the hosts of an index, which may not change meanwhile, but for what says otherwise.
 
     The arrays cost a few passes over all hosts. Beyond that, each weigher costs the exact answers of the hosts at both
     ends of its measure, and each host that is yielded its own: few, as the arrays leave out nearly all that refuse.
@@ -41,22 +43,25 @@ class Search:
         weighers: Sequence[tuple[Weigher, float]],
     ) -> None:
         self.index, self.request, self.filters, self._weighers = index, request, filters, weighers
+        self._records = index.records
         self._asked: dict[int, tuple[str, Refusal] | None] = {}
         #: Filters that may refuse hosts that their arrays do not leave out.
         self._unsure = [(name, check) for name, check in filters if not _is_exact(check)]
         #: Which hosts each filter passes by its arrays, if it has any.
         self._passing = [check.may_admit(index, request) for _name, check in filters]
-        self._is_left = index.everything()
-        for passing in self._passing:
-            if passing is not None:
-                self._is_left &= passing
+        everything = index.everything()
+        self._is_left = reduce(
+            np.bitwise_and, [each for each in self._passing if each is not None and each is not everything], everything
+        )
         self._rows: _Rows = np.flatnonzero(self._is_left)
 
     def heaviest_first(self) -> Iterator[tuple[HostRecord, float]]:
-        """Yield the hosts that take the guest with their weights, as :func:`numaplace.scheduler.weights.weigh` does."""
+        """Yield the hosts that take the guest with their weights, as :func:`numaplace.scheduler.weights.weigh` does.
+
+        The index may change from the call on: which hosts may take it is what the arrays said before.
+        """
         totals = self._weighed()
-        for position in self._takers(totals):
-            yield self.index.records[self._rows[position]], float(totals[position])
+        return ((self._records[self._rows[position]], float(totals[position])) for position in self._takers(totals))
 
     def counts(self) -> dict[tuple[str, str], int]:
         """Return how many hosts refuse the guest, by filter and kind of reason: ``('NUMATopologyFilter', 'memory')``.
@@ -70,7 +75,7 @@ class Search:
             if passing is None or passing.all():
                 continue
             out = left & ~passing
-            left &= passing
+            left = left & passing
             untold = out.copy()
             for kind, lacks in check.lacking(self.index, self.request).items():
                 found[name, kind] += int(np.count_nonzero(out & lacks))
@@ -83,16 +88,20 @@ class Search:
 
     def refusals(self) -> Iterator[tuple[str, str, Refusal]]:
         """Yield each host that refuses the guest, by name, with the filter and the reasons: every host is asked."""
-        for row, record in enumerate(self.index.records):
+        for row, record in enumerate(self._records):
             refused = self._refused(row)
             if refused is not None:
                 yield (record.name, *refused)
+
+    def detach(self) -> None:
+        """Keep the hosts for :meth:`refusals` as they are now, so that the index may change."""
+        self._records = list(self._records)
 
     def _refused(self, row: int) -> tuple[str, Refusal] | None:
         """Return the first filter that refuses a host, and its refusal; None if it takes the guest."""
         if row not in self._asked:
             filters = self._unsure if self._is_left[row] else self.filters
-            self._asked[row] = self._ask(self.index.records[row], filters)
+            self._asked[row] = self._ask(self._records[row], filters)
         return self._asked[row]
 
     def _ask(self, record: HostRecord, filters: Sequence[tuple[str, Filter]]) -> tuple[str, Refusal] | None:
@@ -109,8 +118,12 @@ class Search:
         """
         totals = np.zeros(len(self._rows))
         for weigher, multiplier in self._weighers:
-            multipliers = weigher.multipliers(self.index, multiplier)[self._rows]
-            if not multipliers.any():
+            if weigher.order(self.request) == ALIKE:
+                continue
+            multipliers = weigher.multipliers(self.index, multiplier)
+            if isinstance(multipliers, np.ndarray):
+                multipliers = multipliers[self._rows]
+            if not np.any(multipliers):
                 continue
             measures = self._measures(weigher)
             if weigher.lowest is None and (not len(measures) or measures.min() == measures.max()):

@@ -54,10 +54,11 @@ def require_module(name: str) -> ModuleType:
 
 
 @contextmanager
-def scratch_database(kind: str) -> Iterator[str]:
+def scratch_database(kind: str, options: str = '') -> Iterator[str]:
     """Yield the URL of an empty database on a real server, and drop it afterwards.
 
     :param kind: ``mysql`` (which MariaDB speaks too) or ``postgresql``
+    :param options: of ``CREATE DATABASE``
     """
     variable, default = _SERVERS[kind]
     url = sqlalchemy.make_url(os.environ.get(variable, default))
@@ -67,7 +68,7 @@ def scratch_database(kind: str) -> Iterator[str]:
     name = f'numaplace_test_{uuid.uuid4().hex}'
     try:
         with server.connect() as connection:
-            connection.execute(sqlalchemy.text(f'CREATE DATABASE {name}'))
+            connection.execute(sqlalchemy.text(f'CREATE DATABASE {name} {options}'))
     except (ImportError, sqlalchemy.exc.OperationalError) as error:
         missing(f'{kind} at {url.host}:{url.port} ({variable} names another): {error}')
     try:

@@ -12,7 +12,7 @@ from typing import Any
 import sqlalchemy as sa
 from alembic import op
 
-__all__ = ['add_column', 'create_index', 'create_table', 'table_options']
+__all__ = ['add_column', 'compare_by_code_point', 'create_index', 'create_table', 'table_options']
 
 
 def table_options(dialect: sa.Dialect) -> dict[str, Any]:
@@ -48,3 +48,19 @@ def add_column(table: str, column: sa.Column[Any]) -> None:
     """Add a column to a table."""
     if column.name not in {known['name'] for known in sa.inspect(op.get_bind()).get_columns(table)}:
         op.add_column(table, column)
+
+
+def compare_by_code_point() -> None:
+    """Let all short texts compare by code point, whatever the collation of the database, as Python sorts them.
+
+    Only PostgreSQL needs it: SQLite does so, and the tables of MariaDB have such a collation.
+    """
+    bind = op.get_bind()
+    if bind.dialect.name != 'postgresql':
+        return
+    known = sa.inspect(bind)
+    for table in known.get_table_names():
+        for column in known.get_columns(table):
+            kind = column['type']
+            if isinstance(kind, sa.VARCHAR) and kind.collation != 'C':
+                op.alter_column(table, column['name'], type_=sa.VARCHAR(kind.length, collation='C'))

@@ -46,8 +46,8 @@ class Weigher(abc.ABC):
         """Return how much the measure counts on a host: the smallest value of its aggregates, or that of the option."""
         return metadata.least(host, self.multiplier_option, float, multiplier)
 
-    def multipliers(self, index: HostIndex, multiplier: float) -> Measures:
-        """Return how much the measure counts on each host."""
+    def multipliers(self, index: HostIndex, multiplier: float) -> Measures | float:
+        """Return how much the measure counts on each host, or on all of them."""
         return index.numbers_by(('aggregates',), lambda host: self.multiplier(host, multiplier))
 
 

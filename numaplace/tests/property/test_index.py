@@ -191,13 +191,13 @@ def _change(dice, index, records):
     number = dice.randrange(len(records))
     host = cases.build(cases.draw(dice.randrange(10**9)))[0]
     records[number] = _record(dice, records[number].name, host)
-    index.update(records[number])
+    index.update([records[number]])
     if dice.random() < 0.2:
-        index.remove(records.pop(dice.randrange(len(records))).name)
+        index.update([], [records.pop(dice.randrange(len(records))).name])
     if dice.random() < 0.3:
         new = _record(dice, f'h{dice.randrange(1000):03}x'.rstrip('x'), host)
         records[:] = [record for record in records if record.name != new.name] + [new]
-        index.update(new)
+        index.update([new])
 
 
 @pytest.mark.parametrize('chunk', range(_CHUNKS))

@@ -7,9 +7,13 @@ from dataclasses import replace
 import pytest
 import yaml
 
+from numaplace.cli import server_request
 from numaplace.db import api
+from numaplace.model import Reason, Refusal
+from numaplace.scheduler.claiming import NoHost, Rejection
 
 WIDE = 'server create --flavor m1.wide'
+EXPLAIN = 'fleet explain --flavor m1.wide'
 
 
 def _add_hosts(program, names):
@@ -89,6 +93,38 @@ def test_machines_get_the_reasons_on_stdout(wide, form, read):
         for reason in reasons
     ]
     assert 'guest cell 0 needs 6 dedicated CPUs; host cell 0 has 4 (2 short)' == reasons[0]['text']
+
+
+@pytest.mark.parametrize('ask', [f'{WIDE} x', f'{WIDE} --min 2 --max 3 x', EXPLAIN])
+def test_many_hosts_are_counted_by_cause_first(wide, ask):
+    """With an index, without one, and where nothing is claimed."""
+    _add_hosts(wide, [f'a{number}' for number in range(10)])
+    wide('host set --disable a3')
+    done = wide.run(*ask.split())
+    lines = [line.strip() for line in (done.stdout or done.stderr).splitlines()]
+    assert lines[1] == 'hosts by cause: 10 cpus (NUMATopologyFilter); 1 host (ComputeFilter)'
+    assert any(line.startswith('10 hosts: a0, a1, a2, ... (NUMATopologyFilter):') for line in lines)
+
+
+def test_of_very_many_hosts_some_are_asked_for_all_reasons(wide, monkeypatch):
+    monkeypatch.setattr(server_request, 'MOST_HOSTS', 3)
+    found = [Rejection(f'h{number}', 'claim', Refusal.of(Reason('host.down'))) for number in range(20)]
+    asked = []
+
+    def find():
+        for each in found:
+            asked.append(each.host)
+            yield each
+
+    text = str(server_request.refuse('x', NoHost(find, {('ComputeFilter', 'host'): 20})))
+    assert [
+        "numaplace: no valid host for server 'x':",
+        '  hosts by cause: 20 host (ComputeFilter)',
+        '  of 3 hosts, those that are nearest; --all-hosts looks at the others too',
+        '  3 hosts: h0, h1, h2 (claim):',
+    ] == text.splitlines()[:4]
+    assert ['h0', 'h1', 'h2', 'h3'] == asked
+    assert 20 == len(server_request.refuse('x', NoHost(find)).refusals())
 
 
 def test_machines_get_every_host(wide):

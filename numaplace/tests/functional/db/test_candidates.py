@@ -8,13 +8,14 @@ import sqlalchemy as sa
 
 from numaplace import conf, fit
 from numaplace.compute import audit, claims
-from numaplace.db import api, engine
+from numaplace.db import api, changes, engine
 from numaplace.db.candidates import Candidate, page
 from numaplace.db.capacity import ORDERS, ROOMS, capacity
 from numaplace.scheduler import direct
 from numaplace.scheduler.filters import Request
 from numaplace.scheduler.select import Policy, select
-from numaplace.tests import samples
+from numaplace.tests import real, samples
+from numaplace.tests.functional.db.test_schema import upgrade_to
 from numaplace.tests.property.test_index import FewVcpus
 
 HOSTS = 100
@@ -61,6 +62,19 @@ def test_a_page_is_read_from_an_index_in_its_order(database, database_url, order
     assert f'ix_compute_nodes_{order}' in plan
     assert 'sort' not in plan.lower()
     assert 'TEMP B-TREE' not in plan
+
+
+@pytest.mark.parametrize('url', ['sqlite_url', 'mysql_url'])
+def test_what_has_changed_is_summed_up_in_an_index(url, request):
+    """Rows have topologies of many kilobytes; PostgreSQL reads the index alone where it was vacuumed."""
+    url = request.getfixturevalue(url)
+    api.upgrade(url)
+    opened = engine.create(engine.open_url(url))
+    query = str(changes.SUMS.compile(opened, compile_kwargs={'literal_binds': True})).replace('%%', '%')
+    plan = ' '.join(str(row) for row in execute(url, EXPLAIN[opened.dialect.name] + query))
+    opened.dispose()
+    assert 'ix_compute_nodes_changes' in plan
+    assert 'COVERING INDEX' in plan or 'Using index' in plan
 
 
 def test_a_claim_and_a_release_keep_the_columns(database, database_url):
@@ -111,3 +125,39 @@ def test_a_row_without_a_measure_makes_all_hosts_be_read_and_the_log_says_so(dat
     request = Request(samples.instance_request(samples.guest()), strategy=fit.SPREAD)
     assert select(database, request, Policy.of(conf.load([]))).host == 'a'
     assert any('a row does not say what its host is chosen by' in message for message in caplog.messages)
+
+
+#: As Python sorts them; a dictionary has them in another order.
+NAMES = ['A-1', 'B', 'Z9', '_b', 'a', 'a-2', 'a1', 'b', '\xc4']
+
+
+@pytest.fixture
+def english_url():
+    """URL of a PostgreSQL database that sorts as a dictionary does."""
+    with real.scratch_database('postgresql', "TEMPLATE template0 LOCALE_PROVIDER icu ICU_LOCALE 'en'") as url:
+        yield url
+
+
+def test_hosts_that_are_alike_come_by_code_point_whatever_the_collation(english_url):
+    """Pages of any size, the policy's choice and the reading of all hosts agree; references survive the change."""
+    upgrade_to(english_url, '0008')
+    assert ['a', 'B'] == [name for (name,) in execute(english_url, "VALUES ('B'), ('a') ORDER BY 1")]
+    api.upgrade(english_url)
+    with api.connect(english_url) as database:
+        for name in reversed(NAMES):
+            database.create_host(samples.host_record(name))
+        assert NAMES == [host.name for host in database.hosts()]
+        for order in ORDERS:
+            pages, last = [], None
+            for _ in NAMES:
+                (last,) = database.find_candidates({}, lambda found, order=order, last=last: found.page(order, last, 1))
+                pages.append(last.name)
+            assert NAMES == pages
+        request = Request(samples.instance_request(samples.guest()))
+        assert NAMES[0] == select(database, request, Policy.of(conf.load([]))).host
+    texts = execute(
+        english_url,
+        "SELECT table_name, column_name FROM information_schema.columns WHERE table_schema = 'public' "
+        "AND data_type = 'character varying' AND collation_name IS DISTINCT FROM 'C'",
+    )
+    assert [] == texts

@@ -13,13 +13,14 @@ import sqlalchemy as sa
 from numaplace import exception
 from numaplace.compute import claims, hotplug_claims, migration, resource_tracker
 from numaplace.db import api
+from numaplace.db.records import InstanceRequest
 from numaplace.db.retry import retry
 from numaplace.model import Flavor, Guest, MemoryModule, Placement, Reason, Refusal
 from numaplace.model.records import DOWN, UP, InstanceRecord
 from numaplace.tests.functional.storms import world
 from numaplace.tests.functional.storms.ledger import ENDED, NEW, OLD, OWN, Cell, Holding
 
-__all__ = ['Operation', 'Seen', 'choose', 'choose_move', 'claim', 'look', 'told']
+__all__ = ['Operation', 'Seen', 'choose', 'choose_move', 'claim', 'claimed', 'look', 'place', 'told']
 
 
 #: The share of new servers that are in a group.
@@ -93,17 +94,15 @@ def _holding(server: str, role: str, host: str, placement: Placement) -> Holding
 
 def claim(database: api.Database, dice: random.Random) -> Operation:
     """Create a server somewhere, often as a member of a group."""
+    host = dice.choice(world.HOSTS)
+    return place(dice, lambda asked: claims.instance_claim(database, asked, host, limits=world.LIMITS))
+
+
+def place(dice: random.Random, find: Callable[[InstanceRequest], claims.Claim | Refusal]) -> Operation:
+    """Create a server where a function claims a place for it."""
     group = dice.choice(sorted(world.GROUPS)) if dice.random() < _MEMBERS else None
     asked = world.request(dice, dice.choice(sorted(world.GUESTS)), group)
-    host = dice.choice(world.HOSTS)
-
-    return Operation(
-        'claim',
-        asked.uuid,
-        (asked.uuid,),
-        lambda: _claimed(claims.instance_claim(database, asked, host, limits=world.LIMITS)),
-        group,
-    )
+    return Operation('claim', asked.uuid, (asked.uuid,), lambda: claimed(find(asked)), group)
 
 
 def release(database: api.Database, dice: random.Random, server: Seen) -> Operation:
@@ -123,7 +122,8 @@ def _elsewhere(dice: random.Random, server: Seen) -> str:
     return dice.choice([name for name in world.HOSTS if name != server.host])
 
 
-def _claimed(answer: claims.Claim | Refusal) -> list[Holding] | Refusal:
+def claimed(answer: claims.Claim | Refusal) -> list[Holding] | Refusal:
+    """Return what a claim holds, as its record says, or its refusal."""
     return answer if isinstance(answer, Refusal) else told(answer.instance)
 
 
@@ -137,7 +137,7 @@ def resize(database: api.Database, dice: random.Random, server: Seen) -> Operati
     return _operation(
         'resize',
         server,
-        lambda: _claimed(
+        lambda: claimed(
             claims.resize_claim(database, server.uuid, host, flavor=flavor, read=_read, limits=world.LIMITS)
         ),
     )
@@ -149,7 +149,7 @@ def migrate(database: api.Database, dice: random.Random, server: Seen) -> Operat
     return _operation(
         'migrate',
         server,
-        lambda: _claimed(claims.resize_claim(database, server.uuid, host, read=_read, limits=world.LIMITS)),
+        lambda: claimed(claims.resize_claim(database, server.uuid, host, read=_read, limits=world.LIMITS)),
     )
 
 
@@ -159,7 +159,7 @@ def live_migrate(database: api.Database, dice: random.Random, server: Seen) -> O
     return _operation(
         'live-migrate',
         server,
-        lambda: _claimed(claims.live_migration_claim(database, server.uuid, host, read=_read, limits=world.LIMITS)),
+        lambda: claimed(claims.live_migration_claim(database, server.uuid, host, read=_read, limits=world.LIMITS)),
     )
 
 
@@ -169,7 +169,7 @@ def evacuate(database: api.Database, dice: random.Random, server: Seen) -> Opera
     return _operation(
         'evacuate',
         server,
-        lambda: _claimed(claims.rebuild_claim(database, server.uuid, host, read=_read, limits=world.LIMITS)),
+        lambda: claimed(claims.rebuild_claim(database, server.uuid, host, read=_read, limits=world.LIMITS)),
     )
 
 
@@ -179,7 +179,7 @@ def unshelve(database: api.Database, dice: random.Random, server: Seen) -> Opera
     return _operation(
         'unshelve',
         server,
-        lambda: _claimed(claims.unshelve_claim(database, server.uuid, host, read=_read, limits=world.LIMITS)),
+        lambda: claimed(claims.unshelve_claim(database, server.uuid, host, read=_read, limits=world.LIMITS)),
     )
 
 

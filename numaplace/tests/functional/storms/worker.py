@@ -21,7 +21,7 @@ from numaplace.tests.functional.storms import fuse, ledger, verbs
 from numaplace.tests.functional.storms.journal import BEGUN, DONE, REFUSED, Entry, Journal
 from numaplace.tests.functional.storms.watch import Watch
 
-__all__ = ['Worker', 'claim', 'run', 'run_until', 'run_until_killed']
+__all__ = ['Choose', 'Worker', 'claim', 'run', 'run_until', 'run_until_killed']
 
 #: Seconds until a database that does not come back is a failure.
 _PATIENCE_S = 60
@@ -42,9 +42,9 @@ class Worker:
     path: Path
 
 
-def run(worker: Worker, count: int) -> None:
+def run(worker: Worker, count: int, choose: Choose = verbs.choose) -> None:
     """Do so many operations; anything that is no fault of the product's own ends the process with a traceback."""
-    _run(worker, range(count))
+    _run(worker, range(count), choose)
 
 
 def run_until(worker: Worker, stop: Path) -> None:

@@ -152,3 +152,8 @@ def test_machines_get_all_of_it_the_nearest_first():
             ],
         },
     ] == explain.plain([refused('a', zone, by='AvailabilityZoneFilter'), refused('b', pages)])
+
+
+def test_counts_have_the_most_frequent_causes_first():
+    counts = {('A', 'cpus'): 2, ('B', 'host'): 1200, ('A', 'memory'): 9, ('C', ''): 1}
+    assert 'hosts by cause: 1,200 host (B); 9 memory, 2 cpus (A); 1 other causes (C)' == explain.counted(counts)

@@ -46,16 +46,15 @@ def test_all_servers_get_the_hosts_that_one_after_the_other_gets(database, polic
 
 def test_the_hosts_are_read_once(database, policy, monkeypatch):
     reads = []
-    candidates = database.candidates
+    read = database.named_candidates
 
-    def counting(group, name=None, unread=None):
-        reads.append(name)
-        return candidates(group, name, unread)
+    def counting(names, unread):
+        reads.append(list(names))
+        return read(names, unread)
 
-    monkeypatch.setattr(database, 'candidates', counting)
+    monkeypatch.setattr(database, 'named_candidates', counting)
     assert select.select_many(database, _requests(4), policy, at_least=4)
-    assert [None] == [name for name in reads if name is None]
-    assert 3 == len([name for name in reads if name is not None]), 'the claimed host, before the next search'
+    assert [['big', 'middle', 'small'], *[['big']] * 4] == reads, 'then the host of each claim, before it'
 
 
 def test_what_others_took_meanwhile_costs_a_search_of_all_hosts(database, policy):
