@@ -8,6 +8,7 @@ import pytest
 
 from numaplace import fit
 from numaplace.cli import picture
+from numaplace.fleet import occupancy
 from numaplace.libvirt import capabilities
 from numaplace.model import ISOLATE, Guest
 from numaplace.model.records import InstanceRecord
@@ -109,7 +110,9 @@ def test_every_recorded_host_fits_80_columns_and_shows_each_cpu_once(name):
 
 
 def test_letters_go_on_after_z():
-    assert ['A', 'Z', 'AA', 'AZ', 'BA'] == [picture._label(index) for index in (0, 25, 26, 51, 52)]
+    held = fit.place(samples.host(1), samples.guest(vcpus=1))
+    named = occupancy.labels((str(number), held) for number in range(53))
+    assert ['A', 'Z', 'AA', 'AZ', 'BA'] == [named[number] for number in ('0', '25', '26', '51', '52')]
 
 
 def test_cpus_that_are_off_are_dark_whoever_holds_them():
