@@ -26,19 +26,19 @@ def document(title: str, width: int, height: int, *children: Element) -> Element
     )
 
 
-def places(cores: Sequence[int], top: int) -> tuple[dict[int, tuple[int, int]], int]:
+def places(cores: Sequence[int], top: int, left: int = PAD) -> tuple[dict[int, tuple[int, int]], int]:
     """Return where the CPUs of a node are, by CPU, and where what is below them begins.
 
     Each core is a column, with one thread below the other.
 
     :param cores: masks
-    :param top: where the node begins
+    :param top: where the node begins, and `left` too
     """
     threads = max([core.bit_count() for core in cores], default=0)
     height = threads * CPU + 2 * GAP
     found = {}
     for number, core in enumerate(cores):
-        x, y = PAD * 2 + number % PER_ROW * (CPU + GAP), top + LINE + PAD + number // PER_ROW * height
+        x, y = left + PAD + number % PER_ROW * (CPU + GAP), top + LINE + PAD + number // PER_ROW * height
         for thread, cpu in enumerate(cpuset.ids(core)):
             found[cpu] = x, y + thread * CPU
     return found, top + LINE + PAD + -(-len(cores) // PER_ROW) * height + PAD

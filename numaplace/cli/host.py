@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from numaplace.model import Host, HostCell
     from numaplace.model.records import HostRecord, InstanceRecord
 
-__all__ = ['DeleteHost', 'ListHost', 'SetHost', 'ShowHost', 'add_zone', 'summary', 'zone']
+__all__ = ['DeleteHost', 'ListHost', 'SetHost', 'ShowHost', 'add_zone', 'as_here', 'summary', 'zone']
 
 #: Most zones that the error for an unknown zone names.
 _SHOWN = 8
@@ -151,7 +151,7 @@ class ShowHost(base.ShowOf):
             self.misuse('--svg -: standard output has the table: expected the name of a file')
         with self.open_database() as database:
             record = database.host(parsed_args.name)
-            servers = _as_here(record.name, database.instances(record.name, self.unread))
+            servers = as_here(record.name, database.instances(record.name, self.unread))
         if parsed_args.svg is not None:
             from numaplace.cli import fleet_sources, host_svg
 
@@ -213,7 +213,7 @@ def _other_memory(host: Host) -> base.Written:
     return base.Written(found, '\n'.join(lines) or 'none')
 
 
-def _as_here(host_name: str, servers: Sequence[InstanceRecord]) -> list[InstanceRecord]:
+def as_here(host_name: str, servers: Sequence[InstanceRecord]) -> list[InstanceRecord]:
     """Return each server once for each place that it holds on a host: two if it is resized there."""
     from numaplace.model import allocations
 

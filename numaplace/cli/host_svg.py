@@ -35,7 +35,8 @@ CLASSES: Mapping[str, str] = {
     'o': 'pinned off',
 }
 _COLORS = 8
-_CHARACTER = 8
+#: Width of a character, and where the next cell begins a line, in pixels.
+_CHARACTER, _MOST_ACROSS = 8, 1100
 #: Characters of a line of text below the drawing.
 _WIDTH = 100
 
@@ -46,19 +47,25 @@ def style() -> str:
 
 
 def frame(host: Host) -> Element:
-    """Return the drawing of a host without its use: a group of the class ``cpu`` for each CPU, cell below cell."""
+    """Return the drawing of a host without its use: a group of the class ``cpu`` for each CPU.
+
+    Cells stand side by side as long as there is room, then below each other.
+    """
     parts: list[Element] = []
-    top, width = PAD, 0
+    left, top, below, width = PAD, PAD, PAD, 0
     for cell in host.cells:
         cores = occupancy.cores(cell)
-        cpus, bottom = drawing.places(cores, top)
         across = max(min(len(cores), PER_ROW) * (CPU + GAP), len(_head(cell)) * _CHARACTER) + 2 * PAD
-        outline = element('rect', _box(PAD, top, across, bottom - top))
-        heading = drawing.text(PAD * 2, top + LINE, _head(cell), bold=True)
+        if left > PAD and left + across > _MOST_ACROSS:
+            left, top = PAD, below
+        cpus, bottom = drawing.places(cores, top, left)
+        outline = element('rect', _box(left, top, across, bottom - top))
+        heading = drawing.text(left + PAD, top + LINE, _head(cell), bold=True)
         drawn = [_cpu(cpu, *place) for cpu, place in cpus.items()]
         parts.append(element('g', {'class': 'cell', 'data-cell': str(cell.id)}, outline, heading, *drawn))
-        top, width = bottom + PAD, max(width, PAD + across)
-    return drawing.document('CPUs of a host by cell and core', width + PAD, top, *parts)
+        left, below = left + across + PAD, max(below, bottom + PAD)
+        width = max(width, left)
+    return drawing.document('CPUs of a host by cell and core', width, below, *parts)
 
 
 def _head(cell: HostCell) -> str:

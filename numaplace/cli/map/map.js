@@ -28,15 +28,24 @@
   const mib = (number) => `${number.toLocaleString('en')} MiB`;
   const size = (kib) => kib % 1048576 === 0 ? `${kib / 1048576}G` : kib % 1024 === 0 ? `${kib / 1024}M` : `${kib}K`;
 
-  /** How many CPUs of a host are dedicated and in use, shared, and dedicated and free. */
-  function use(cells) {
-    const sums = {dedicated: 0, shared: 0, open: 0};
-    for (const [marks] of cells) {
-      sums.dedicated += count(marks, 'xo#?');
-      sums.shared += count(marks, '~-');
-      sums.open += count(marks, '._');
+  const dedicatedOf = kinds.map((cells) => cells.map(([, , dedicated]) => numbers(dedicated).length));
+  const sumsOf = [];
+
+  /** How many CPUs of a cell are dedicated and in use, shared alone, and dedicated and free. */
+  function cellUse(host, row) {
+    const marks = hosts[host][CELLS][row][0], all = dedicatedOf[hosts[host][KIND]][row], dedicated = count(marks, 'xo#?');
+    return {dedicated, shared: marks.length - all, open: all - dedicated};
+  }
+
+  /** The same for all cells of a host, counted once. */
+  function hostUse(host) {
+    if (!sumsOf[host]) {
+      sumsOf[host] = {dedicated: 0, shared: 0, open: 0};
+      hosts[host][CELLS].forEach((_, row) => {
+        for (const [kind, number] of Object.entries(cellUse(host, row))) sumsOf[host][kind] += number;
+      });
     }
-    return sums;
+    return sumsOf[host];
   }
 
   /** Guests of each host: [guest, letters, cells]. */
@@ -74,35 +83,42 @@
   const tiles = [];
   const box = (x, y, width, height) => width ? `M${x} ${y}h${width}v${height}h${-width}z` : '';
 
-  /** Draw the cells of a host as bars, one below the other; those in `lit` have an outline. */
-  function bars(host, lit) {
-    const cells = hosts[host][CELLS], drawn = {dedicated: '', shared: '', open: '', lit: ''};
+  /** Draw the cells of a host as bars, one below the other. */
+  function bars(host) {
+    const cells = hosts[host][CELLS], drawn = {dedicated: '', shared: '', open: ''};
     const svg = document.createElementNS(SVG, 'svg');
     const widest = Math.max(1, ...cells.map(([marks]) => marks.length));
     svg.setAttribute('viewBox', `-1 -1 102 ${cells.length * 8 + 1}`);
     svg.setAttribute('preserveAspectRatio', 'none');
     svg.setAttribute('aria-hidden', 'true');
-    cells.forEach((cell, row) => {
+    cells.forEach((_, row) => {
       let x = 0;
-      for (const [kind, number] of Object.entries(use([cell]))) {
+      for (const [kind, number] of Object.entries(cellUse(host, row))) {
         const width = number * 100 / widest;
         drawn[kind] += box(x, row * 8, width, 6);
         x += width;
       }
-      if (lit.has(kinds[hosts[host][KIND]][row][0])) drawn.lit += box(0, row * 8, x || 100, 6);
     });
     svg.append(...Object.entries(drawn).filter(([, d]) => d).map(([kind, d]) => path(kind, d)));
     return svg;
   }
 
+  /** Outline the cells of a tile that have a guest which is looked for. */
+  function outline(host, lit) {
+    const svg = tile(host).firstChild.lastChild;
+    svg.querySelector('.lit')?.remove();
+    const d = kinds[hosts[host][KIND]].map(([id], row) => lit.has(id) ? box(0, row * 8, 100, 6) : '').join('');
+    if (d) svg.append(path('lit', d));
+  }
+
   function tile(host) {
     if (tiles[host]) return tiles[host];
     const [name, , zone, , , , , , , cells] = hosts[host];
-    const sums = use(cells);
+    const sums = hostUse(host);
     const words = `zone ${texts[zone]}; ${plural(cells.length, 'cell')}; CPUs: ${sums.dedicated} dedicated in use, ` +
       `${sums.open} dedicated free, ${sums.shared} shared; ${plural(here[host].length, 'guest')}`;
     const button = element('button', {type: 'button', class: 'tile', 'data-host': host},
-      element('span', {class: 'name', title: name}, name), element('span', {class: 'badge'}), element('span', {class: 'unseen'}, words));
+      element('span', {class: 'name', title: name}, name), element('span', {class: 'badge'}), element('span', {class: 'unseen'}, words), bars(host));
     tiles[host] = element('li', {}, button);
     return tiles[host];
   }
@@ -110,8 +126,8 @@
   const step = (share) => `room${Math.max(0, Math.min(4, Math.floor(share * 5)))}`;
   const COLOR = {
     cpus(host) {
-      const {dedicated, open} = use(hosts[host][CELLS]);
-      return [`${open} of ${dedicated + open} dedicated CPUs free`, step(dedicated + open ? open / (dedicated + open) : 0)];
+      const {dedicated, open} = hostUse(host);
+      return [`${open} of ${dedicated + open} CPUs free`, step(dedicated + open ? open / (dedicated + open) : 0)];
     },
     memory(host) {
       const held = hosts[host][CELLS].reduce((sum, cell) => sum + cell[4], 0);
@@ -134,12 +150,7 @@
     const button = tile(host).firstChild, [words, kind] = COLOR[by('color-by').value](host);
     button.className = `tile ${kind}`;
     button.children[1].textContent = words;
-    const key = [...lit].join();
-    if (button.dataset.lit !== key || !button.querySelector('svg')) {
-      button.querySelector('svg')?.remove();
-      button.append(bars(host, lit));
-      button.dataset.lit = key;
-    }
+    outline(host, lit);
   }
 
   // --- the filter
@@ -281,7 +292,7 @@
   function cellTable(host) {
     const rows = hosts[host][CELLS].map((cell, row) => {
       const [id, cpus, dedicated, shared, , socket, kind, distances, physnets] = kinds[hosts[host][KIND]][row];
-      const sums = use([cell]), pages = [];
+      const sums = cellUse(host, row), pages = [];
       for (let at = 0; at < cell[5].length; at += 5) {
         const [kib, total, used, reserved, held] = cell[5].slice(at, at + 5);
         const rest = [reserved ? `${reserved} reserved` : '', held ? `${held} held` : ''].filter(Boolean).join(', ');
@@ -380,7 +391,8 @@
     by('by-finding').append(...of(0).map((severity) => option(`severity ${severity}`, `any ${severity}`)),
       ...of(1).map((code) => option(`code ${code}`, code)));
     by('flavor').append(...flavors.map(([name], number) => option(number, name)));
-    const sums = use(hosts.flatMap((host) => host[CELLS]));
+    const sums = {dedicated: 0, shared: 0, open: 0};
+    hosts.forEach((_, host) => { for (const kind in sums) sums[kind] += hostUse(host)[kind]; });
     by('totals').textContent = `${plural(hosts.length, 'host')}, ${plural(guests.length, 'guest')}, ${plural(findings.length, 'finding')}; ` +
       `dedicated CPUs: ${sums.dedicated.toLocaleString('en')} in use, ${sums.open.toLocaleString('en')} free; ` +
       `shared CPUs: ${sums.shared.toLocaleString('en')}`;
