@@ -263,7 +263,7 @@
       const floats = group.classList.contains('shared') && floating.has(group.parentNode.dataset.cell);
       group.classList.toggle('lit', on && (group.dataset.guest === String(guest) || floats));
     }
-    by('lit-cells').textContent = !on ? '' : rows.size ? `${title(guest)} is on cells ${[...rows].join(', ')}` :
+    by('lit-cells').textContent = !on ? '' : rows.size ? `${title(guest)} is on ${rows.size === 1 ? 'cell' : 'cells'} ${[...rows].join(', ')}` :
       `${title(guest)} floats over the whole host`;
   }
 
