@@ -282,7 +282,9 @@ def _asked(conf: cfg.ConfigOpts, fleet: Fleet, instance: InstanceRequest) -> Req
     from numaplace.scheduler.select import strategy
 
     group = next((each for each in fleet.server_groups if each.uuid == instance.group), None)
-    return Request(instance, strategy=strategy(conf), machine_types=conf.libvirt.hw_machine_type, group=group)
+    return Request(
+        instance, strategy=strategy(conf, instance.flavor), machine_types=conf.libvirt.hw_machine_type, group=group
+    )
 
 
 def checks(

@@ -64,10 +64,10 @@ class _Move(base.ShowOf):
 
         if host is not None and host == leaves:
             raise exception.UnableToMigrateToSelf(f'server {server.name!r} is on host {host!r} already')
-        strategy = select.strategy(self.conf)
+        asked = server_request.again(server, guest)
         request = filters.Request(
-            server_request.again(server, guest),
-            strategy=strategy,
+            asked,
+            strategy=select.strategy(self.conf, asked.flavor),
             host_cell_ids=host_cell_ids,
             machine_types=self.conf.libvirt.hw_machine_type,
         )
