@@ -1,24 +1,23 @@
 # SPDX-License-Identifier: Apache-2.0
 """Maps of fleets of 100 to 10,000 hosts, each with eight cells and 20 guests: ``python -m benchmarks.fleet_map``.
 
-The processor time of the command and the size of its file; with Playwright and Chromium also the time until the map is
-drawn, and the longest that typing a letter into a filter takes, both the best of three.
+The processor time to audit the fleet, ask its hosts about four flavors and write the map, and the size of the map; with
+Playwright and Chromium also the time until the map is drawn, and the longest that typing a letter into a filter takes,
+both the best of three.
 """
 
 from __future__ import annotations
 
 import argparse
-import resource
 import shutil
-import subprocess
-import sysconfig
 import tempfile
 import time
 from pathlib import Path
 from typing import Any
 
 from benchmarks.clock import duration
-from numaplace.cli import fleet_sources
+from numaplace import conf as configuration
+from numaplace.cli import fleet_map
 from numaplace.tests import crowded
 
 __all__ = ['main']
@@ -36,16 +35,6 @@ _TYPE = f"""async () => {{
     }}
     return longest;
 }}"""
-
-
-def _command(directory: Path) -> float:
-    """Write the map; return the processor seconds of the command."""
-    program = Path(sysconfig.get_path('scripts'), 'numaplace')
-    before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    words = ('--from', 'fleet.json', '--output', 'map.html')
-    subprocess.run([program, 'fleet', 'map', *words], cwd=directory, check=True)
-    after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 
 
 def _open(path: Path) -> tuple[float, float] | None:
@@ -78,14 +67,16 @@ def main() -> None:
     """Print a line for each number of hosts."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument('hosts', type=int, nargs='*', default=[100, 1000, 10000])
-    print(f'{"hosts":>7} {"guests":>8} {"command":>9} {"file":>9} {"drawn":>8} {"filter":>8}')
+    print(f'{"hosts":>7} {"guests":>8} {"written":>9} {"file":>9} {"drawn":>8} {"filter":>8}')
     for hosts in parser.parse_args().hosts:
         with tempfile.TemporaryDirectory() as scratch:
-            directory = Path(scratch)
             fleet = crowded.fleet(hosts)
-            fleet_sources.write_file(fleet, str(directory / 'fleet.json'), {})
-            seconds = _command(directory)
-            path = directory / 'map.html'
+            path = Path(scratch, 'map.html')
+            start = time.process_time()
+            path.write_text(
+                fleet_map.document(configuration.load([], use_env=False), fleet, fleet.flavors, 'benchmark')
+            )
+            seconds = time.process_time() - start
             shown = [duration(one) for one in _open(path) or ()] or ['-', '-']
             size = f'{path.stat().st_size / 2**20:.2f} MiB'
         print(f'{hosts:7,} {len(fleet.servers):8,} {duration(seconds):>9} {size:>9} {shown[0]:>8} {shown[1]:>8}')

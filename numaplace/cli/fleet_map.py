@@ -9,7 +9,7 @@ import hashlib
 import html
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 from importlib import resources
 from typing import TYPE_CHECKING, Any
@@ -19,11 +19,13 @@ from numaplace.cli import base, fleet, names, progress
 from numaplace.cli import fleet_sources as sources
 
 if TYPE_CHECKING:
+    from oslo_config import cfg
+
     from numaplace.fleet.fleet_map import Asked, Map
     from numaplace.model import Flavor
     from numaplace.model.fleet import Fleet
 
-__all__ = ['MapFleet', 'page']
+__all__ = ['MapFleet', 'document', 'page']
 
 _PLACE = re.compile(r'@(\w+)@')
 #: What could end a script element, or open another: escaped in the strings of JSON, outside of which none of them is.
@@ -68,32 +70,50 @@ class MapFleet(base.Action):
 
     def take_action(self, parsed_args: argparse.Namespace) -> None:
         """Write the file."""
-        from numaplace.fleet import audit, fleet_map
-        from numaplace.model.fleet import candidates
-
         read = fleet.read(self, parsed_args)
         flavors = read.flavors
         if parsed_args.flavors is not None:
             flavors = tuple([fleet.find_flavor(read, name) for name in dict.fromkeys(parsed_args.flavors)])
-        now = datetime.now(UTC)
-        found = audit.audit(read, settings=fleet.settings(self.conf), now=now)
-        asked = candidates(read)
         with progress.shown(self.app, 'flavors', len(flavors)) as bar:
-            drawn = fleet_map.draw(asked, found, self._ask(asked, flavors, bar))
-        text = page(drawn, f'{names.shorten(parsed_args.source)}, {now:%Y-%m-%d %H:%M} UTC')
+            text = document(self.conf, read, flavors, names.shorten(parsed_args.source), bar.advance)
         sources.write_octets(text.encode(), parsed_args.output)
 
-    def _ask(self, asked: Fleet, flavors: tuple[Flavor, ...], bar: progress.Progress) -> Iterator[Asked]:
-        from numaplace.fleet import explain, fleet_map
 
-        for flavor in flavors:
-            try:
-                request = fleet.request_of(self.conf, asked, flavor)
-            except exception.Invalid as error:
-                yield fleet_map.Asked(flavor.name, fault=str(error))
-            else:
-                yield fleet_map.Asked(flavor.name, explain.ask(asked, fleet.checks(self.conf, asked, request)))
-            bar.advance()
+def document(
+    conf: cfg.ConfigOpts,
+    read: Fleet,
+    flavors: Sequence[Flavor],
+    source: str,
+    advance: Callable[[], object] = lambda: None,
+) -> str:
+    """Audit a fleet, ask its hosts about flavors, and return its map as HTML.
+
+    :param source: what the fleet was read from, for people
+    :param advance: called after each flavor
+    """
+    from numaplace.fleet import audit, fleet_map
+    from numaplace.model.fleet import candidates
+
+    now = datetime.now(UTC)
+    found = audit.audit(read, settings=fleet.settings(conf), now=now)
+    asked = candidates(read)
+    drawn = fleet_map.draw(asked, found, _ask(conf, asked, flavors, advance))
+    return page(drawn, f'{source}, {now:%Y-%m-%d %H:%M} UTC')
+
+
+def _ask(
+    conf: cfg.ConfigOpts, asked: Fleet, flavors: Iterable[Flavor], advance: Callable[[], object]
+) -> Iterator[Asked]:
+    from numaplace.fleet import explain, fleet_map
+
+    for flavor in flavors:
+        try:
+            request = fleet.request_of(conf, asked, flavor)
+        except exception.Invalid as error:
+            yield fleet_map.Asked(flavor.name, fault=str(error))
+        else:
+            yield fleet_map.Asked(flavor.name, explain.ask(asked, fleet.checks(conf, asked, request)))
+        advance()
 
 
 def page(drawn: Map, title: str) -> str:

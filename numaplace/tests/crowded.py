@@ -43,23 +43,31 @@ def _host() -> Host:
     return Host(tuple(cells))
 
 
+def _used(dice: random.Random, guests: int) -> tuple[Host, list[tuple[Flavor, Placement]]]:
+    """Return a host with guests of the first three flavors."""
+    host, placed = _host(), list[tuple[Flavor, Placement]]()
+    for flavor in dice.choices(FLAVORS[:3], k=guests):
+        placement = fit.place(host, request.read(flavor), strategy=dice.choice((fit.PACK, fit.SPREAD)))
+        assert isinstance(placement, Placement)
+        host = host.consume(placement)
+        placed.append((flavor, placement))
+    return host, placed
+
+
 def fleet(hosts: int, guests: int = 20) -> Fleet:
-    """Return a fleet; each host has so many guests of the first three flavors, and a use of its own."""
-    dice = random.Random(hosts)
-    asked = [(flavor, request.read(flavor)) for flavor in FLAVORS[:3]]
+    """Return a fleet; each host has so many guests, and every hundredth is used alike."""
+    dice = random.Random(guests)
+    uses = [_used(dice, guests) for _ in range(min(hosts, 100))]
     records, servers = [], []
     for number in range(hosts):
-        host, name = _host(), f'compute{number:05}'
-        for _ in range(guests):
-            flavor, guest = dice.choice(asked)
-            placed = fit.place(host, guest, strategy=dice.choice((fit.PACK, fit.SPREAD)))
-            assert isinstance(placed, Placement)
-            host = host.consume(placed)
+        name, (host, placed) = f'compute{number:05}', uses[number % len(uses)]
+        for flavor, placement in placed:
             serial = len(servers) + 1
             uid = str(uuid.UUID(int=dice.getrandbits(128), version=4))
-            record = InstanceRecord(
-                uid, f'guest{serial:06}', serial, name, flavor, {}, placed, 'nova', ACTIVE, created_at=_WHEN
+            servers.append(
+                InstanceRecord(
+                    uid, f'guest{serial:06}', serial, name, flavor, {}, placement, 'nova', ACTIVE, created_at=_WHEN
+                )
             )
-            servers.append(record)
         records.append(HostRecord(name, host, str(number), f'zone{number % 4}', {'architecture': 'x86_64'}))
     return Fleet(tuple(records), tuple(servers), FLAVORS)

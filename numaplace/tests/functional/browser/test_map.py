@@ -12,14 +12,14 @@ from itertools import pairwise
 import pytest
 from lxml import etree
 
+from numaplace import conf as configuration
 from numaplace import cpuset
-from numaplace.cli import fleet_sources, host_svg
+from numaplace.cli import fleet_map, host_svg
 from numaplace.cli.host import as_here
 from numaplace.fleet import audit
 from numaplace.model.allocations import held_on
 from numaplace.tests import crowded, real
 from numaplace.tests.functional.browser.conftest import HOSTILE, hostile
-from numaplace.tests.functional.cli.conftest import Program
 
 FLEET = hostile()
 FOUND = audit.audit(FLEET, now=datetime.now(UTC))
@@ -326,9 +326,8 @@ def _contrast(one, other):
 def test_a_large_fleet_opens_at_once_and_is_filtered_at_once(tmp_path, visit, screenshot):
     """1,000 hosts of eight cells with 20,000 guests; NUMAPLACE_MAP_HOSTS is another number of hosts."""
     hosts = int(os.environ.get('NUMAPLACE_MAP_HOSTS', '1000'))
-    program = Program(tmp_path)
-    fleet_sources.write_file(crowded.fleet(hosts), str(tmp_path / 'fleet.json'), {})
-    program('fleet map --from fleet.json --output map.html --flavor m1.wide')
+    fleet, conf = crowded.fleet(hosts), configuration.load([], use_env=False)
+    (tmp_path / 'map.html').write_text(fleet_map.document(conf, fleet, fleet.flavors, 'test'), 'utf-8')
     megabytes = (tmp_path / 'map.html').stat().st_size / 2**20
     page, drawn = _time(visit, tmp_path / 'map.html')
     if drawn >= 2:  # the machine may be busy at that moment
