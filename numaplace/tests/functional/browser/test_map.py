@@ -5,7 +5,6 @@ import json
 import os
 import re
 import sys
-import time
 from datetime import UTC, datetime
 from itertools import pairwise
 
@@ -17,7 +16,10 @@ from numaplace import cpuset
 from numaplace.cli import fleet_map, host_svg
 from numaplace.cli.host import as_here
 from numaplace.fleet import audit
+from numaplace.model import CellShape, Host, HostCell
 from numaplace.model.allocations import held_on
+from numaplace.model.fleet import Fleet
+from numaplace.model.records import HostRecord
 from numaplace.tests import crowded, real
 from numaplace.tests.functional.browser.conftest import HOSTILE, hostile
 
@@ -173,6 +175,21 @@ def test_a_flavor_of_which_no_guest_can_be_made_says_why(opened):
     assert 'm3.bad' == page.locator('#flavor').evaluate('one => one.selectedOptions[0].textContent')
 
 
+@pytest.mark.parametrize('hosts', [0, 1])
+def test_a_fleet_without_flavors_guests_and_cpus_opens(tmp_path, visit, hosts):
+    """Neither a fleet without anything nor a cell of memory alone is a fault."""
+    cell = HostCell(CellShape(3, 0, 0, 4096, memory_kind='hbm'))
+    fleet = Fleet((HostRecord('h1', Host((cell,))),)[:hosts])
+    (tmp_path / 'map.html').write_text(fleet_map.document(configuration.load([], use_env=False), fleet, (), 'test'))
+    page = visit(tmp_path / 'map.html').page
+    page.select_option('#color-by', 'flavor')
+    assert page.locator('#count').inner_text() == f'{hosts} host{"s" * (hosts != 1)} of {hosts}'
+    if hosts:
+        dialog = open_host(page, 0)
+        assert '0 of 4096 MiB, hbm' == rows(dialog.get_by_role('table', name='Cells'))[0][7]
+        assert 'the fleet has no flavors' == page.locator('#answer').inner_text()
+
+
 @pytest.mark.parametrize('number', [0, 1])
 def test_a_host_is_drawn_as_its_svg(opened, number, screenshot):
     """Each CPU has the classes and the letter that ``host show --svg`` gives it."""
@@ -306,7 +323,7 @@ def test_shades_are_told_apart_without_color_vision(opened, scheme, screenshot):
     assert _contrast(*map(_luminance, body)) > 7
     for mode in ('cpus', 'memory', 'findings', 'flavor'):
         page.select_option('#color-by', mode)
-        page.evaluate('new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))')
+        page.evaluate(_FRAMES)
         for tile in tiles(page).all():
             pair = tile.evaluate('one => [getComputedStyle(one).color, getComputedStyle(one).backgroundColor]')
             assert _contrast(*map(_luminance, pair)) > 4.5, (mode, pair)
@@ -324,27 +341,29 @@ def _contrast(one, other):
 
 
 def test_a_large_fleet_opens_at_once_and_is_filtered_at_once(tmp_path, visit, screenshot):
-    """1,000 hosts of eight cells with 20,000 guests; NUMAPLACE_MAP_HOSTS is another number of hosts."""
+    """1,000 hosts of eight cells with 20,000 guests; NUMAPLACE_MAP_HOSTS is another number of hosts.
+
+    What is measured is the processor time of the page's thread, so that other processes do not matter.
+    """
     hosts = int(os.environ.get('NUMAPLACE_MAP_HOSTS', '1000'))
     fleet, conf = crowded.fleet(hosts), configuration.load([], use_env=False)
     (tmp_path / 'map.html').write_text(fleet_map.document(conf, fleet, fleet.flavors, 'test'), 'utf-8')
-    megabytes = (tmp_path / 'map.html').stat().st_size / 2**20
-    page, drawn = _time(visit, tmp_path / 'map.html')
-    if drawn >= 2:  # the machine may be busy at that moment
-        page, drawn = _time(visit, tmp_path / 'map.html')
+    mebibytes = (tmp_path / 'map.html').stat().st_size / 2**20
+    page = visit(tmp_path / 'map.html').page
+    session = page.context.new_cdp_session(page)
+    session.send('Performance.enable', {'timeDomain': 'threadTicks'})
+    before = _busy(session)
+    page.reload()
+    page.evaluate(_FRAMES)
+    drawn = _busy(session) - before
     screenshot(page, 'large')
-    took = page.evaluate("""async () => {
-        const field = document.getElementById('by-guest'), times = [];
-        for (const word of ['guest', 'guest0000', 'guest000012', '', '9']) {
-            const start = performance.now();
-            field.value = word;
-            field.dispatchEvent(new Event('input', {bubbles: true}));
-            await new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)));
-            times.push(performance.now() - start);
-        }
-        return times;
-    }""")
-    sys.stdout.write(f'{hosts} hosts: {megabytes:.2f} MiB, drawn in {drawn:.2f} s, filtered in {max(took):.0f} ms\n')
+    longest = 0
+    for word in ('g', 'guest0000', 'guest000012', ''):
+        before = _busy(session)
+        page.fill('#by-guest', word)
+        page.evaluate(_FRAMES)
+        longest = max(longest, _busy(session) - before)
+    sys.stdout.write(f'{hosts} hosts: {mebibytes:.2f} MiB, drawn in {drawn:.2f} s, filtered in {longest:.2f} s\n')
     page.click('#reset')
     expect(page.locator('#count')).to_contain_text(f'{hosts:,} host')
     if hosts > 1000:
@@ -353,15 +372,15 @@ def test_a_large_fleet_opens_at_once_and_is_filtered_at_once(tmp_path, visit, sc
         assert 2000 == tiles(page).count()
         return
     assert hosts == tiles(page).count()
-    assert megabytes < 5
+    assert mebibytes < 5
     assert drawn < 2
-    assert max(took) < 1000
+    assert longest < 0.5
 
 
-def _time(visit, path):
-    """Open a map; return the page, and the seconds until it is drawn."""
-    start = time.monotonic()
-    page = visit(path).page
-    page.wait_for_selector('.tile')
-    page.evaluate('new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))')
-    return page, time.monotonic() - start
+_FRAMES = 'new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))'
+
+
+def _busy(session):
+    """Return the processor seconds that the page's thread has used."""
+    metrics = session.send('Performance.getMetrics')['metrics']
+    return next(one['value'] for one in metrics if one['name'] == 'TaskDuration')

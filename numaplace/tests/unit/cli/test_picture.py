@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 import pytest
 
 from numaplace import fit
-from numaplace.cli import picture
+from numaplace.cli import host_svg, picture
 from numaplace.fleet import occupancy
 from numaplace.libvirt import capabilities
 from numaplace.model import ISOLATE, Guest
@@ -107,6 +107,10 @@ def test_every_recorded_host_fits_80_columns_and_shows_each_cpu_once(name):
     rows = [line.split() for line in text.splitlines() if line.startswith('  ') and line.split()[0].isdigit()]
     shown = [int(word) for row in rows for word in row]
     assert sorted(shown) == sorted(cpu for cpus in recordings.numactl(name).cpus.values() for cpu in cpus)
+
+
+def test_every_symbol_has_a_class_in_the_drawing():
+    assert {*occupancy.MEANINGS, occupancy.PINNED, occupancy.PINNED_OFF} == set(host_svg.CLASSES)
 
 
 def test_letters_go_on_after_z():
