@@ -4,9 +4,10 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from numaplace import exception
@@ -16,6 +17,7 @@ from numaplace.cli import fleet_sources as sources
 if TYPE_CHECKING:
     from oslo_config import cfg
 
+    from numaplace.db.records import InstanceRequest
     from numaplace.fleet.configuration import Settings
     from numaplace.fleet.explain import Check
     from numaplace.model import Flavor
@@ -23,7 +25,17 @@ if TYPE_CHECKING:
     from numaplace.model.records import HostRecord, InstanceRecord
     from numaplace.scheduler.filters import Answer, Filter, Request
 
-__all__ = ['AuditFleet', 'ExplainFleet', 'ExportFleet', 'find_flavor', 'find_server', 'read']
+__all__ = [
+    'AuditFleet',
+    'ExplainFleet',
+    'ExportFleet',
+    'checks',
+    'find_flavor',
+    'find_server',
+    'read',
+    'request_of',
+    'settings',
+]
 
 _MOST_HOURS = 1_000_000
 
@@ -39,7 +51,7 @@ def _hours(text: str) -> timedelta:
     raise argparse.ArgumentTypeError(f'{names.shorten(text)!r}: expected a number of hours from 0 to {_MOST_HOURS}')
 
 
-def _settings(conf: cfg.ConfigOpts) -> Settings:
+def settings(conf: cfg.ConfigOpts) -> Settings:
     """Return what a configuration says of hosts; an option that is not set says nothing."""
     from numaplace.fleet.configuration import Settings
 
@@ -141,7 +153,7 @@ class AuditFleet(base.ListOf):
 
         found = audit.audit(
             read(self, parsed_args),
-            settings=_settings(self.conf),
+            settings=settings(self.conf),
             now=datetime.now(UTC),
             patience=parsed_args.move_hours,
         )
@@ -197,10 +209,10 @@ class ExplainFleet(base.ListOf):
         server = find_server(fleet, parsed_args.server) if parsed_args.server is not None else None
         if server is not None:
             server = explain.as_requested(server)
-        asked = self._request(fleet, server, parsed_args)
+        asked = _request(self.conf, fleet, server, parsed_args)
         if server is not None:
             fleet = explain.without(fleet, server)
-        answers = explain.ask(candidates(fleet), [*_first_checks(fleet, server, asked), *self._checks(asked)])
+        answers = explain.ask(candidates(fleet), checks(self.conf, fleet, asked, server))
         behind = explain.causes(fleet, asked.instance.flavor, server, answers)
         with_placement = bool(fleet.providers)
         self._lines = list(explain.lines(answers, behind, each=parsed_args.all_hosts, with_placement=with_placement))
@@ -220,41 +232,83 @@ class ExplainFleet(base.ListOf):
         self.app.stdout.write(''.join(f'{line}\n' for line in self._lines))
         return base.DONE
 
-    def _request(self, fleet: Fleet, server: InstanceRecord | None, parsed_args: argparse.Namespace) -> Request:
-        from numaplace.cli import server_hints, server_request
-        from numaplace.model import Devices
-        from numaplace.scheduler.filters import Request
-        from numaplace.scheduler.select import strategy
 
-        # Of the devices of a Nova only their number is known.
-        with_pci = any(record.host.devices for record in fleet.hosts)
-        if server is not None:
-            asked = server_request.again(server, server_request.read_again(self.conf, server, with_pci=with_pci))
-        else:
-            asked = server_request.new_server(
-                self.conf,
-                'explained',
-                find_flavor(fleet, parsed_args.flavor),
-                server_request.properties_of(parsed_args),
-                zone=parsed_args.zone,
-                devices=Devices(),
-                scheduling=server_hints.NO_SCHEDULING,
-                with_pci=with_pci,
-            )
-            if not (fleet.providers or parsed_args.source in (sources.NOVA, sources.LIBVIRT)):
-                server_request.check_keys(asked.flavor, asked.image_properties)
-        asked = sources.known_to(fleet, parsed_args.source, asked)
-        group = next((each for each in fleet.server_groups if each.uuid == asked.group), None)
-        machine_types = self.conf.libvirt.hw_machine_type
-        return Request(asked, strategy=strategy(self.conf, asked.flavor), machine_types=machine_types, group=group)
+def _request(
+    conf: cfg.ConfigOpts, fleet: Fleet, server: InstanceRecord | None, parsed_args: argparse.Namespace
+) -> Request:
+    from numaplace.cli import server_request
 
-    def _checks(self, asked: Request) -> list[tuple[str, Check]]:
-        """Return the filters of the configuration."""
-        from functools import partial
+    if server is None:
+        flavor, properties = find_flavor(fleet, parsed_args.flavor), server_request.properties_of(parsed_args)
+        asked = request_of(
+            conf, fleet, flavor, source=parsed_args.source, image_properties=properties, zone=parsed_args.zone
+        )
+        if not (fleet.providers or parsed_args.source in (sources.NOVA, sources.LIBVIRT)):
+            server_request.check_keys(asked.instance.flavor, properties)
+        return asked
+    guest = server_request.read_again(conf, server, with_pci=_knows_devices(fleet))
+    return _asked(conf, fleet, server_request.again(server, guest), parsed_args.source)
 
-        from numaplace.scheduler import select
 
-        return [(name, partial(_admit, check, asked)) for name, check in select.Policy.of(self.conf).filters]
+def request_of(
+    conf: cfg.ConfigOpts,
+    fleet: Fleet,
+    flavor: Flavor,
+    *,
+    source: str,
+    image_properties: Mapping[str, str] = MappingProxyType({}),
+    zone: str | None = None,
+) -> Request:
+    """Return what hosts are asked for a new server of a flavor.
+
+    :param source: where the fleet comes from
+    :raises: :class:`~numaplace.exception.Invalid`
+    """
+    from numaplace.cli import server_hints, server_request
+    from numaplace.model import Devices
+
+    asked = server_request.new_server(
+        conf,
+        'asked',
+        flavor,
+        dict(image_properties),
+        zone=zone,
+        devices=Devices(),
+        scheduling=server_hints.NO_SCHEDULING,
+        with_pci=_knows_devices(fleet),
+    )
+    return _asked(conf, fleet, asked, source)
+
+
+def _knows_devices(fleet: Fleet) -> bool:
+    """Return whether devices are known one by one: those of a Nova are only counted."""
+    return any(record.host.devices for record in fleet.hosts)
+
+
+def _asked(conf: cfg.ConfigOpts, fleet: Fleet, asked: InstanceRequest, source: str) -> Request:
+    from numaplace.scheduler.filters import Request
+    from numaplace.scheduler.select import strategy
+
+    instance = sources.known_to(fleet, source, asked)
+    group = next((each for each in fleet.server_groups if each.uuid == instance.group), None)
+    return Request(
+        instance, strategy=strategy(conf, instance.flavor), machine_types=conf.libvirt.hw_machine_type, group=group
+    )
+
+
+def checks(
+    conf: cfg.ConfigOpts, fleet: Fleet, asked: Request, server: InstanceRecord | None = None
+) -> list[tuple[str, Check]]:
+    """Return what decides about a host, in this order: what Nova does before any filter, then the filters.
+
+    :param server: the server that is asked for, if it exists
+    """
+    from functools import partial
+
+    from numaplace.scheduler import select
+
+    filters = [(name, partial(_admit, check, asked)) for name, check in select.Policy.of(conf).filters]
+    return [*_first_checks(fleet, server, asked), *filters]
 
 
 def _reasons(reasons: Sequence[dict[str, Any]]) -> base.Written:

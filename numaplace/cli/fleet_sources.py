@@ -25,7 +25,18 @@ if TYPE_CHECKING:
     from numaplace.db.records import InstanceRequest
     from numaplace.model.fleet import Fleet
 
-__all__ = ['LIBVIRT', 'NOVA', 'OWN', 'STREAM', 'add_to', 'known_to', 'read_file', 'read_nova', 'write_file']
+__all__ = [
+    'LIBVIRT',
+    'NOVA',
+    'OWN',
+    'STREAM',
+    'add_to',
+    'known_to',
+    'read_file',
+    'read_nova',
+    'write_file',
+    'write_octets',
+]
 
 #: The sources that are databases: that of numaplace, and those of a Nova.
 OWN, NOVA = 'own', 'nova'
@@ -108,11 +119,8 @@ def write_file(fleet: Fleet, name: str, versions: Mapping[str, str]) -> None:
         :class:`~numaplace.exception.IncompatibleObjectVersion` if a version cannot hold the fleet
     """
     octets = f'{_text(fleet, versions)}\n'.encode()
-    if name == STREAM:
-        sys.stdout.write(octets.decode())
-        return
     # Without the time of day, so that the same fleet is the same file.
-    _replace(Path(name), gzip.compress(octets, mtime=0) if name.endswith(_PACKED) else octets)
+    write_octets(gzip.compress(octets, mtime=0) if name.endswith(_PACKED) else octets, name)
 
 
 def _text(fleet: Fleet, versions: Mapping[str, str]) -> str:
@@ -131,8 +139,16 @@ def _text(fleet: Fleet, versions: Mapping[str, str]) -> str:
     return objects.Fleet.from_json(text).to_json(versions)
 
 
-def _replace(path: Path, octets: bytes) -> None:
-    scratch = ''
+def write_octets(octets: bytes, name: str) -> None:
+    """Write a file, which is complete or as it was before.
+
+    :param name: of the file; :data:`STREAM` is standard output
+    :raises: :class:`~numaplace.exception.Invalid` if it cannot be written
+    """
+    if name == STREAM:
+        sys.stdout.write(octets.decode())
+        return
+    path, scratch = Path(name), ''
     try:
         path = path.resolve()  # the file behind a link, not the link
         if path.exists() and not path.is_file():  # a device or a pipe is written to; it is never replaced

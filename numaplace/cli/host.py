@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING, Any
 
 from numaplace import cpuset, exception, explain, units
 from numaplace.cli import base, host_devices, host_resources, memory, names, unmanaged
+from numaplace.libvirt.files import STREAM
 
 if TYPE_CHECKING:
     from numaplace.model import Host, HostCell
     from numaplace.model.records import HostRecord, InstanceRecord
 
-__all__ = ['DeleteHost', 'ListHost', 'SetHost', 'ShowHost', 'add_zone', 'summary', 'zone']
+__all__ = ['DeleteHost', 'ListHost', 'SetHost', 'ShowHost', 'add_zone', 'as_here', 'summary', 'zone']
 
 #: Most zones that the error for an unknown zone names.
 _SHOWN = 8
@@ -132,6 +133,7 @@ class ShowHost(base.ShowOf):
     examples = (
         'numaplace host show compute1',
         'numaplace host show --picture compute1',
+        'numaplace host show --svg compute1.svg compute1',
         'numaplace host show -f json compute1',
     )
 
@@ -140,13 +142,20 @@ class ShowHost(base.ShowOf):
         parser = super().get_parser(prog_name)
         parser.add_argument('name', metavar='HOST', help='Name of the host.')
         parser.add_argument('--picture', action='store_true', help='Show only the picture.')
+        parser.add_argument('--svg', metavar='FILE', help='Also write the picture as SVG, for a document.')
         return parser
 
     def take_action(self, parsed_args: argparse.Namespace) -> tuple[tuple[str, ...], tuple[Any, ...]]:
         """Return the host; for people, a picture replaces the cells."""
+        if parsed_args.svg == STREAM:
+            self.misuse('--svg -: standard output has the table: expected the name of a file')
         with self.open_database() as database:
             record = database.host(parsed_args.name)
-            servers = _as_here(record.name, database.instances(record.name, self.unread))
+            servers = as_here(record.name, database.instances(record.name, self.unread))
+        if parsed_args.svg is not None:
+            from numaplace.cli import fleet_sources, host_svg
+
+            fleet_sources.write_octets(host_svg.svg(record, servers).encode(), parsed_args.svg)
         if parsed_args.picture or (parsed_args.formatter == 'table' and not parsed_args.columns):
             from numaplace.cli import picture
 
@@ -206,7 +215,7 @@ def _other_memory(host: Host) -> base.Written:
     return base.Written(found, '\n'.join(lines) or 'none')
 
 
-def _as_here(host_name: str, servers: Sequence[InstanceRecord]) -> list[InstanceRecord]:
+def as_here(host_name: str, servers: Sequence[InstanceRecord]) -> list[InstanceRecord]:
     """Return each server once for each place that it holds on a host: two if it is resized there."""
     from numaplace.model import allocations
 

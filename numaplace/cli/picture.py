@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import string
 import textwrap
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import zip_longest
@@ -11,23 +10,14 @@ from itertools import zip_longest
 from numaplace import cpuset, units
 from numaplace.cli import host_devices, memory
 from numaplace.cli.names import shorten
+from numaplace.fleet import occupancy
 from numaplace.model import CellPlacement, HostCell
 from numaplace.model.records import HostRecord, InstanceRecord
 
-__all__ = ['draw']
+__all__ = ['describe', 'draw', 'introduce', 'owners_of']
 
-#: Symbols of CPUs that no server holds.
-_FREE, _OFF, _FLOATING, _SHARED, _HELD, _UNKNOWN = '.', '_', '~', '-', '#', '?'
 #: Shown for a server without cells.
 _WHOLE_HOST = '*'
-_LEGEND = {
-    _FREE: 'free to be pinned',
-    _OFF: 'off to save power, free to be pinned',
-    _FLOATING: 'shared, vCPUs float here',
-    _SHARED: 'shared, no guest cell floats here',
-    _HELD: 'held by a domain that numaplace does not manage',
-    _UNKNOWN: 'pinned, but by no server of this host',
-}
 
 
 def draw(host: HostRecord, servers: Sequence[InstanceRecord], width: int = 80) -> str:
@@ -39,66 +29,55 @@ def draw(host: HostRecord, servers: Sequence[InstanceRecord], width: int = 80) -
     :param servers: of this host
     :param width: number of characters in a line
     """
-    labels = _labels(servers)
-    owners = {
-        cpu: labels[server.uuid]
-        for server in servers
-        for placed in server.placement.cells
-        for cpu in cpuset.ids(placed.taken)
-    }
+    labels = occupancy.labels((server.uuid, server.placement) for server in servers)
+    owners = owners_of(servers, labels)
     lines: list[str] = []
     seen: set[str] = set()
     off = host.host.offline_cpus
     for cell in host.host.cells:
-        symbols = _symbols(cell, owners, off)
+        symbols = _marks(cell, owners, off)
         seen.update(symbols.values())
-        lines += [*_describe(cell, off, host.host.cells, width), *_rows(cell, symbols, width), '']
-    lines += [f'  {symbol}  {words}' for symbol, words in _LEGEND.items() if symbol in seen]
+        lines += [*describe(cell, off, host.host.cells, width), *_rows(cell, symbols, width), '']
+    lines += [f'  {symbol}  {words}' for symbol, words in occupancy.MEANINGS.items() if symbol in seen]
     if dark := sorted(symbol for symbol in seen if symbol.islower()):
         lines += textwrap.wrap(f'  {", ".join(dark)}  pinned as in upper case, but off', width, subsequent_indent='  ')
     if devices := host_devices.lines(host.host, servers):
         lines += ['', '  PCI devices:', *(f'  {line}' for line in devices), '']
     for server in servers:
-        lines += _introduce(server, labels.get(server.uuid, ''), width)
+        lines += introduce(server, labels.get(server.uuid, ''), width)
     return '\n'.join(lines) + '\n'
 
 
-def _labels(servers: Iterable[InstanceRecord]) -> dict[str, str]:
-    """Name the servers that hold CPUs A, B, ..., Z, AA, AB, ..."""
-    holders = [server.uuid for server in servers if any(placed.taken for placed in server.placement.cells)]
-    return {holder: _label(index) for index, holder in enumerate(holders)}
+def _marks(cell: HostCell, owners: Mapping[int, str], off: int) -> dict[int, str]:
+    """Return what is drawn for each CPU: the letter of its server, or its symbol."""
+    marks = occupancy.symbols(cell, cpuset.mask(owners), off)
+    for cpu, symbol in marks.items():
+        if symbol in (occupancy.PINNED, occupancy.PINNED_OFF):
+            marks[cpu] = owners[cpu] if symbol == occupancy.PINNED else owners[cpu].lower()
+    return marks
 
 
-def _label(index: int) -> str:
-    letters = string.ascii_uppercase
-    label = ''
-    while index >= 0:
-        label = letters[index % len(letters)] + label
-        index = index // len(letters) - 1
-    return label
+def owners_of(servers: Iterable[InstanceRecord], labels: Mapping[str, str]) -> dict[int, str]:
+    """Return the letter of the server that holds a CPU, by CPU.
+
+    :param labels: the letters by UUID
+    """
+    return {
+        cpu: labels[server.uuid]
+        for server in servers
+        for placed in server.placement.cells
+        for cpu in cpuset.ids(placed.taken)
+    }
 
 
-def _symbols(cell: HostCell, owners: Mapping[int, str], off: int) -> dict[int, str]:
-    symbols = {}
-    for cpu in cpuset.ids(cell.shape.shared_cpus | cell.shape.dedicated_cpus):
-        bit = 1 << cpu
-        if cell.pinned_cpus & bit:
-            owner = owners.get(cpu, _UNKNOWN)
-            symbols[cpu] = owner.lower() if off & bit else owner
-        elif cell.held_cpus & bit:
-            symbols[cpu] = _HELD
-        elif off & bit:
-            symbols[cpu] = _OFF
-        elif cell.shape.shared_cpus & bit and cell.cpu_usage:
-            symbols[cpu] = _FLOATING
-        else:
-            symbols[cpu] = _FREE if cell.shape.dedicated_cpus & bit else _SHARED
-    return symbols
+def describe(cell: HostCell, off: int, cells: Sequence[HostCell], width: int) -> list[str]:
+    """Return lines about the use of a cell.
 
-
-def _describe(cell: HostCell, off: int, cells: Sequence[HostCell], width: int) -> list[str]:
+    :param off: mask of the CPUs of the host that are off
+    :param cells: all cells of the host
+    """
     shape = cell.shape
-    cpus = shape.shared_cpus | shape.dedicated_cpus
+    cpus = occupancy.cpus(cell)
     off_words = f'{cpuset.text(off)} off, ' if (off := off & shape.dedicated_cpus) else ''
     head = (
         f'cell {shape.id}: {_count(cpus.bit_count(), "CPU")} ({cpuset.text(cpus) or "none"}), {off_words}'
@@ -119,7 +98,7 @@ def _rows(cell: HostCell, symbols: Mapping[int, str], width: int) -> list[str]:
     """Draw the CPUs' numbers and symbols, with as many cores side by side as fit."""
     if not symbols:
         return []
-    cores = [[cpu for cpu in cpuset.ids(core) if cpu in symbols] for core in _cores(cell)]
+    cores = [[cpu for cpu in cpuset.ids(core) if cpu in symbols] for core in occupancy.cores(cell)]
     field = max(len(str(max(symbols))), *map(len, symbols.values())) + 1
     fit = max(1, (width - 2) // field)
     rows = []
@@ -131,23 +110,17 @@ def _rows(cell: HostCell, symbols: Mapping[int, str], width: int) -> list[str]:
     return rows
 
 
-def _cores(cell: HostCell) -> list[int]:
-    cpus = cell.shape.shared_cpus | cell.shape.dedicated_cpus
-    cores = []
-    while cpus:
-        core = cell.shape.with_siblings(cpus & -cpus) & cpus
-        cores.append(core)
-        cpus &= ~core
-    return cores
+def introduce(server: InstanceRecord, label: str, width: int) -> list[str]:
+    """Return lines about a server.
 
-
-def _introduce(server: InstanceRecord, label: str, width: int) -> list[str]:
+    :param label: its letter, or empty if it holds no CPUs
+    """
     guest = server.placement.guest
     where = '; '.join(map(_place, server.placement.cells))
     if not where:
         label = _WHOLE_HOST
         where = f'{_count(guest.vcpus, "vCPU")}, {guest.memory_mib} MiB, floats over the whole host'
-    line = f'  {label or _FLOATING}  {shorten(server.name, 40)}: {where}'
+    line = f'  {label or occupancy.FLOATING}  {shorten(server.name, 40)}: {where}'
     return textwrap.wrap(line, width, subsequent_indent='     ')
 
 

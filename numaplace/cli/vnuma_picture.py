@@ -6,8 +6,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from numaplace import cpuset
+from numaplace.cli import drawing
+from numaplace.cli.drawing import CPU, GAP, LINE, PAD, PER_ROW
+from numaplace.fleet import occupancy
 from numaplace.libvirt import xmltext
-from numaplace.libvirt.xmltext import Element, element
+from numaplace.libvirt.xmltext import Element
 from numaplace.model import CellPlacement, Host, HostCell, Placement
 
 __all__ = ['cpus', 'draw', 'svg']
@@ -30,29 +33,15 @@ def _bound(placement: Placement, node: HostCell) -> list[tuple[int, CellPlacemen
 
 def _owners(host: Host, placement: Placement, node: HostCell) -> dict[int, list[int]]:
     """Return the guest cells of each CPU of a node."""
-    owners: dict[int, list[int]] = {cpu: [] for cpu in cpuset.ids(_all(node))}
+    owners: dict[int, list[int]] = {cpu: [] for cpu in cpuset.ids(occupancy.cpus(node))}
     for index, placed in _bound(placement, node):
         for cpu in cpuset.ids(cpus(host, placed)):
             owners[cpu].append(index)
     return owners
 
 
-def _all(node: HostCell) -> int:
-    return node.shape.shared_cpus | node.shape.dedicated_cpus
-
-
-def _cores(node: HostCell) -> list[list[int]]:
-    """Return the CPUs of each core."""
-    left, cores = _all(node), []
-    while left:
-        core = node.shape.with_siblings(left & -left) & left
-        cores.append(list(cpuset.ids(core)))
-        left &= ~core
-    return cores
-
-
 def _head(node: HostCell) -> str:
-    return f'node {node.id}: CPUs {cpuset.text(_all(node)) or "none"}, {node.shape.memory_mib} MiB'
+    return f'node {node.id}: CPUs {cpuset.text(occupancy.cpus(node)) or "none"}, {node.shape.memory_mib} MiB'
 
 
 def _guest(index: int, placed: CellPlacement) -> str:
@@ -86,7 +75,7 @@ def _symbol(node: HostCell, cpu: int, owners: Sequence[int]) -> str:
 
 
 def _rows(node: HostCell, owners: dict[int, list[int]], width: int) -> list[str]:
-    cores = _cores(node)
+    cores = [list(cpuset.ids(core)) for core in occupancy.cores(node)]
     symbols = {cpu: _symbol(node, cpu, found) for cpu, found in owners.items()}
     field = max([len(symbol) for symbol in symbols.values()], default=1) + 1
     fit = max(1, (width - 2) // field)
@@ -99,10 +88,6 @@ def _rows(node: HostCell, owners: dict[int, list[int]], width: int) -> list[str]
     return rows
 
 
-# --- SVG; sizes in pixels
-
-_CPU, _GAP, _PAD, _LINE = 26, 3, 12, 18
-_PER_ROW = 16
 #: Fills of guest cells, distinguishable with a color vision deficiency; they repeat after the last.
 _FILLS = ('#88ccee', '#ddcc77', '#44aa99', '#cc6677', '#aa99dd', '#99bb55', '#ee9955', '#77aadd')
 _EMPTY, _OTHERS = '#ffffff', '#bbbbbb'
@@ -111,47 +96,34 @@ _EMPTY, _OTHERS = '#ffffff', '#bbbbbb'
 def svg(host: Host, placement: Placement) -> str:
     """Draw the same as an SVG 1.1 document, with one node below the other."""
     parts: list[Element] = []
-    top, width = _PAD, 0
+    top, width = PAD, 0
     for node in host.cells:
         made, right, top = _svg_node(host, placement, node, top)
         parts += made
         width = max(width, right)
-    size = {'width': str(width + _PAD), 'height': str(top)}
-    root = element(
-        'svg',
-        {'xmlns': 'http://www.w3.org/2000/svg', **size, 'viewBox': f'0 0 {size["width"]} {size["height"]}'},
-        element('title', text='Guest cells over the nodes of a host'),
-        element('rect', {'width': '100%', 'height': '100%', 'fill': '#ffffff'}),
-        *parts,
-    )
+    root = drawing.document('Guest cells over the nodes of a host', width + PAD, top, *parts)
     return xmltext.write(root)
 
 
 def _svg_node(host: Host, placement: Placement, node: HostCell, top: int) -> tuple[list[Element], int, int]:
     """Return the elements of a node, its right edge, and where the next one begins."""
     owners = _owners(host, placement, node)
-    cores = _cores(node)
-    threads = max(map(len, cores), default=0)
+    cores = occupancy.cores(node)
     bound = _bound(placement, node)
     pinned = {cpu: vcpu for _, placed in bound for vcpu, cpu in placed.pins}
-    rows = -(-len(cores) // _PER_ROW)
-    body = rows * (threads * _CPU + 2 * _GAP)
-    inside = [_text(_PAD * 2, top + _LINE, _head(node), bold=True)]
-    for number, core in enumerate(cores):
-        x = _PAD * 2 + number % _PER_ROW * (_CPU + _GAP)
-        y = top + _LINE + _PAD + number // _PER_ROW * (threads * _CPU + 2 * _GAP)
-        for thread, cpu in enumerate(core):
-            inside += _svg_cpu(x, y + thread * _CPU, cpu, _fill(node, cpu, owners[cpu]), pinned.get(cpu))
-    below = top + _LINE + _PAD + body + _PAD
+    inside = [drawing.text(PAD * 2, top + LINE, _head(node), bold=True)]
+    cpus, below = drawing.places(cores, top)
+    for cpu, (x, y) in cpus.items():
+        inside += _svg_cpu(x, y, cpu, _fill(node, cpu, owners[cpu]), pinned.get(cpu))
     for number, (index, placed) in enumerate(bound):
-        y = below + number * _LINE
-        inside.append(_rect(_PAD * 2, y - 8, 12, 12, _FILLS[index % len(_FILLS)]))
-        inside.append(_text(_PAD * 2 + 18, y + 2, _guest(index, placed)))
-    bottom = below + len(bound) * _LINE
+        y = below + number * LINE
+        inside.append(drawing.rect(PAD * 2, y - 8, 12, 12, _FILLS[index % len(_FILLS)]))
+        inside.append(drawing.text(PAD * 2 + 18, y + 2, _guest(index, placed)))
+    bottom = below + len(bound) * LINE
     longest = max([len(_head(node)), *(len(_guest(index, placed)) + 3 for index, placed in bound)])
-    across = max(min(len(cores), _PER_ROW) * (_CPU + _GAP), longest * 8) + 2 * _PAD
-    frame = _rect(_PAD, top, across, bottom - top, 'none')
-    return [frame, *inside], _PAD + across, bottom + _PAD
+    across = max(min(len(cores), PER_ROW) * (CPU + GAP), longest * 8) + 2 * PAD
+    frame = drawing.rect(PAD, top, across, bottom - top, 'none')
+    return [frame, *inside], PAD + across, bottom + PAD
 
 
 def _fill(node: HostCell, cpu: int, owners: Sequence[int]) -> str:
@@ -162,20 +134,9 @@ def _fill(node: HostCell, cpu: int, owners: Sequence[int]) -> str:
 
 def _svg_cpu(x: int, y: int, cpu: int, fill: str, vcpu: int | None) -> list[Element]:
     """Return a CPU; the vCPU that is pinned to it is below its number."""
-    middle = x + _CPU // 2
-    made = [_rect(x, y, _CPU, _CPU, fill), _text(middle, y + (17 if vcpu is None else 12), str(cpu), middle=True)]
-    return made if vcpu is None else [*made, _text(middle, y + 23, f'v{vcpu}', middle=True)]
-
-
-def _rect(x: int, y: int, width: int, height: int, fill: str) -> Element:
-    numbers = {'x': x, 'y': y, 'width': width, 'height': height}
-    return element('rect', {key: str(value) for key, value in numbers.items()} | {'fill': fill, 'stroke': '#444444'})
-
-
-def _text(x: int, y: int, words: str, *, bold: bool = False, middle: bool = False) -> Element:
-    attributes = {'x': str(x), 'y': str(y), 'font-family': 'sans-serif', 'font-size': '10' if middle else '13'}
-    if bold:
-        attributes['font-weight'] = 'bold'
-    if middle:
-        attributes['text-anchor'] = 'middle'
-    return element('text', attributes, text=words)
+    middle = x + CPU // 2
+    made = [
+        drawing.rect(x, y, CPU, CPU, fill),
+        drawing.text(middle, y + (17 if vcpu is None else 12), str(cpu), middle=True),
+    ]
+    return made if vcpu is None else [*made, drawing.text(middle, y + 23, f'v{vcpu}', middle=True)]

@@ -74,16 +74,20 @@ def _check_pins(record: HostRecord, configured: int, holders: Iterable[Held]) ->
                 yield Finding('cpus.outside', record.name, one.uuid, placed.host_cell, *texts)
 
 
-def check_flavors(flavors: Iterable[Flavor], hosts: Sequence[HostRecord]) -> Iterator[Finding]:
+def check_flavors(
+    flavors: Iterable[Flavor], hosts: Sequence[HostRecord], image: Mapping[str, str] | None = None
+) -> Iterator[Finding]:
     """Find flavors that cannot be read, and those that no host takes even when it is empty.
 
     One fit for each flavor and each kind of host.
+
+    :param image: properties of the image with which they are used
     """
     are_known = any(record.host.resources for record in hosts)  # not of the hosts of a Nova
     empty = list({count(record.host, ()): None for record in hosts})
     for flavor in flavors:
         try:
-            guest = request.read(flavor)
+            guest = request.read(flavor, image or {})
         except exception.Invalid as error:
             yield Finding('flavor.invalid', found=str(error), subject=flavor.name)
             continue

@@ -35,8 +35,8 @@ class Code:
 class Finding:
     """One finding.
 
-    :param flavor: its name
-    :param key: the extra spec, or empty if it is about several or none
+    :param flavor: its name; empty for what is wrong with the image by itself
+    :param key: the extra spec or the property of the image, or empty if it is about several or none
     :param text: what is so, as one line that begins with the place
     """
 
@@ -77,6 +77,9 @@ CODES: Mapping[str, Code] = {
         'hw:emulator_threads_policy',
     ),
     'flavor.refused': Code(ERROR, 'correct or remove the keys that the sentence names'),
+    'image.refused': Code(
+        ERROR, 'change the property of the image or the extra spec that the sentence names, or use another image'
+    ),
     # --- a guest, the hosts, the other flavors
     'guest.kernel': Code(WARNING, 'set the vCPU topology or the guest cells as the sentence says'),
     'pages.missing': Code(
@@ -101,62 +104,80 @@ _OTHER_DRIVERS = ('vmware:',)
 _NAMES = frozenset(('name', 'id'))
 
 
-def lint(flavors: Sequence[Flavor], hosts: Sequence[HostRecord] = (), *, in_nova: bool = False) -> list[Finding]:
+def lint(
+    flavors: Sequence[Flavor],
+    hosts: Sequence[HostRecord] = (),
+    image: Mapping[str, str] | None = None,
+    *,
+    in_nova: bool = False,
+) -> list[Finding]:
     """Return all findings, errors first, then by flavor.
 
     One fit for each flavor and each kind of host.
 
     :param hosts: without any, nothing is said of room
+    :param image: properties of the image with which all flavors are used; None if it is not known
     :param in_nova: whether the flavors are those of a Nova, which provides more than numaplace alone
     """
     found, guests = list[Finding](), list[tuple[Flavor, Guest]]()
     for flavor in flavors:
-        found += _keys(flavor, in_nova=in_nova)
-        guest = _read(flavor)
+        for key, value in flavor.extra_specs.items():
+            if not key.startswith(_OTHER_DRIVERS):
+                found += _key(key, replace(flavor, extra_specs={key: value}), None, in_nova=in_nova)
+        guest = _read(flavor, image)
         if isinstance(guest, Guest):
             guests.append((flavor, guest))
-            found += _of_guest(flavor, guest)
+            found += _of_guest(flavor, guest, image)
         elif not any(each.code == 'key.value' and each.flavor == flavor.name for each in found):
             found.append(guest)  # it would only repeat bad values, or be a consequence of them
-    found += _of_hosts(guests, hosts)
+    for key, value in (image or {}).items():
+        found += _key(key, None, {key: value}, in_nova=in_nova)
+    found += _of_hosts(guests, hosts, image)
     found += _twins(flavors)
     return sorted(found, key=lambda finding: finding.order)
 
 
-def _keys(flavor: Flavor, *, in_nova: bool) -> Iterator[Finding]:
-    """Find what is wrong with each key by itself."""
-    for key, value in flavor.extra_specs.items():
-        if key.startswith(_OTHER_DRIVERS):
-            continue
-        alone = replace(flavor, extra_specs={key: value})
-        texts = [('key.unknown', text) for text in verdicts.unknown(alone)]
-        texts += [('key.value', text) for text in verdicts.bad_values(alone)]
-        if not in_nova:
-            texts += [('key.unsupported', explain.sentence(reason)) for reason in verdicts.unsupported(alone)]
-            texts += [('key.unused', text) for text in verdicts.without_effect(alone)]
-        yield from (Finding(code, flavor.name, key, text) for code, text in texts)
+def _key(key: str, flavor: Flavor | None, image: Mapping[str, str] | None, *, in_nova: bool) -> Iterator[Finding]:
+    """Find what is wrong with a key of a flavor or of an image by itself: it is the only one there."""
+    texts = [('key.unknown', text) for text in verdicts.unknown(flavor, image)]
+    texts += [('key.value', text) for text in verdicts.bad_values(flavor, image)]
+    if not in_nova:
+        texts += [('key.unsupported', explain.sentence(reason)) for reason in verdicts.unsupported(flavor, image)]
+        texts += [('key.unused', text) for text in verdicts.without_effect(flavor, image)]
+    yield from (Finding(code, flavor.name if flavor else '', key, text) for code, text in texts)
 
 
-def _read(flavor: Flavor) -> Guest | Finding:
-    """Return what a flavor requests, or why no guest can be made of it."""
+def _read(flavor: Flavor, image: Mapping[str, str] | None) -> Guest | Finding:
+    """Return what a flavor and an image request, or why no guest can be made of them."""
     try:
-        guest = request.read(flavor)
-        request.devices(flavor)
-        request.tuning(flavor)
+        return _guest(flavor, image)
+    except exception.Invalid as error:
+        together = error
+    try:
+        _guest(flavor, None)
     except exception.Invalid as error:
         code, key = _CONTRADICTIONS.get(type(error), ('flavor.refused', ''))
         return Finding(code, flavor.name, key if key in flavor.extra_specs else '', str(error))
+    return Finding('image.refused', flavor.name, '', str(together))
+
+
+def _guest(flavor: Flavor, image: Mapping[str, str] | None) -> Guest:
+    guest = request.read(flavor, image)
+    request.devices(flavor)
+    request.tuning(flavor, image)
     return guest
 
 
-def _of_guest(flavor: Flavor, guest: Guest) -> Iterator[Finding]:
-    for key, text in idle_keys(flavor, guest):
+def _of_guest(flavor: Flavor, guest: Guest, image: Mapping[str, str] | None) -> Iterator[Finding]:
+    for key, text in idle_keys(flavor, guest, image):
         yield Finding('key.idle', flavor.name, key, text)
     for text in cpu_topology.warnings(guest):
         yield Finding('guest.kernel', flavor.name, '', f'flavor {flavor.name!r}: {text}')
 
 
-def _of_hosts(guests: Iterable[tuple[Flavor, Guest]], hosts: Sequence[HostRecord]) -> Iterator[Finding]:
+def _of_hosts(
+    guests: Iterable[tuple[Flavor, Guest]], hosts: Sequence[HostRecord], image: Mapping[str, str] | None
+) -> Iterator[Finding]:
     """Find flavors that no host takes even when it is empty."""
     if not hosts:
         return
@@ -167,9 +188,11 @@ def _of_hosts(guests: Iterable[tuple[Flavor, Guest]], hosts: Sequence[HostRecord
         if all(any(backing_pages(cell, size) for cell in kinds) for size in wanted):
             left.append(flavor)
             continue
-        place = f'flavor {flavor.name!r}: hw:mem_page_size={flavor.extra_specs.get("hw:mem_page_size", "")!r}'
-        yield Finding('pages.missing', flavor.name, 'hw:mem_page_size', f'{place}: no host has such pages')
-    for finding in check_flavors(left, hosts):
+        values = {**(image or {}), **flavor.extra_specs}
+        key = 'hw_mem_page_size' if 'hw_mem_page_size' in (image or {}) else 'hw:mem_page_size'
+        place = f'flavor {flavor.name!r}: {key}={values.get(key, "")!r}'
+        yield Finding('pages.missing', flavor.name, key, f'{place}: no host has such pages')
+    for finding in check_flavors(left, hosts, image):
         text = f'flavor {finding.subject!r}: it fits no host, even without any server: {finding.found}'
         yield Finding('flavor.unplaceable', finding.subject, '', text)
 

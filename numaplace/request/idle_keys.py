@@ -3,28 +3,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from numaplace.model import SHARE, Flavor, Guest
 from numaplace.request.properties import Properties, is_true
 
 __all__ = ['idle_keys']
 
+_NO_CELLS = 'nothing requests guest cells, as hw:numa_nodes would'
 _OF_CELLS = ('numa_cpus', 'numa_mem')
 
 
-def idle_keys(flavor: Flavor, guest: Guest) -> Iterator[tuple[str, str]]:
+def idle_keys(flavor: Flavor, guest: Guest, image: Mapping[str, object] | None = None) -> Iterator[tuple[str, str]]:
     """Yield each extra spec that does nothing as the flavor stands, with a text for people.
 
     Nova 34, `numa_get_constraints`: what describes guest cells is not read for a guest without any, and numbered keys
     are read up to the first gap.
 
-    :param guest: what the flavor requests without an image
+    :param guest: what the flavor requests, with the image
+    :param image: properties of the image, or None if it is not known
     """
-    properties = Properties(flavor, {})
+    properties = Properties(flavor, image or {})
     for key, value in flavor.extra_specs.items():
         if reason := _reason(properties, guest, key):
-            yield key, f'{properties.flavor_place(key, value)}: it does nothing: {reason}'
+            unknown = reason == _NO_CELLS and image is None
+            rest = '; only an image may still do so' if unknown else ''
+            yield key, f'{properties.flavor_place(key, value)}: it does nothing: {reason}{rest}'
 
 
 def _reason(properties: Properties, guest: Guest, key: str) -> str:
@@ -45,4 +49,4 @@ def _reason(properties: Properties, guest: Guest, key: str) -> str:
 def _without_cells(guest: Guest) -> str:
     if guest.cells or guest.wish is not None:
         return ''
-    return 'nothing requests guest cells, as hw:numa_nodes would; only an image may still do so'
+    return _NO_CELLS

@@ -35,14 +35,13 @@ def check(name: str, extra_specs: Mapping[str, str]) -> None:
         raise exception.InvalidRequest('; '.join(faults))
 
 
-def unknown(flavor: Flavor, image: Mapping[str, object] | None = None) -> Iterator[str]:
+def unknown(flavor: Flavor | None, image: Mapping[str, object] | None = None) -> Iterator[str]:
     """Yield a text for each key of Nova's scopes that Nova does not have either, so that it does nothing."""
-    of_flavor = f'flavor {flavor.name!r}'
     names = [key.name for key in keys.FLAVOR_KEYS]
-    for values, scope, known, owner in (
-        *((flavor.extra_specs, scope, names, of_flavor) for scope in _SCOPES),
-        (image or {}, 'hw_', keys.IMAGE, 'image'),
-    ):
+    sources: list[tuple[Mapping[str, object], str, Sequence[str], str]] = [(image or {}, 'hw_', keys.IMAGE, 'image')]
+    if flavor is not None:
+        sources = [*((flavor.extra_specs, scope, names, f'flavor {flavor.name!r}') for scope in _SCOPES), *sources]
+    for values, scope, known, owner in sources:
         for key, place in _others(values, scope, known, owner):
             near = _near(key, scope, known)
             yield f'{place}: there is no such key, and it does nothing' + (f'; the nearest is {near}' if near else '')

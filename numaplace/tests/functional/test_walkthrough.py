@@ -1,42 +1,81 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The walk-through of the documentation does what it shows."""
+"""The pages of the documentation that can be typed from top to bottom do what they show."""
 
+import contextlib
+import io
 import os
 import re
 import shlex
 import subprocess
+import sysconfig
 from pathlib import Path
 
 import pytest
 
+from numaplace.cli.main import main
 from numaplace.tests import real
+from numaplace.tests.functional.cli.conftest import logging_as_it_was
 
 SOURCE = Path(os.environ.get('NUMAPLACE_SOURCE', Path(__file__).parents[3]))
-PAGE = SOURCE / 'doc' / 'source' / 'walkthrough.rst'
+PAGES = SOURCE / 'doc' / 'source'
 
-pytestmark = pytest.mark.skipif(not PAGE.is_file(), reason='there is no source tree beside the package')
+pytestmark = pytest.mark.skipif(not PAGES.is_dir(), reason='there is no source tree beside the package')
+
+_BLOCK = re.compile(
+    r'^\.\. code-block:: (?:console|ini\n   :caption: (?P<file>.+))\n\n(?P<lines>(?:   .*\n|\n)+)', re.MULTILINE
+)
 
 
-def _steps() -> list[tuple[str, str]]:
-    """Return each command line with the output that is shown below it."""
-    steps = []
-    for block in re.findall(r'^\.\. code-block:: console\n\n((?:   .*\n|\n)+)', PAGE.read_text('utf-8'), re.MULTILINE):
-        lines = '\n'.join(line.removeprefix('   ') for line in block.splitlines())
+def _steps(page, directory):
+    """Yield each command line with the output that is shown below it; the files before it are written by then."""
+    for block in _BLOCK.finditer((PAGES / page).read_text('utf-8')):
+        lines = '\n'.join(line.removeprefix('   ') for line in block['lines'].splitlines())
+        if block['file']:
+            (directory / block['file']).write_text(lines)
+            continue
         for step in re.split(r'^\$ ', lines, flags=re.MULTILINE)[1:]:
             command, _, output = step.partition('\n')
-            steps.append((command, output.strip()))
-    return steps
+            yield command, output.strip()
 
 
-def test_every_line_can_be_typed_and_gives_what_is_shown(tmp_path):
+@pytest.fixture
+def home(tmp_path, monkeypatch):
+    """A home directory that looks like the top of the source tree, and is where commands run."""
+    (tmp_path / 'numaplace').symlink_to(SOURCE / 'numaplace')
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv('HOME', str(tmp_path))
+    monkeypatch.setenv('COLUMNS', '80')
+    monkeypatch.delenv('XDG_DATA_HOME', raising=False)
+    return tmp_path
+
+
+def _spawn(words):
+    """Run a command line as a process, with the program that is tested."""
+    if words[0] == 'numaplace':
+        words = [str(Path(sysconfig.get_path('scripts'), words[0])), *words[1:]]
+    return subprocess.run(words, capture_output=True, text=True, check=False)
+
+
+def _call(words):
+    """Run a command line of our program in this process, which is ten times faster, and any other as :func:`_spawn`."""
+    if words[0] != 'numaplace':
+        return _spawn(words)
+    out, told = io.StringIO(), io.StringIO()
+    with logging_as_it_was(), contextlib.redirect_stdout(out), contextlib.redirect_stderr(told):
+        status = main(words[1:])
+    return subprocess.CompletedProcess(words, status, out.getvalue(), told.getvalue())
+
+
+@pytest.mark.parametrize(('page', 'run'), [('walkthrough.rst', _spawn), ('troubleshooting.rst', _call)])
+def test_every_line_can_be_typed_and_gives_what_is_shown(page, run, home):
+    """Lines of output may be broken on the page; warnings come first, as on a terminal."""
     real.require_program('sqlite3')
-    home = os.environ | {'HOME': str(tmp_path), 'COLUMNS': '80'}
-    home.pop('XDG_DATA_HOME', None)
-    for command, shown in _steps():
-        words = [
-            word.replace('~', str(tmp_path), 1) if word.startswith('~/') else word for word in shlex.split(command)
-        ]
-        done = subprocess.run(words, cwd=SOURCE, env=home, capture_output=True, text=True, check=False)
-        assert done.returncode == (3 if 'no valid host' in shown else 0), f'{command}: {done.stderr}'
+    typed = 0
+    for command, shown in _steps(page, home):
+        words = [word.replace('~', str(home), 1) if word.startswith('~/') else word for word in shlex.split(command)]
+        done = run(words)
+        assert done.returncode == (3 if 'no valid host' in shown else 0), f'{command}: {done.stdout}{done.stderr}'
         if shown:
-            assert shown == (done.stdout + done.stderr).strip(), command
+            assert shown.split() == (done.stderr + done.stdout).split(), command
+        typed += 1
+    assert typed > 15

@@ -23,7 +23,7 @@ Result = subprocess.CompletedProcess
 
 
 @contextlib.contextmanager
-def _logging_as_it_was() -> Iterator[None]:
+def logging_as_it_was() -> Iterator[None]:
     root = logging.getLogger()
     handlers, level = root.handlers[:], root.level
     try:
@@ -98,7 +98,7 @@ class Program:
         out, told = io.StringIO(), io.StringIO()
         with (
             contextlib.chdir(self.directory),
-            _logging_as_it_was(),
+            logging_as_it_was(),
             contextlib.redirect_stdout(out),
             contextlib.redirect_stderr(told),
         ):

@@ -85,7 +85,20 @@ def test_names_of_strangers_are_escaped_for_people_and_whole_for_machines(prepar
     assert ('m1\x1b[31m', 'hw:x\x1b') == (found['flavor'], found['key'])
 
 
+def test_an_image_that_contradicts_a_flavor_is_an_error(prepared):
+    assert 0 == prepared.run('flavor', 'set', '--property', 'hw:cpu_policy=shared', 'm1.tiny').returncode
+    assert (0, []) == _lint(prepared)
+    image = '--image-property', 'hw_cpu_policy=dedicated', '--image-property', 'hw_numa_nodes=1'
+    assert (1, [('image.refused', 'm1.tiny', '')]) == _lint(prepared, *image)
+    prepared('fleet export fleet.json')
+    assert (1, [('image.refused', 'm1.tiny', '')]) == _lint(prepared, *image, '--from', 'fleet.json')
+    refused = prepared.run('server', 'create', '--flavor', 'm1.tiny', *image, 'x')
+    (found,) = json.loads(prepared.run('flavor', 'lint', *image, '-f', 'json').stdout)
+    assert f'numaplace: {found["text"]}\n' == refused.stderr
+
+
 WRONG = {
+    '--image-property hw_numa_nodes': (1, "--image-property 'hw_numa_nodes'"),
     '--from libvirt': (2, 'libvirt has no flavors: expected own, nova or a file'),
     '--from nova': (1, '[api_database] connection is not set'),
     '--from nowhere.json': (1, "--from 'nowhere.json': No such file"),

@@ -3,6 +3,8 @@
 
 import contextlib
 import json
+import os
+import re
 import subprocess
 import sys
 from datetime import UTC, datetime, timedelta
@@ -210,6 +212,20 @@ def test_the_command_says_why_a_server_found_no_host(cloud, fleet):
     assert done.stdout.startswith('0 of 4 hosts take it\n')
     assert 'guest cell 1 needs 6 dedicated CPUs' in done.stdout
     assert f'flavor {server.flavor.name} fits no host, even without any server' in done.stdout
+
+
+def test_the_map_has_the_hosts_the_servers_and_the_places_of_both_sides_of_a_resize(guests, stack, fleet, tmp_path):
+    """NUMAPLACE_SCREENSHOTS names a directory that keeps the map, for a picture of it."""
+    path = Path(os.environ.get('NUMAPLACE_SCREENSHOTS', tmp_path)) / 'nova.html'
+    assert 0 == fleet('map', '--output', str(path)).returncode
+    plain = json.loads(re.search('<script type="application/json".*?>(.*?)</script>', path.read_text('utf-8'))[1])
+    names = [host[0] for host in plain['hosts']]
+    assert set(stack.hosts) == set(names)
+    places = {guest[1]: [names[place[0]] for place in guest[6]] for guest in plain['guests']}
+    assert {uuid: ['cmp1', 'cmp2'] if name == 'mixed' else ['cmp1'] for name, uuid in guests.items()} == places
+    ours = novadb.read(*map(stack.database, ('nova_api', 'nova_cell1', 'placement')))
+    pinned = {record.name: sum(cell.pinned_cpus.bit_count() for cell in record.host.cells) for record in ours.hosts}
+    assert pinned == {host[0]: sum(cell[0].count('x') for cell in host[9]) for host in plain['hosts']}
 
 
 def test_a_live_migration_is_no_finding_while_it_runs_and_after_it_is_aborted(audit, cloud):

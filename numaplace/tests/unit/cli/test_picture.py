@@ -7,7 +7,8 @@ from datetime import UTC, datetime
 import pytest
 
 from numaplace import fit
-from numaplace.cli import picture
+from numaplace.cli import host_svg, picture
+from numaplace.fleet import occupancy
 from numaplace.libvirt import capabilities
 from numaplace.model import ISOLATE, Guest
 from numaplace.model.records import InstanceRecord
@@ -108,8 +109,14 @@ def test_every_recorded_host_fits_80_columns_and_shows_each_cpu_once(name):
     assert sorted(shown) == sorted(cpu for cpus in recordings.numactl(name).cpus.values() for cpu in cpus)
 
 
+def test_every_symbol_has_a_class_in_the_drawing():
+    assert {*occupancy.MEANINGS, occupancy.PINNED, occupancy.PINNED_OFF} == set(host_svg.CLASSES)
+
+
 def test_letters_go_on_after_z():
-    assert ['A', 'Z', 'AA', 'AZ', 'BA'] == [picture._label(index) for index in (0, 25, 26, 51, 52)]
+    held = fit.place(samples.host(1), samples.guest(vcpus=1))
+    named = occupancy.labels((str(number), held) for number in range(53))
+    assert ['A', 'Z', 'AA', 'AZ', 'BA'] == [named[number] for number in ('0', '25', '26', '51', '52')]
 
 
 def test_cpus_that_are_off_are_dark_whoever_holds_them():

@@ -103,7 +103,73 @@ def test_each_finding(extra_specs, expected):
 
 
 def test_every_code_has_a_case_here():
-    assert set(CODES) == {code for _, expected in CASES.values() for code, _, _ in expected} | {'flavor.twin'}
+    known = {code for _, expected in CASES.values() for code, _, _ in expected}
+    known |= {code for *_, expected in WITH_IMAGE.values() for code, *_ in expected}
+    assert set(CODES) == known | {'flavor.twin'}
+
+
+#: Extra specs of the flavor, properties of the image; then code, flavor, key and words of each finding.
+WITH_IMAGE = {
+    'nothing': (PINNED, {'hw_numa_nodes': '2', 'os_type': 'linux'}, []),
+    'a policy that the flavor forbids': (
+        {'hw:cpu_policy': 'shared'},
+        {'hw_cpu_policy': 'dedicated'},
+        [('image.refused', 'f', '', 'hw_cpu_policy')],
+    ),
+    'cells that both set': (
+        {'hw:numa_nodes': '2'},
+        {'hw_numa_nodes': '1'},
+        [('image.refused', 'f', '', 'hw_numa_nodes')],
+    ),
+    'a contradiction of the flavor alone is not of the image': (
+        {'hw:cpu_thread_policy': 'isolate'},
+        {'hw_numa_nodes': '2'},
+        [('threads.shared', 'f', 'hw:cpu_thread_policy', "'isolate' needs dedicated or mixed")],
+    ),
+    'what the flavor lacks and the image has': (
+        PINNED | {'hw:cpu_realtime': 'yes'},
+        {'hw_cpu_realtime_mask': '^0'},
+        [],
+    ),
+    'a key that only the image makes useful': (
+        {'hw:numa_cpus.0': '0-1', 'hw:numa_mem.0': '512'} | {'hw:numa_cpus.1': '2-3', 'hw:numa_mem.1': '512'},
+        {'hw_numa_nodes': '2'},
+        [],
+    ),
+    'a key that this image makes no use of': (
+        {'hw:numa_cpus.0': '0-3'},
+        {'hw_cpu_sockets': '1'},
+        [('key.idle', 'f', 'hw:numa_cpus.0', 'nothing requests guest cells, as hw:numa_nodes would')],
+    ),
+    'keys of the image by themselves': (
+        {},
+        {'hw_cpu_maxsockets': '2', 'hw_watchdog_action': 'stop'},
+        [
+            ('key.unknown', '', 'hw_cpu_maxsockets', 'the nearest is hw_cpu_max_sockets'),
+            ('key.unused', '', 'hw_watchdog_action', 'no bearing on placement'),
+            ('key.value', '', 'hw_watchdog_action', 'expected none, pause'),
+        ],
+    ),
+    'pages of the image that no host has': (
+        {'hw:mem_page_size': 'any'},
+        {'hw_mem_page_size': '1GB'},
+        [('pages.missing', 'f', 'hw_mem_page_size', "hw_mem_page_size='1GB': no host has such pages")],
+    ),
+    'cells of the image that no host has': (
+        {},
+        {'hw_numa_nodes': '4'},
+        [('flavor.unplaceable', 'f', '', 'it fits no host, even without any server')],
+    ),
+}
+
+
+@pytest.mark.parametrize(('extra_specs', 'image', 'expected'), WITH_IMAGE.values(), ids=WITH_IMAGE)
+def test_what_a_flavor_and_an_image_are_together(extra_specs, image, expected):
+    found = lint([Flavor('f', 4, 1024, extra_specs=extra_specs)], HOSTS, image)
+    assert sorted(one[:3] for one in expected) == sorted((one.code, one.flavor, one.key) for one in found)
+    texts = {one.code: one.text for one in found}
+    assert all(words in texts[code] for code, *_, words in expected)
+    assert all('only an image' not in text for text in texts.values())
 
 
 @pytest.mark.skipif(not (SOURCE / 'setup.cfg').is_file(), reason='there is no source tree beside the package')
