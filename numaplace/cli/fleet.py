@@ -221,25 +221,26 @@ class ExplainFleet(base.ListOf):
         return base.DONE
 
     def _request(self, fleet: Fleet, server: InstanceRecord | None, parsed_args: argparse.Namespace) -> Request:
-        from numaplace.cli import server_hints, server_request
+        from numaplace.cli import server_request
         from numaplace.model import Devices
+        from numaplace.operations import requests
         from numaplace.scheduler.filters import Request
         from numaplace.scheduler.select import strategy
 
         # Of the devices of a Nova only their number is known.
         with_pci = any(record.host.devices for record in fleet.hosts)
         if server is not None:
-            guest = server_request.read(self.conf, server.flavor, server.image_properties, with_pci=with_pci)
-            asked = server_request.again(server, guest)
+            guest = requests.read(self.conf, server.flavor, server.image_properties, with_pci=with_pci)
+            asked = requests.again(server, guest)
         else:
-            asked = server_request.new_server(
+            asked = requests.new_server(
                 self.conf,
                 'explained',
                 find_flavor(fleet, parsed_args.flavor),
                 server_request.properties_of(parsed_args),
                 zone=parsed_args.zone,
                 devices=Devices(),
-                scheduling=server_hints.NO_SCHEDULING,
+                scheduling=requests.NO_SCHEDULING,
                 with_pci=with_pci,
             )
         group = next((each for each in fleet.server_groups if each.uuid == asked.group), None)

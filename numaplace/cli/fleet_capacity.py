@@ -77,10 +77,11 @@ def question(conf: cfg.ConfigOpts, read: Fleet, flavor: Flavor, parsed_args: arg
 
     :raises: :class:`~numaplace.exception.Invalid`
     """
-    from numaplace.cli import server_hints, server_request
+    from numaplace.cli import server_request
     from numaplace.fleet import placement
     from numaplace.fleet.capacity import Question
     from numaplace.model import Devices
+    from numaplace.operations import requests
     from numaplace.request.pci import ALIAS_KEY
     from numaplace.scheduler import select
     from numaplace.scheduler.filters import Request
@@ -90,14 +91,14 @@ def question(conf: cfg.ConfigOpts, read: Fleet, flavor: Flavor, parsed_args: arg
         raise exception.Invalid(
             f'flavor {flavor.name!r}: {ALIAS_KEY} requests devices, which are not counted: expected one without'
         )
-    guest = server_request.new_server(
+    guest = requests.new_server(
         conf,
         'counted',
         flavor,
         server_request.properties_of(parsed_args),
         zone=parsed_args.zone,
         devices=Devices(),
-        scheduling=server_hints.NO_SCHEDULING,
+        scheduling=requests.NO_SCHEDULING,
     )
     asked = Request(guest, strategy=select.strategy(conf), machine_types=conf.libvirt.hw_machine_type)
     filters = select.Policy.of(conf).filters

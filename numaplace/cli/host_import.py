@@ -11,11 +11,12 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from numaplace import architecture
-from numaplace.cli import base, host_devices, names, sources
+from numaplace.cli import base, host_devices, names
 from numaplace.cli.host import add_zone, summary, zone
-from numaplace.cli.host_records import before, options, record_of, store, uri_of
 from numaplace.libvirt.files import place
 from numaplace.libvirt.numbering import NUMBERINGS
+from numaplace.operations import sources
+from numaplace.operations.host_records import before, options, record_of, store, uri_of
 
 if TYPE_CHECKING:
     from numaplace.cli import host_bulk

@@ -10,8 +10,9 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from numaplace import exception
-from numaplace.cli import base, ignored, names, progress, server_columns, server_hints, server_request, server_xml
+from numaplace.cli import base, ignored, names, progress, server_columns, server_hints, server_request
 from numaplace.cli.each_server import EachServer
+from numaplace.operations import domain_xml, requests
 
 if TYPE_CHECKING:
     from numaplace.db.api import Database
@@ -101,15 +102,15 @@ class CreateServer(base.ShowOf):
         policy, strategy = select.Policy.of(self.conf), select.strategy(self.conf)
         with self.open_database() as database:
             flavor = server_request.find_flavor(database, parsed_args.flavor)
-            guest = server_request.read(self.conf, flavor, image_properties)
-            server_request.check_keys(flavor, image_properties)
+            guest = requests.read(self.conf, flavor, image_properties)
+            requests.check_keys(flavor, image_properties)
             if parsed_args.connect is not None:
-                server_request.ask(self.conf, parsed_args.connect, flavor, image_properties, guest)
+                requests.ask(self.conf, parsed_args.connect, flavor, image_properties, guest)
             scheduling = server_hints.read(database, parsed_args)
             for text in server_hints.warnings(scheduling['hints'], policy):
                 self.app.warn(text)
             asked = partial(
-                server_request.new_server,
+                requests.new_server,
                 self.conf,
                 flavor=flavor,
                 image_properties=image_properties,
@@ -118,8 +119,8 @@ class CreateServer(base.ShowOf):
                 scheduling=scheduling,
             )
             machine_types = self.conf.libvirt.hw_machine_type
-            requests = [filters.Request(asked(each), strategy=strategy, machine_types=machine_types) for each in called]
-            servers = self._claim(database, policy, requests, at_least, parsed_args)
+            wanted = [filters.Request(asked(each), strategy=strategy, machine_types=machine_types) for each in called]
+            servers = self._claim(database, policy, wanted, at_least, parsed_args)
         for text in verdicts.unknown(flavor, image_properties):
             self.app.warn(text)
         for text in verdicts.without_effect(None, image_properties):
@@ -137,7 +138,7 @@ class CreateServer(base.ShowOf):
         self,
         database: Database,
         policy: Policy,
-        requests: Sequence[Request],
+        wanted: Sequence[Request],
         at_least: int,
         parsed_args: argparse.Namespace,
     ) -> list[InstanceRecord]:
@@ -147,17 +148,17 @@ class CreateServer(base.ShowOf):
         def left() -> str:
             return f'no server was created; all claims are given back: {bar.done}'
 
-        with progress.shown(self.app, 'servers', len(requests)) as bar, progress.told_early(self.app, left):
+        with progress.shown(self.app, 'servers', len(wanted)) as bar, progress.told_early(self.app, left):
             answer = select.select_many(
-                database, requests, policy, at_least=at_least, host=parsed_args.host, claimed=bar.advance
+                database, wanted, policy, at_least=at_least, host=parsed_args.host, claimed=bar.advance
             )
             if isinstance(answer, select.NoHost):
-                raise server_request.refuse(parsed_args.name, answer, all_hosts=parsed_args.all_hosts)
+                raise requests.refuse(parsed_args.name, answer, all_hosts=parsed_args.all_hosts)
             with ExitStack() as undo:
                 # Guests whose XML cannot be written must not keep their claims.
                 servers = [undo.enter_context(selection.claim).instance for selection in answer.found]
                 for server in servers:
-                    server_xml.check(self.conf, database, server)
+                    domain_xml.check(self.conf, database, server)
             return servers
 
 

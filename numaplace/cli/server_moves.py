@@ -10,8 +10,9 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from numaplace import cpuset, exception
-from numaplace.cli import base, ignored, server_columns, server_request, server_xml
+from numaplace.cli import base, ignored, server_columns, server_request
 from numaplace.cli.each_server import EachServer
+from numaplace.operations import domain_xml, requests
 
 if TYPE_CHECKING:
     from numaplace.db.api import Database
@@ -42,7 +43,7 @@ class _Move(base.ShowOf):
         return super().run(parsed_args)
 
     def _read(self, flavor: Flavor, server: InstanceRecord) -> Guest:
-        return server_request.read(self.conf, flavor, server.image_properties)
+        return requests.read(self.conf, flavor, server.image_properties)
 
     def _go(
         self,
@@ -66,7 +67,7 @@ class _Move(base.ShowOf):
             raise exception.UnableToMigrateToSelf(f'server {server.name!r} is on host {host!r} already')
         strategy = select.strategy(self.conf)
         request = filters.Request(
-            server_request.again(server, guest),
+            requests.again(server, guest),
             strategy=strategy,
             host_cell_ids=host_cell_ids,
             machine_types=self.conf.libvirt.hw_machine_type,
@@ -74,12 +75,12 @@ class _Move(base.ShowOf):
         policy = select.Policy.of(self.conf)
         answer = select.select(database, request, policy, host=host, leaves=leaves, claim=claim)
         if isinstance(answer, select.NoHost):
-            raise server_request.refuse(server.name, answer, all_hosts=self._all_hosts)
+            raise requests.refuse(server.name, answer, all_hosts=self._all_hosts)
         # A guest whose XML cannot be written must not keep its claim.
         with answer.claim as claimed:
             new, move = claimed.side, claimed.instance.move
             there = replace(claimed.instance, host=new.host, flavor=new.flavor, placement=new.placement)
-            server_xml.check(self.conf, database, there)
+            domain_xml.check(self.conf, database, there)
             return migration.finish(database, server.uuid, move.uuid if move else None), new
 
 
@@ -121,12 +122,12 @@ class ResizeServer(_Move):
             claims.check_up(database.host(side.host))
             if flavor == server.flavor:
                 raise exception.Conflict(f'server {server.name!r} has the flavor {flavor.name!r} already')
-            read = partial(server_request.read, self.conf)
+            read = partial(requests.read, self.conf)
             claim = partial(claims.resize_claim, database, server.uuid, flavor=flavor, read=read)
             leaves = None if self.conf.allow_resize_to_same_host else side.host
             wanted = replace(server, flavor=flavor)
             guest = self._read(flavor, server)
-            server_request.check_keys(flavor)
+            requests.check_keys(flavor)
             moved, _ = self._go(database, wanted, guest, claim, leaves=leaves)
             return server_columns.details(moved)
 
@@ -189,7 +190,7 @@ class MigrateServer(_Move):
             claims.check_up(database.host(side.host))
             if parsed_args.live_migration:
                 return self._live(database, server, parsed_args.host)
-            read = partial(server_request.read, self.conf)
+            read = partial(requests.read, self.conf)
             claim = partial(claims.resize_claim, database, server.uuid, read=read)
             guest = self._read(server.flavor, server)
             moved, _ = self._go(database, server, guest, claim, host=parsed_args.host, leaves=side.host)
@@ -251,7 +252,7 @@ class EvacuateServer(_Move):
             server = database.instance(parsed_args.server)
             side = migration.on_host(server, 'evacuate')
             claims.check_down(database.host(side.host))
-            read = partial(server_request.read, self.conf)
+            read = partial(requests.read, self.conf)
             claim = partial(claims.rebuild_claim, database, server.uuid, read=read)
             guest = self._read(server.flavor, server)
             moved, _ = self._go(database, server, guest, claim, host=parsed_args.host, leaves=side.host)

@@ -8,8 +8,9 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from numaplace.cli import base, ignored, server_columns, server_request, server_xml
+from numaplace.cli import base, ignored, server_columns, server_request
 from numaplace.cli.each_server import EachServer
+from numaplace.operations import domain_xml, requests
 
 if TYPE_CHECKING:
     from numaplace.db.api import Database
@@ -62,19 +63,19 @@ class UnshelveServer(base.Action):
 
         server = database.instance(name)
         claims.check_shelved(server)
-        guest = server_request.read(self.conf, server.flavor, server.image_properties)
+        guest = requests.read(self.conf, server.flavor, server.image_properties)
         request = filters.Request(
-            server_request.again(server, guest),
+            requests.again(server, guest),
             strategy=select.strategy(self.conf),
             machine_types=self.conf.libvirt.hw_machine_type,
         )
-        claim = partial(claims.unshelve_claim, database, server.uuid, read=partial(server_request.read, self.conf))
+        claim = partial(claims.unshelve_claim, database, server.uuid, read=partial(requests.read, self.conf))
         answer = select.select(database, request, select.Policy.of(self.conf), host=parsed_args.host, claim=claim)
         if isinstance(answer, select.NoHost):
-            raise server_request.refuse(server.name, answer, all_hosts=parsed_args.all_hosts)
+            raise requests.refuse(server.name, answer, all_hosts=parsed_args.all_hosts)
         # A guest whose XML cannot be written must not keep its claim.
         with answer.claim as claimed:
-            server_xml.check(self.conf, database, claimed.instance)
+            domain_xml.check(self.conf, database, claimed.instance)
 
 
 class RebuildServer(base.ShowOf):
@@ -104,7 +105,7 @@ class RebuildServer(base.ShowOf):
         :raises: :class:`~numaplace.exception.NotFound` for an unknown server,
             :class:`~numaplace.exception.Conflict` if its state does not allow it,
             :class:`~numaplace.exception.ImageNUMATopologyRebuildConflict` if the image requests another topology,
-            and the faults of :func:`numaplace.cli.server_xml.check`
+            and the faults of :func:`numaplace.operations.domain_xml.check`
         """
         from numaplace.compute import claims
 
@@ -112,10 +113,10 @@ class RebuildServer(base.ShowOf):
             server = database.instance(parsed_args.server)
             image = server_request.image(parsed_args) or server.image_properties
             if image is not server.image_properties:
-                server_request.check_keys(None, image)
+                requests.check_keys(None, image)
             if server.host is not None:
                 claims.check_up(database.host(server.host))
                 # Check that the XML can be written: the image selects the machine type.
-                server_xml.check(self.conf, database, replace(server, image_properties=image))
-            read = partial(server_request.read, self.conf)
+                domain_xml.check(self.conf, database, replace(server, image_properties=image))
+            read = partial(requests.read, self.conf)
             return server_columns.details(claims.rebuild(database, server.uuid, image, read=read))

@@ -3,25 +3,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from numaplace import exception, units
-from numaplace.cli import names, unmanaged
+from numaplace import exception, explain, units
 from numaplace.conf.numaplace import REFUSE, WARN
+from numaplace.operations import naming, unmanaged
 
 if TYPE_CHECKING:
     from oslo_config import cfg
 
-    from numaplace.cli import sources
     from numaplace.db.api import Database
     from numaplace.libvirt.topology import HostFacts, Options
-    from numaplace.model import Host
+    from numaplace.model import Host, PciDevice
     from numaplace.model.holding import Holding
     from numaplace.model.records import HostRecord
+    from numaplace.operations import sources
 
 __all__ = ['Stored', 'before', 'options', 'record_of', 'store', 'uri_of']
+
+#: Most addresses that a line names.
+_SHOWN = 3
 
 
 def options(conf: cfg.ConfigOpts, before: Host | None = None) -> Options:
@@ -93,7 +96,7 @@ def record_of(
     return HostRecord(
         name=name,
         host=replace(found.host, devices=HostDevices(found.pci_devices or ())),
-        availability_zone=zone or names.name('[DEFAULT] default_availability_zone:', conf.default_availability_zone),
+        availability_zone=zone or naming.name('[DEFAULT] default_availability_zone:', conf.default_availability_zone),
         facts=_with_architecture(_facts(found.facts), known.facts if known else {}) | _address(conf, known),
         cpu_allocation_ratio=cpu_ratio,
         ram_allocation_ratio=ram_ratio,
@@ -154,12 +157,11 @@ def store(
     :param keeps_devices: as for :func:`numaplace.compute.resource_tracker.refresh`
     :param policy: ``[numaplace] unknown_guests``
     :param zone: availability zone that a refreshed host is moved to; None leaves it where it is
-    :param must_answer: as for :func:`numaplace.cli.unmanaged.look`
+    :param must_answer: as for :func:`numaplace.operations.unmanaged.look`
     :raises: :class:`~numaplace.exception.AlreadyExists`, :class:`~numaplace.exception.Conflict` for a new host that is
         refused for its domains; for a known one :class:`~numaplace.exception.NotFound`, and the faults of
         :func:`numaplace.compute.resource_tracker.refresh`; and those of its libvirt
     """
-    from numaplace.cli import host_devices
     from numaplace.compute import resource_tracker
     from numaplace.compute.unmanaged import found as find_unmanaged
 
@@ -182,7 +184,7 @@ def store(
             zone=zone,
             keeps_devices=keeps_devices,
         )
-        if changed := host_devices.changes(known.host, record.host):
+        if changed := _device_changes(known.host, record.host):
             warnings += (changed,)
     else:
         record = replace(record, unmanaged=strangers(()))
@@ -206,6 +208,20 @@ def _doubts(record: HostRecord, place: str) -> Iterator[str]:
         yield finding.warning
 
 
+def _device_changes(before: Host, now: Host) -> str:
+    """Return a line about the devices that were added, removed or changed; nothing without any."""
+    from numaplace.model.pci_changes import pci_changes
+
+    found = pci_changes(before.devices.known, now.devices.known)
+    parts = {'added': found.added, 'removed': found.removed, 'changed': [new for _, new in found.changed]}
+    told = [f'{len(devices)} {word} ({_addresses(devices)})' for word, devices in parts.items() if devices]
+    return f'PCI devices: {", ".join(told)}' if told else ''
+
+
+def _addresses(devices: Sequence[PciDevice]) -> str:
+    return ', '.join([device.address for device in devices[:_SHOWN]]) + (', ...' if devices[_SHOWN:] else '')
+
+
 def _with_architecture(facts: dict[str, Any], known: Mapping[str, Any]) -> dict[str, Any]:
     """Return the facts of a host that is read again, with the stored architecture if its source reports none."""
     stored = {'architecture': known['architecture']} if 'architecture' in known else {}
@@ -216,7 +232,7 @@ def _unknown_architecture(record: HostRecord, place: str) -> Iterator[str]:
     if not record.facts.get('architecture'):
         yield (
             f'{place} does not report the architecture: no XML is written for servers on host '
-            f"'{names.shorten(record.name)}' until it is given with --refresh --architecture ARCH"
+            f"'{explain.shorten(record.name)}' until it is given with --refresh --architecture ARCH"
         )
 
 
