@@ -48,6 +48,10 @@ class InstanceInvalidState(Conflict):
     """The state of the server does not allow the operation, such as confirming a resize that did not happen."""
 
 
+class AlreadyCarriedOut(Conflict):
+    """The same request was carried out before: its message was delivered twice."""
+
+
 class ComputeServiceInUse(Conflict):
     """The host is up, so its servers cannot be evacuated."""
 

@@ -161,6 +161,7 @@ class Importer:
     :param architecture: that of all hosts whose files do not report it
     :param siblings: how the threads of a core are numbered on all hosts for which lscpu lists no cores
     :param refresh: whether registered hosts are refreshed; otherwise they are refused
+    :param force: whether hosts are refreshed even if their servers hold what they no longer have
     :param zone: availability zone of all hosts, or None for that of the configuration or as it is stored
     :param connect: the libvirt of each host, as :func:`numaplace.operations.host_records.uri_of` takes it, or None
     """
@@ -169,6 +170,7 @@ class Importer:
     architecture: str | None
     siblings: Numbering | None
     refresh: bool
+    force: bool = False
     zone: str | None = None
     connect: str | None = None
 
@@ -238,6 +240,7 @@ class Importer:
             keeps_devices=found.pci_devices is None,
             policy=policy,
             zone=self.zone,
+            force=self.force,
         )
         result = _REGISTERED if before is None else _REFRESHED
         return Outcome(name, result, warnings=(*found.warnings, *stored.warnings))

@@ -8,6 +8,7 @@ import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
+from datetime import datetime
 from typing import TypeVar, cast
 
 from sqlalchemy.engine import Connection, Engine
@@ -18,6 +19,7 @@ from numaplace.db import engine as engines
 from numaplace.db.engine import default_url
 from numaplace.db.grouping import Grouping
 from numaplace.db.records import HostUsage, InstanceRequest, MigrationRecord
+from numaplace.db.repeated_requests import RepeatedRequests
 from numaplace.db.retry import repeated, retry
 from numaplace.model import Flavor, GrantedDevice, Host, Placement, Refusal, allocations, held
 from numaplace.model.fleet import Fleet, Unread, in_aggregates
@@ -81,7 +83,7 @@ def _owners_on(host_name: str, instances: Iterable[InstanceRecord]) -> dict[str,
     return found
 
 
-class Database(Grouping):
+class Database(Grouping, RepeatedRequests):
     """An open database. Each method is one transaction, and returns records."""
 
     def __init__(self, engine: Engine) -> None:
@@ -343,7 +345,18 @@ class Database(Grouping):
                 availability_zone=zone or record.availability_zone,
             )
             hosts.replace(connection, record, changed)
+            if state is not None:
+                hosts.set_state(connection, record.number, state)
             return hosts.find(connection, name)
+
+    @repeated
+    def report_up(self, name: str, until: datetime) -> bool:
+        """Store until when a host is up, as its agent says; after that it is down for everybody who reads it.
+
+        :returns: whether there is such a host
+        """
+        with self._transaction(lambda _later: False) as connection:
+            return hosts.report_up(connection, name, until)
 
     @repeated
     def delete_host(self, name: str) -> None:
@@ -448,6 +461,7 @@ class Database(Grouping):
         :param storing: called immediately before the commit
         :raises: :class:`~numaplace.exception.NotFound` for an unknown host,
             :class:`~numaplace.exception.AlreadyExists` for a known UUID,
+            :class:`~numaplace.exception.AlreadyCarriedOut`; see :meth:`for_request`,
             :class:`~numaplace.exception.ConcurrentUpdate` if the database prefers another transaction
         """
         with self._transaction(lambda later: servers.is_stored(later, request.uuid, host_name)) as connection:
@@ -466,6 +480,7 @@ class Database(Grouping):
             if request.adopted_name is not None:  # its own devices are no longer those of a domain
                 others = [holding for holding in found.unmanaged if holding.uuid != request.uuid]
                 found = replace(found, host=held.hold(found.host, others))
+            self._carry_out(connection, request.uuid)
             hosts.replace_usage(connection, found, found.host.consume(placement))
             new = convert.new_instance(request, host_name, placement)
             instance = servers.insert(connection, new, frozenset([holding.name for holding in found.unmanaged]))
@@ -526,6 +541,7 @@ class Database(Grouping):
             if isinstance(changed, Refusal):
                 servers.check_same(connection, before)
                 return changed
+            self._carry_out(connection, instance_uuid)
             for name, host in counted.items():
                 hosts.replace_usage(connection, known[name], host)
                 hosts.replace_devices(connection, known[name], host, _owners_on(name, [changed] if changed else []))

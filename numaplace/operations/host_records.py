@@ -149,6 +149,8 @@ def store(
     policy: str,
     zone: str | None,
     must_answer: bool = False,
+    force: bool = False,
+    only_if_changed: bool = False,
 ) -> Stored:
     """Register or refresh a host, with the domains of its libvirt.
 
@@ -158,6 +160,7 @@ def store(
     :param policy: ``[numaplace] unknown_guests``
     :param zone: availability zone that a refreshed host is moved to; None leaves it where it is
     :param must_answer: as for :func:`numaplace.operations.unmanaged.look`
+    :param force: as for :func:`numaplace.compute.resource_tracker.refresh`, as is `only_if_changed`
     :raises: :class:`~numaplace.exception.AlreadyExists`, :class:`~numaplace.exception.Conflict` for a new host that is
         refused for its domains; for a known one :class:`~numaplace.exception.NotFound`, and the faults of
         :func:`numaplace.compute.resource_tracker.refresh`; and those of its libvirt
@@ -183,7 +186,11 @@ def store(
             unmanaged=strangers if seen else None,
             zone=zone,
             keeps_devices=keeps_devices,
+            force=force,
+            only_if_changed=only_if_changed,
         )
+        if force and not only_if_changed:
+            warnings += tuple(_lost(database, record.name))
         if changed := _device_changes(known.host, record.host):
             warnings += (changed,)
     else:
@@ -197,6 +204,14 @@ def store(
     if seen:
         warnings += tuple(unmanaged.warnings(record.name, others, seen, policy))
     return Stored(record, (*warnings, *_doubts(record, place)))
+
+
+def _lost(database: Database, name: str) -> Iterator[str]:
+    """Yield what servers hold that their host does not have."""
+    from numaplace.compute import audit
+
+    for finding in audit.audit(database, name).faults:
+        yield f'server {finding.server}: {finding.warning}'
 
 
 def _doubts(record: HostRecord, place: str) -> Iterator[str]:
