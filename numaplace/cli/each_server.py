@@ -5,12 +5,15 @@ from __future__ import annotations
 
 import argparse
 from abc import abstractmethod
+from functools import cached_property
 from typing import TYPE_CHECKING
 
-from numaplace.cli import base
+from numaplace.cli import base, schedulers
 
 if TYPE_CHECKING:
     from numaplace.db.api import Database
+    from numaplace.operations.servers import Direct
+    from numaplace.services.client import Remote
 
 __all__ = ['EachServer']
 
@@ -33,6 +36,11 @@ class EachServer(base.Action):
                 lambda server: self.act(database, database.instance_uuid(server)),
                 parsed_args,
             )
+
+    @cached_property
+    def scheduler(self) -> Direct | Remote:
+        """Who acts on the servers."""
+        return schedulers.chosen(self.app)
 
     @abstractmethod
     def act(self, database: Database, uuid: str) -> None:

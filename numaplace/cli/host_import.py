@@ -44,8 +44,8 @@ class _AddHost(base.ShowOf):
         parser.add_argument(
             '--force',
             action='store_true',
-            help='With --refresh: store the host as it is, even if its servers hold what it no longer has. Warnings name '
-            'them, and `fleet audit` finds them.',
+            help='With --refresh: store the host as it is, even if its servers hold what it no longer has; warnings '
+            'name them, and `fleet audit` finds them.',
         )
         parser.add_argument(
             '--architecture',

@@ -5,21 +5,19 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
-from contextlib import ExitStack
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from numaplace import exception
-from numaplace.cli import base, ignored, names, progress, server_columns, server_hints, server_request
+from numaplace.cli import base, ignored, names, progress, schedulers, server_columns, server_hints, server_request
 from numaplace.cli.each_server import EachServer
-from numaplace.operations import domain_xml, requests
+from numaplace.operations import requests
 
 if TYPE_CHECKING:
     from numaplace.db.api import Database
+    from numaplace.db.records import InstanceRequest
     from numaplace.model import Devices
     from numaplace.model.records import InstanceRecord
-    from numaplace.scheduler.filters import Request
-    from numaplace.scheduler.select import Policy
 
 __all__ = ['CreateServer', 'DeleteServer', 'ListServer', 'ShowServer']
 
@@ -88,7 +86,7 @@ class CreateServer(base.ShowOf):
         """
         from numaplace import request
         from numaplace.request import cpu_topology, verdicts
-        from numaplace.scheduler import filters, select
+        from numaplace.scheduler import select
 
         name = names.name('server', parsed_args.name)
         at_least = parsed_args.min or 1
@@ -99,7 +97,7 @@ class CreateServer(base.ShowOf):
         image_properties = server_request.image(parsed_args)
         devices = request.own_devices(parsed_args.nic, parsed_args.disk)
         _check_files(devices, len(called))
-        policy, strategy = select.Policy.of(self.conf), select.strategy(self.conf)
+        policy = select.Policy.of(self.conf)
         with self.open_database() as database:
             flavor = server_request.find_flavor(database, parsed_args.flavor)
             guest = requests.read(self.conf, flavor, image_properties)
@@ -118,9 +116,8 @@ class CreateServer(base.ShowOf):
                 devices=devices,
                 scheduling=scheduling,
             )
-            machine_types = self.conf.libvirt.hw_machine_type
-            wanted = [filters.Request(asked(each), strategy=strategy, machine_types=machine_types) for each in called]
-            servers = self._claim(database, policy, wanted, at_least, parsed_args)
+            wanted = list(map(asked, called))
+            servers = self._claim(database, wanted, at_least, parsed_args)
         for text in verdicts.unknown(flavor, image_properties):
             self.app.warn(text)
         for text in verdicts.without_effect(None, image_properties):
@@ -135,31 +132,18 @@ class CreateServer(base.ShowOf):
         return _several(servers)
 
     def _claim(
-        self,
-        database: Database,
-        policy: Policy,
-        wanted: Sequence[Request],
-        at_least: int,
-        parsed_args: argparse.Namespace,
+        self, database: Database, wanted: Sequence[InstanceRequest], at_least: int, parsed_args: argparse.Namespace
     ) -> list[InstanceRecord]:
-        """Claim a host for each server that fits, and give all claims back if the command ends early."""
-        from numaplace.scheduler import select
+        """Have a host claimed for each server that fits, and all claims given back if the command ends early."""
+        scheduler = schedulers.chosen(self.app, all_hosts=parsed_args.all_hosts)
 
         def left() -> str:
             return f'no server was created; all claims are given back: {bar.done}'
 
         with progress.shown(self.app, 'servers', len(wanted)) as bar, progress.told_early(self.app, left):
-            answer = select.select_many(
-                database, wanted, policy, at_least=at_least, host=parsed_args.host, claimed=bar.advance
+            return scheduler.create(
+                database, wanted, parsed_args.name, at_least=at_least, host=parsed_args.host, claimed=bar.advance
             )
-            if isinstance(answer, select.NoHost):
-                raise requests.refuse(parsed_args.name, answer, all_hosts=parsed_args.all_hosts)
-            with ExitStack() as undo:
-                # Guests whose XML cannot be written must not keep their claims.
-                servers = [undo.enter_context(selection.claim).instance for selection in answer.found]
-                for server in servers:
-                    domain_xml.check(self.conf, database, server)
-            return servers
 
 
 def _add_devices(parser: argparse.ArgumentParser) -> None:
@@ -300,10 +284,10 @@ class DeleteServer(EachServer):
 
     def act(self, database: Database, uuid: str) -> None:
         """Delete a server."""
-        from numaplace.compute import audit, claims
+        from numaplace.compute import audit
 
         try:
-            claims.release(database, uuid)
+            self.scheduler.do(database, 'delete', uuid)
         except _NOT_COUNTED:
             if not self._force:
                 raise

@@ -5,20 +5,17 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
-from dataclasses import replace
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from numaplace import cpuset, exception
-from numaplace.cli import base, ignored, server_columns, server_request
+from numaplace import cpuset
+from numaplace.cli import base, ignored, schedulers, server_columns, server_request
 from numaplace.cli.each_server import EachServer
-from numaplace.operations import domain_xml, requests
 
 if TYPE_CHECKING:
     from numaplace.db.api import Database
-    from numaplace.model import Flavor, Guest
-    from numaplace.model.records import InstanceRecord, Side
-    from numaplace.scheduler.select import Claiming
+    from numaplace.model.records import InstanceRecord
+    from numaplace.operations.servers import Direct
+    from numaplace.services.client import Remote
 
 __all__ = ['ConfirmResize', 'EvacuateServer', 'MigrateServer', 'ResizeServer', 'RevertResize']
 
@@ -42,46 +39,10 @@ class _Move(base.ShowOf):
         self._all_hosts = parsed_args.all_hosts
         return super().run(parsed_args)
 
-    def _read(self, flavor: Flavor, server: InstanceRecord) -> Guest:
-        return requests.read(self.conf, flavor, server.image_properties)
-
-    def _go(
-        self,
-        database: Database,
-        server: InstanceRecord,
-        guest: Guest,
-        claim: Claiming,
-        *,
-        host: str | None = None,
-        leaves: str | None = None,
-        host_cell_ids: tuple[int, ...] | None = None,
-    ) -> tuple[InstanceRecord, Side]:
-        """Choose a host, claim it and move the server there.
-
-        :returns: the server after the move, and its destination
-        """
-        from numaplace.compute import migration
-        from numaplace.scheduler import filters, select
-
-        if host is not None and host == leaves:
-            raise exception.UnableToMigrateToSelf(f'server {server.name!r} is on host {host!r} already')
-        strategy = select.strategy(self.conf)
-        request = filters.Request(
-            requests.again(server, guest),
-            strategy=strategy,
-            host_cell_ids=host_cell_ids,
-            machine_types=self.conf.libvirt.hw_machine_type,
-        )
-        policy = select.Policy.of(self.conf)
-        answer = select.select(database, request, policy, host=host, leaves=leaves, claim=claim)
-        if isinstance(answer, select.NoHost):
-            raise requests.refuse(server.name, answer, all_hosts=self._all_hosts)
-        # A guest whose XML cannot be written must not keep its claim.
-        with answer.claim as claimed:
-            new, move = claimed.side, claimed.instance.move
-            there = replace(claimed.instance, host=new.host, flavor=new.flavor, placement=new.placement)
-            domain_xml.check(self.conf, database, there)
-            return migration.finish(database, server.uuid, move.uuid if move else None), new
+    @property
+    def scheduler(self) -> Direct | Remote:
+        """Who chooses the host."""
+        return schedulers.chosen(self.app, all_hosts=self._all_hosts)
 
 
 class ResizeServer(_Move):
@@ -109,27 +70,13 @@ class ResizeServer(_Move):
             :class:`~numaplace.exception.NotFound` for an unknown server or flavor,
             :class:`~numaplace.exception.Conflict` if its state does not allow it, or it has the flavor already
         """
-        from numaplace.compute import claims, migration
-
         with self.open_database() as database:
             server = database.instance(parsed_args.server)
-            if parsed_args.confirm:
-                return server_columns.details(migration.confirm(database, server.uuid))
-            if parsed_args.revert:
-                return server_columns.details(migration.revert(database, server.uuid))
+            for verb in ('confirm', 'revert'):
+                if getattr(parsed_args, verb):
+                    return server_columns.details(self.scheduler.do(database, verb, server.uuid))
             flavor = server_request.find_flavor(database, parsed_args.flavor)
-            side = migration.on_host(server, 'resize')
-            claims.check_up(database.host(side.host))
-            if flavor == server.flavor:
-                raise exception.Conflict(f'server {server.name!r} has the flavor {flavor.name!r} already')
-            read = partial(requests.read, self.conf)
-            claim = partial(claims.resize_claim, database, server.uuid, flavor=flavor, read=read)
-            leaves = None if self.conf.allow_resize_to_same_host else side.host
-            wanted = replace(server, flavor=flavor)
-            guest = self._read(flavor, server)
-            requests.check_keys(flavor)
-            moved, _ = self._go(database, wanted, guest, claim, leaves=leaves)
-            return server_columns.details(moved)
+            return server_columns.details(self.scheduler.do(database, 'resize', server.uuid, flavor=flavor))
 
 
 class ConfirmResize(EachServer):
@@ -139,9 +86,7 @@ class ConfirmResize(EachServer):
 
     def act(self, database: Database, uuid: str) -> None:
         """Confirm the move of a server."""
-        from numaplace.compute import migration
-
-        migration.confirm(database, uuid)
+        self.scheduler.do(database, 'confirm', uuid)
 
 
 class RevertResize(EachServer):
@@ -151,9 +96,7 @@ class RevertResize(EachServer):
 
     def act(self, database: Database, uuid: str) -> None:
         """Revert the move of a server."""
-        from numaplace.compute import migration
-
-        migration.revert(database, uuid)
+        self.scheduler.do(database, 'revert', uuid)
 
 
 class MigrateServer(_Move):
@@ -182,38 +125,18 @@ class MigrateServer(_Move):
 
         :raises: as :meth:`ResizeServer.take_action`
         """
-        from numaplace.compute import claims, migration
-
         with self.open_database() as database:
-            server = database.instance(parsed_args.server)
-            side = migration.on_host(server, 'migrate')
-            claims.check_up(database.host(side.host))
+            server, verb = database.instance(parsed_args.server), 'migrate'
             if parsed_args.live_migration:
-                return self._live(database, server, parsed_args.host)
-            read = partial(requests.read, self.conf)
-            claim = partial(claims.resize_claim, database, server.uuid, read=read)
-            guest = self._read(server.flavor, server)
-            moved, _ = self._go(database, server, guest, claim, host=parsed_args.host, leaves=side.host)
-            return server_columns.details(moved)
+                verb = 'live_migrate'
+            moved = self.scheduler.do(database, verb, server.uuid, host=parsed_args.host)
+            return self._live(database, moved) if parsed_args.live_migration else server_columns.details(moved)
 
-    def _live(
-        self, database: Database, server: InstanceRecord, host: str | None
-    ) -> tuple[tuple[str, ...], tuple[Any, ...]]:
-        from numaplace.compute import claims
+    @staticmethod
+    def _live(database: Database, moved: InstanceRecord) -> tuple[tuple[str, ...], tuple[Any, ...]]:
         from numaplace.libvirt import live_migration
 
-        claim = partial(claims.live_migration_claim, database, server.uuid)
-        placed = server.placement
-        moved, new = self._go(
-            database,
-            server,
-            claims.running_guest(server),
-            claim,
-            host=host,
-            leaves=server.host,
-            host_cell_ids=claims.fixed_host_cell_ids(placed),
-        )
-        info = live_migration.numa_info(new.placement, database.host(new.host).host)
+        info = live_migration.numa_info(moved.placement, database.host(moved.host or '').host)
         columns, values = server_columns.details(moved)
         return (*columns, 'numa_info'), (*values, base.Written(info, _words(info['nova_object.data'])))
 
@@ -246,14 +169,7 @@ class EvacuateServer(_Move):
         :raises: as :meth:`ResizeServer.take_action`, :class:`~numaplace.exception.ComputeServiceInUse` if its host is
             up
         """
-        from numaplace.compute import claims, migration
-
         with self.open_database() as database:
             server = database.instance(parsed_args.server)
-            side = migration.on_host(server, 'evacuate')
-            claims.check_down(database.host(side.host))
-            read = partial(requests.read, self.conf)
-            claim = partial(claims.rebuild_claim, database, server.uuid, read=read)
-            guest = self._read(server.flavor, server)
-            moved, _ = self._go(database, server, guest, claim, host=parsed_args.host, leaves=side.host)
+            moved = self.scheduler.do(database, 'evacuate', server.uuid, host=parsed_args.host)
             return server_columns.details(moved)

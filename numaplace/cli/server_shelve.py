@@ -8,7 +8,7 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from numaplace.cli import base, ignored, server_columns, server_request
+from numaplace.cli import base, ignored, schedulers, server_columns, server_request
 from numaplace.cli.each_server import EachServer
 from numaplace.operations import domain_xml, requests
 
@@ -26,11 +26,7 @@ class ShelveServer(EachServer):
 
     def act(self, database: Database, uuid: str) -> None:
         """Shelve a server."""
-        from numaplace.compute import claims, migration
-
-        side = migration.on_host(database.instance(uuid), 'shelve')
-        claims.check_up(database.host(side.host))
-        migration.shelve(database, uuid)
+        self.scheduler.do(database, 'shelve', uuid)
 
 
 class UnshelveServer(base.Action):
@@ -58,24 +54,8 @@ class UnshelveServer(base.Action):
             )
 
     def _unshelve(self, database: Database, name: str, parsed_args: argparse.Namespace) -> None:
-        from numaplace.compute import claims
-        from numaplace.scheduler import filters, select
-
-        server = database.instance(name)
-        claims.check_shelved(server)
-        guest = requests.read(self.conf, server.flavor, server.image_properties)
-        request = filters.Request(
-            requests.again(server, guest),
-            strategy=select.strategy(self.conf),
-            machine_types=self.conf.libvirt.hw_machine_type,
-        )
-        claim = partial(claims.unshelve_claim, database, server.uuid, read=partial(requests.read, self.conf))
-        answer = select.select(database, request, select.Policy.of(self.conf), host=parsed_args.host, claim=claim)
-        if isinstance(answer, select.NoHost):
-            raise requests.refuse(server.name, answer, all_hosts=parsed_args.all_hosts)
-        # A guest whose XML cannot be written must not keep its claim.
-        with answer.claim as claimed:
-            domain_xml.check(self.conf, database, claimed.instance)
+        scheduler = schedulers.chosen(self.app, all_hosts=parsed_args.all_hosts)
+        scheduler.do(database, 'unshelve', database.instance(name).uuid, host=parsed_args.host)
 
 
 class RebuildServer(base.ShowOf):

@@ -113,6 +113,16 @@ Form: a whole number from 1 on.
 """,
     ),
     cfg.StrOpt(
+        'transport_url',
+        secret=True,
+        help="""
+Message bus between the commands and numaplace-scheduler. Other options of the bus, such as those of
+``[oslo_messaging_rabbit]``, are read by oslo.messaging.
+
+Form: a URL such as ``rabbit://user:password@host:5672/``.
+""",
+    ),
+    cfg.StrOpt(
         'default_availability_zone',
         default='nova',
         help="""

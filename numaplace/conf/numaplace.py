@@ -112,6 +112,12 @@ Form: direct or rpc.
         help='Number of processes of numaplace-scheduler. Form: a whole number from 1 on.',
     ),
     cfg.Opt(
+        'scheduler_timeout',
+        type=types.Integer(1),
+        default=60,
+        help='How long a command waits for an answer of a scheduler, in seconds. Form: a whole number from 1 on.',
+    ),
+    cfg.Opt(
         'metrics_port',
         type=types.Integer(1, 65535),
         help="""

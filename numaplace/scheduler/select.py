@@ -44,6 +44,7 @@ __all__ = [
     'Rejection',
     'Selection',
     'Selections',
+    'ask',
     'select',
     'select_many',
     'strategy',
@@ -356,6 +357,11 @@ def _look_again(database: Database, index: HostIndex, name: str) -> None:
         index.remove(name)  # the search of all hosts names what it cannot read
     else:
         index.update(hosts[0])
+
+
+def ask(hosts: Iterable[HostRecord], request: Request, policy: Policy) -> tuple[list[HostRecord], list[Rejection]]:
+    """Return the hosts that take a server, and why the others do not; nothing is claimed."""
+    return _filter(hosts, request, policy.filters)
 
 
 def _filter(
