@@ -111,6 +111,16 @@ Form: direct or rpc.
         default=2,
         help='Number of processes of numaplace-scheduler. Form: a whole number from 1 on.',
     ),
+    cfg.StrOpt(
+        'scheduler_topic',
+        default='numaplace-scheduler',
+        help="""
+Name of the queue on the message bus that commands send requests to, and schedulers take them from. Fleets that share a
+bus need one each.
+
+Form: a name.
+""",
+    ),
     cfg.Opt(
         'scheduler_timeout',
         type=types.Integer(1),

@@ -49,7 +49,9 @@ class RepeatedRequests:
             return set()
         keys = {carried_out.key(self._request, each): each for each in instance_uuids}
         with self._transaction(reads=True) as connection:
-            return {keys[key] for key in carried_out.find(connection, keys)}
+            found = {keys[key] for key in carried_out.find(connection, keys)}
+        self._carried_out |= found  # what follows is a later change
+        return found
 
     @repeated
     def forget_requests(self, before: datetime) -> None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from numaplace import exception
 from numaplace.services import messaging
-from numaplace.services.messaging import oslo_messaging
+from numaplace.services.threading_backend import oslo_messaging
 from numaplace.wire import messages
 
 if TYPE_CHECKING:

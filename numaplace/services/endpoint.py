@@ -16,7 +16,7 @@ from numaplace import request as requested
 from numaplace.operations import requests
 from numaplace.operations.servers import Direct
 from numaplace.services import messaging, metrics
-from numaplace.services.messaging import oslo_messaging
+from numaplace.services.threading_backend import oslo_messaging
 from numaplace.wire import messages
 
 if TYPE_CHECKING:

@@ -6,18 +6,9 @@ from __future__ import annotations
 import argparse
 import logging
 import sys
-import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
-
-with warnings.catch_warnings():
-    # futurist imports eventlet where it is installed, which warns of its end; nothing here uses it.
-    warnings.simplefilter('ignore')
-    from oslo_service import backend
-
-    backend.init_backend(backend.BackendType.THREADING)
-    from oslo_service import service
 
 from oslo_config import cfg
 
@@ -26,6 +17,7 @@ from numaplace import conf as configuration
 from numaplace import exception
 from numaplace.conf import logs
 from numaplace.scheduler import names
+from numaplace.services.threading_backend import service
 
 __all__ = ['Given', 'ServiceBase', 'load', 'run']
 
@@ -103,11 +95,22 @@ def _set_up_log(conf: cfg.ConfigOpts, *, debug: bool) -> None:
     warning = logs.set_up(conf, debug=debug) if logs.is_wanted(conf) else None
     root = logging.getLogger()
     if not root.handlers:
-        handler = logging.StreamHandler()
-        handler.setFormatter(logging.Formatter(_FORMAT))
-        root.addHandler(handler)
+        stderr = logging.StreamHandler()
+        stderr.setFormatter(logging.Formatter(_FORMAT))
+        root.addHandler(stderr)
+    for handler in root.handlers:
+        handler.addFilter(_one_line)
     root.setLevel(logging.DEBUG if debug else logging.INFO)
     for noisy in ('alembic', 'amqp', 'oslo', 'oslo_messaging', 'oslo_service', 'cotyledon', 'stevedore'):
         logging.getLogger(noisy).setLevel(logging.DEBUG if debug else logging.WARNING)
     if warning is not None:
         logging.getLogger(__name__).warning('%s', warning)
+
+
+def _one_line(record: logging.LogRecord) -> bool:
+    """Replace the traceback of a message that the bus cannot read by its last line: strangers may send many."""
+    if record.name.startswith(('oslo.messaging', 'oslo_messaging')) and record.exc_info and record.exc_info[1]:
+        error = record.exc_info[1]
+        record.msg, record.args = 'a message is refused: %s: %.300r', (type(error).__name__, str(error))
+        record.exc_info = record.exc_text = None
+    return True

@@ -3,8 +3,6 @@
 
 from __future__ import annotations
 
-import logging
-import warnings
 from collections.abc import Sequence
 from functools import cache
 from typing import Any
@@ -12,16 +10,11 @@ from typing import Any
 from oslo_config import cfg
 
 from numaplace import exception
+from numaplace.services.threading_backend import opts, oslo_messaging
 
-with warnings.catch_warnings():
-    # It imports eventlet where that is installed, which warns of its end; nothing here uses it.
-    warnings.simplefilter('ignore')
-    import oslo_messaging
-    from oslo_messaging import opts
+__all__ = ['VERSION', 'check', 'client', 'server']
 
-__all__ = ['TOPIC', 'VERSION', 'check', 'client', 'oslo_messaging', 'server']
-
-TOPIC, VERSION = 'numaplace-scheduler', '1.0'
+VERSION = '1.0'
 
 _RABBIT = 'oslo_messaging_rabbit'
 #: Requests that a process of the scheduler works on at the same time, and takes from the bus at once: the others are
@@ -35,7 +28,7 @@ def client(conf: cfg.ConfigOpts, arguments: Sequence[str]) -> Any:
     :param arguments: the configuration files as options
     :raises: :class:`~numaplace.exception.InvalidConfiguration`
     """
-    target = oslo_messaging.Target(topic=TOPIC, version=VERSION)
+    target = oslo_messaging.Target(topic=conf.numaplace.scheduler_topic, version=VERSION)
     return oslo_messaging.get_rpc_client(_transport(check(conf), tuple(arguments)), target)
 
 
@@ -45,9 +38,8 @@ def server(conf: cfg.ConfigOpts, arguments: Sequence[str], name: str, endpoint: 
     :param name: of the process, unlike all others on the bus
     """
     transport = _transport(check(conf), tuple(arguments))
-    target = oslo_messaging.Target(topic=TOPIC, server=name)
+    target = oslo_messaging.Target(topic=conf.numaplace.scheduler_topic, server=name)
     access = oslo_messaging.DefaultRPCAccessPolicy
-    logging.getLogger('oslo_messaging.rpc.server').addFilter(_one_line)
     made = oslo_messaging.get_rpc_server(transport, target, [endpoint], executor='threading', access_policy=access)
     opts.set_defaults(cfg.CONF, executor_thread_pool_size=_THREADS)
     return made
@@ -81,12 +73,3 @@ def _transport(url: str, arguments: tuple[str, ...]) -> Any:
             f'[DEFAULT] transport_url cannot be used: {type(error).__name__}; expected a URL such as '
             'rabbit://user:password@host:5672/'
         ) from None
-
-
-def _one_line(record: logging.LogRecord) -> bool:
-    """Replace the traceback of a message that cannot be answered by its last line: strangers may send many."""
-    if record.exc_info and record.exc_info[1] is not None:
-        error = record.exc_info[1]
-        record.msg, record.args = 'a message is refused: %s: %.300r', (type(error).__name__, str(error))
-        record.exc_info = record.exc_text = None
-    return True

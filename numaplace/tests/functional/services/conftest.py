@@ -4,7 +4,17 @@
 import pytest
 
 from numaplace.compute import claims
-from numaplace.tests import samples
+from numaplace.tests import real, samples
+from numaplace.tests.functional.cli.conftest import _prepared, make_program, numaplace, prepared
+
+__all__ = ['_prepared', 'make_program', 'numaplace', 'prepared']
+
+
+@pytest.fixture
+def database_url_mysql():
+    """URL of an empty database on MariaDB."""
+    with real.scratch_database('mysql') as url:
+        yield url
 
 
 @pytest.fixture

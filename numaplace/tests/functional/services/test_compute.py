@@ -34,8 +34,7 @@ unknown_guests = warn
 @pytest.fixture
 def write(tmp_path):
     """Return a function that writes the configuration and returns its path."""
-    for module in ('cotyledon', 'oslo_service', 'prometheus_client'):
-        real.require_module(module)
+    real.require_module('numaplace.services.compute')
     real.require_program('virsh')
 
     def write(url=f'sqlite:///{tmp_path / "one.sqlite"}', dedicated='0-3', more='', port=''):
