@@ -460,8 +460,7 @@ class Database(Grouping, RepeatedRequests):
             host that has the name
         :param storing: called immediately before the commit
         :raises: :class:`~numaplace.exception.NotFound` for an unknown host,
-            :class:`~numaplace.exception.AlreadyExists` for a known UUID,
-            :class:`~numaplace.exception.AlreadyCarriedOut`; see :meth:`for_request`,
+            :class:`~numaplace.exception.AlreadyExists` for a known UUID, as :meth:`for_request`,
             :class:`~numaplace.exception.ConcurrentUpdate` if the database prefers another transaction
         """
         with self._transaction(lambda later: servers.is_stored(later, request.uuid, host_name)) as connection:
@@ -517,14 +516,10 @@ class Database(Grouping, RepeatedRequests):
             :class:`~numaplace.exception.ConcurrentUpdate` if another change of the server came first,
             the faults of :func:`numaplace.model.allocations.recount`, and what `change` raises
         """
-        # The hosts are locked after the server is read: another transaction may have changed it in the meantime. A
-        # write notices that; a transaction that writes nothing has to check.
+        # The hosts are locked after the server is read, which another transaction may change in the meantime: a write
+        # notices that, but a transaction that writes nothing has to check.
         before = after = None
-
-        def happened(later: Connection) -> bool:
-            return before is None or servers.has_become(later, before, after)
-
-        with self._transaction(happened) as connection:
+        with self._transaction(lambda later: before is None or servers.has_become(later, before, after)) as connection:
             # Before the hosts: two members that are placed at once would wait for each other otherwise.
             group = server_groups.group_of(connection, instance_uuid) if more_hosts else None
             refusal = server_groups.refuse(connection, group, more_hosts, instance_uuid)

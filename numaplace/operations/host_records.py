@@ -189,21 +189,25 @@ def store(
             force=force,
             only_if_changed=only_if_changed,
         )
-        if force and not only_if_changed:
-            warnings += tuple(_lost(database, record.name))
-        if changed := _device_changes(known.host, record.host):
-            warnings += (changed,)
+        warnings += tuple(_lost(database, record.name)) if force and not only_if_changed else ()
+        warnings += tuple(filter(None, [_device_changes(known.host, record.host)]))
     else:
         record = replace(record, unmanaged=strangers(()))
         if others and policy == REFUSE:
             raise exception.Conflict(unmanaged.refusal(record.name, others))
-        try:
-            record = resource_tracker.register(database, record)
-        except exception.AlreadyExists as error:
-            raise exception.AlreadyExists(f'{error}; update it with --refresh, or use another name') from error
+        record = _register(database, record)
     if seen:
         warnings += tuple(unmanaged.warnings(record.name, others, seen, policy))
     return Stored(record, (*warnings, *_doubts(record, place)))
+
+
+def _register(database: Database, record: HostRecord) -> HostRecord:
+    from numaplace.compute import resource_tracker
+
+    try:
+        return resource_tracker.register(database, record)
+    except exception.AlreadyExists as error:
+        raise exception.AlreadyExists(f'{error}; update it with --refresh, or use another name') from error
 
 
 def _lost(database: Database, name: str) -> Iterator[str]:

@@ -8,7 +8,8 @@ with warnings.catch_warnings():
     warnings.simplefilter('ignore')
     from oslo_service import backend
 
-    backend.init_backend(backend.BackendType.THREADING)
+    if backend.get_backend_type() is None:  # a command may have imported oslo.versionedobjects, which chooses one
+        backend.init_backend(backend.BackendType.THREADING)
     import oslo_messaging
     from oslo_messaging import opts
     from oslo_service import service
