@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 __all__ = ['WriteMetrics']
 
 #: A metric: its name, what it says, its labels, and its samples.
-_Metric = tuple[str, str, tuple[str, ...], list[tuple[tuple[str, ...], float]]]
+_Metric = tuple[str, str, tuple[str, ...], list[Any]]
 
 
 class WriteMetrics(base.Action):
@@ -82,7 +82,7 @@ class WriteMetrics(base.Action):
         named = [fleet.find_flavor(read, name) for name in dict.fromkeys(parsed_args.flavors)]
         flavors = named or [one for one in read.flavors if not one.extra_specs.get(ALIAS_KEY, '').strip()]
         asked, end = candidates(read), time.monotonic() + parsed_args.seconds
-        least, most, faulty = [], [], list[tuple[tuple[str, ...], float]]()
+        least, most, faulty = list[Any](), list[Any](), list[Any]()
         for flavor in flavors:
             try:
                 question = fleet_capacity.question(self.conf, read, flavor, parsed_args)
@@ -144,9 +144,9 @@ def _cells(read: Fleet) -> Iterator[_Metric]:
             samples,
         )
     for word in ('free', 'total'):
-        samples = [
+        counted = [
             ((name, str(cell.id), str(pages.size_kib)), float(getattr(pages, word)))
             for name, cell in cells
             for pages in cell.pages
         ]
-        yield f'numaplace_cell_pages_{word}', f'Pages of a host cell: {word}.', ('host', 'cell', 'size_kib'), samples
+        yield f'numaplace_cell_pages_{word}', f'Pages of a host cell: {word}.', ('host', 'cell', 'size_kib'), counted

@@ -41,9 +41,8 @@ class Direct:
         """How hosts are chosen."""
         return select.Policy.of(self.conf)
 
-    @cached_property
-    def _options(self) -> dict[str, Any]:
-        return {'strategy': select.strategy(self.conf), 'machine_types': self.conf.libvirt.hw_machine_type}
+    def _options(self, flavor: Flavor) -> dict[str, Any]:
+        return {'strategy': select.strategy(self.conf, flavor), 'machine_types': self.conf.libvirt.hw_machine_type}
 
     def create(
         self,
@@ -62,7 +61,8 @@ class Direct:
         :raises: :class:`~numaplace.exception.NoValidHost`, the faults of
             :func:`numaplace.scheduler.select.select_many`, and of :func:`numaplace.operations.domain_xml.check`
         """
-        asked = [filters.Request(each, **self._options) for each in wanted]
+        options = self._options(wanted[0].flavor)
+        asked = [filters.Request(each, **options) for each in wanted]
         answer = select.select_many(database, asked, self.policy, at_least=at_least, host=host, claimed=claimed)
         if isinstance(answer, select.NoHost):
             raise requests.refuse(name, answer, all_hosts=self.all_hosts)
@@ -121,7 +121,9 @@ class Direct:
         """Choose a host, claim it and move the server there; return the server after the move."""
         if host is not None and host == leaves:
             raise exception.UnableToMigrateToSelf(f'server {server.name!r} is on host {host!r} already')
-        request = filters.Request(requests.again(server, guest), host_cell_ids=host_cell_ids, **self._options)
+        request = filters.Request(
+            requests.again(server, guest), host_cell_ids=host_cell_ids, **self._options(server.flavor)
+        )
         # A guest whose XML cannot be written must not keep its claim.
         with self._select(database, request, claim, host=host, leaves=leaves) as claimed:
             new, move = claimed.side, claimed.instance.move
@@ -175,7 +177,7 @@ class Direct:
     ) -> InstanceRecord:
         claims.check_shelved(server)
         guest = self._read(server.flavor, server)
-        request = filters.Request(requests.again(server, guest), **self._options)
+        request = filters.Request(requests.again(server, guest), **self._options(server.flavor))
         claim = partial(claims.unshelve_claim, database, server.uuid, read=partial(requests.read, self.conf))
         # A guest whose XML cannot be written must not keep its claim.
         with self._select(database, request, claim, host=host) as claimed:

@@ -152,7 +152,9 @@ class Endpoint:
 
         wanted = self._wanted(message)[0]
         request = filters.Request(
-            wanted, strategy=select.strategy(self._conf), machine_types=self._conf.libvirt.hw_machine_type
+            wanted,
+            strategy=select.strategy(self._conf, wanted.flavor),
+            machine_types=self._conf.libvirt.hw_machine_type,
         )
         hosts, group = self._database.candidates(wanted.group, message.host, {})
         taking, refusals = select.ask(hosts, replace(request, group=group), self._direct.policy)
