@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Sequence
 from functools import cache
 from typing import Any
@@ -20,6 +21,7 @@ _RABBIT = 'oslo_messaging_rabbit'
 #: Requests that a process of the scheduler works on at the same time, and takes from the bus at once: the others are
 #: for the other processes.
 _THREADS = 4
+_LOCK = threading.Lock()
 
 
 def client(conf: cfg.ConfigOpts, arguments: Sequence[str]) -> Any:
@@ -58,8 +60,13 @@ def check(conf: cfg.ConfigOpts) -> str:
     return str(conf.transport_url)
 
 
-@cache
 def _transport(url: str, arguments: tuple[str, ...]) -> Any:
+    with _LOCK:  # the global configuration is read once, whichever thread comes first
+        return _make_transport(url, arguments)
+
+
+@cache
+def _make_transport(url: str, arguments: tuple[str, ...]) -> Any:
     # oslo.messaging knows some of its options in the global configuration alone: it has that one for itself.
     cfg.CONF(list(arguments), 'numaplace', 'numaplace')
     for group, options in opts.list_opts():

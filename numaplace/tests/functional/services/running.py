@@ -15,7 +15,7 @@ from typing import TypeVar
 __all__ = ['Running', 'soon']
 
 #: Seconds in which everything has to happen.
-PATIENCE_S = 60
+PATIENCE_S = 120
 
 T = TypeVar('T')
 
