@@ -50,6 +50,14 @@ class InstanceInvalidState(Conflict):
     """The state of the server does not allow the operation, such as confirming a resize that did not happen."""
 
 
+class NoAnswer(NumaplaceException):
+    """No scheduler on the message bus answers."""
+
+
+class AlreadyCarriedOut(Conflict):
+    """The same request was carried out before: its message was delivered twice."""
+
+
 class ComputeServiceInUse(Conflict):
     """The host is up, so its servers cannot be evacuated."""
 

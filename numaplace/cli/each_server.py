@@ -6,14 +6,17 @@ from __future__ import annotations
 import argparse
 from abc import abstractmethod
 from dataclasses import replace
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from numaplace import exception
-from numaplace.cli import base, names, progress
+from numaplace.cli import base, names, progress, schedulers
 
 if TYPE_CHECKING:
     from numaplace.db.api import Database
     from numaplace.model.records import InstanceRecord
+    from numaplace.operations.servers import Direct
+    from numaplace.services.client import Remote
 
 __all__ = ['ChangeOf', 'EachServer', 'state']
 
@@ -37,6 +40,11 @@ class EachServer(base.Action):
                 parsed_args,
                 lambda server: self.left(database, server),
             )
+
+    @cached_property
+    def scheduler(self) -> Direct | Remote:
+        """Who acts on the servers."""
+        return schedulers.chosen(self.app)
 
     @abstractmethod
     def act(self, database: Database, uuid: str) -> None:

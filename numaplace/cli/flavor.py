@@ -8,7 +8,8 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from numaplace import cpuset, exception, explain
-from numaplace.cli import base, ignored, names, server_request
+from numaplace.cli import base, ignored, names
+from numaplace.operations import requests
 
 if TYPE_CHECKING:
     from numaplace.cli.main import App
@@ -65,7 +66,7 @@ def _warn_of_faults(app: App, flavor: Flavor) -> None:
         guest = request.read(flavor)
         request.devices(flavor)
         request.tuning(flavor)
-        server_request.check_keys(flavor)
+        requests.check_keys(flavor)
         select.strategy(app.conf, flavor)
     except exception.Invalid as fault:
         app.warn(str(fault))

@@ -237,6 +237,7 @@ def _request(
     conf: cfg.ConfigOpts, fleet: Fleet, server: InstanceRecord | None, parsed_args: argparse.Namespace
 ) -> Request:
     from numaplace.cli import server_request
+    from numaplace.operations import requests
 
     if server is None:
         flavor, properties = find_flavor(fleet, parsed_args.flavor), server_request.properties_of(parsed_args)
@@ -244,10 +245,10 @@ def _request(
             conf, fleet, flavor, source=parsed_args.source, image_properties=properties, zone=parsed_args.zone
         )
         if not (fleet.providers or parsed_args.source in (sources.NOVA, sources.LIBVIRT)):
-            server_request.check_keys(asked.instance.flavor, properties)
+            requests.check_keys(asked.instance.flavor, properties)
         return asked
-    guest = server_request.read_again(conf, server, with_pci=_knows_devices(fleet))
-    return _asked(conf, fleet, server_request.again(server, guest), parsed_args.source)
+    guest = requests.read_again(conf, server, with_pci=_knows_devices(fleet))
+    return _asked(conf, fleet, requests.again(server, guest), parsed_args.source)
 
 
 def request_of(
@@ -264,17 +265,17 @@ def request_of(
     :param source: where the fleet comes from
     :raises: :class:`~numaplace.exception.Invalid`
     """
-    from numaplace.cli import server_hints, server_request
     from numaplace.model import Devices
+    from numaplace.operations import requests
 
-    asked = server_request.new_server(
+    asked = requests.new_server(
         conf,
         'asked',
         flavor,
         dict(image_properties),
         zone=zone,
         devices=Devices(),
-        scheduling=server_hints.NO_SCHEDULING,
+        scheduling=requests.NO_SCHEDULING,
         with_pci=_knows_devices(fleet),
     )
     return _asked(conf, fleet, asked, source)

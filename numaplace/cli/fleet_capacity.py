@@ -77,10 +77,11 @@ def question(conf: cfg.ConfigOpts, read: Fleet, flavor: Flavor, parsed_args: arg
 
     :raises: :class:`~numaplace.exception.Invalid`
     """
-    from numaplace.cli import fleet_sources, server_hints, server_request
+    from numaplace.cli import fleet_sources, server_request
     from numaplace.fleet import placement
     from numaplace.fleet.capacity import Question
     from numaplace.model import Devices
+    from numaplace.operations import requests
     from numaplace.request.pci import ALIAS_KEY
     from numaplace.scheduler import select
     from numaplace.scheduler.filters import Request
@@ -91,14 +92,14 @@ def question(conf: cfg.ConfigOpts, read: Fleet, flavor: Flavor, parsed_args: arg
             f'flavor {flavor.name!r}: {ALIAS_KEY} requests devices, of which Nova tells only how many there are: '
             'expected one without'
         )
-    guest = server_request.new_server(
+    guest = requests.new_server(
         conf,
         'counted',
         flavor,
         server_request.properties_of(parsed_args),
         zone=parsed_args.zone,
         devices=Devices(),
-        scheduling=server_hints.NO_SCHEDULING,
+        scheduling=requests.NO_SCHEDULING,
     )
     guest = fleet_sources.known_to(read, parsed_args.source, guest)
     asked = Request(guest, strategy=select.strategy(conf, flavor), machine_types=conf.libvirt.hw_machine_type)

@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from numaplace import exception
-from numaplace.cli import host_records, names, progress, sources
+from numaplace.cli import names, progress
+from numaplace.operations import host_records, sources
 
 if TYPE_CHECKING:
     from oslo_config import cfg

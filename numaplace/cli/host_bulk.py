@@ -11,7 +11,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from numaplace import exception
-from numaplace.cli import host_records, names, progress, sources
+from numaplace.cli import names, progress
+from numaplace.operations import host_records, sources
 
 if TYPE_CHECKING:
     from numaplace.cli.main import App
@@ -160,14 +161,16 @@ class Importer:
     :param architecture: that of all hosts whose files do not report it
     :param siblings: how the threads of a core are numbered on all hosts for which lscpu lists no cores
     :param refresh: whether registered hosts are refreshed; otherwise they are refused
+    :param force: whether hosts are refreshed even if their servers hold what they no longer have
     :param zone: availability zone of all hosts, or None for that of the configuration or as it is stored
-    :param connect: the libvirt of each host, as :func:`numaplace.cli.host_records.uri_of` takes it, or None
+    :param connect: the libvirt of each host, as :func:`numaplace.operations.host_records.uri_of` takes it, or None
     """
 
     app: App
     architecture: str | None
     siblings: Numbering | None
     refresh: bool
+    force: bool = False
     zone: str | None = None
     connect: str | None = None
 
@@ -238,6 +241,7 @@ class Importer:
             keeps_devices=found.pci_devices is None,
             policy=policy,
             zone=self.zone,
+            force=self.force,
         )
         result = _REGISTERED if before is None else _REFRESHED
         return Outcome(name, result, warnings=(*found.warnings, *stored.warnings))

@@ -10,13 +10,9 @@ from typing import Any
 from numaplace import explain
 from numaplace.cli import base
 from numaplace.model import Host, PciDevice
-from numaplace.model.pci_changes import pci_changes
 from numaplace.model.records import InstanceRecord
 
-__all__ = ['changes', 'column', 'counts', 'lines']
-
-#: Most addresses that a line names.
-_SHOWN = 3
+__all__ = ['column', 'counts', 'lines']
 
 
 def _sorted(host: Host) -> list[PciDevice]:
@@ -45,18 +41,6 @@ def counts(host: Host) -> base.Written:
     types = Counter(device.dev_type for device in host.devices.known)
     words = ', '.join(f'{number} {kind}' for kind, number in sorted(types.items()))
     return base.Written(list(map(_plain, _sorted(host))), words or 'none')
-
-
-def changes(before: Host, now: Host) -> str:
-    """Return a line about the devices that were added, removed or changed; nothing without any."""
-    found = pci_changes(before.devices.known, now.devices.known)
-    parts = {'added': found.added, 'removed': found.removed, 'changed': [new for _, new in found.changed]}
-    told = [f'{len(devices)} {word} ({_addresses(devices)})' for word, devices in parts.items() if devices]
-    return f'PCI devices: {", ".join(told)}' if told else ''
-
-
-def _addresses(devices: Sequence[PciDevice]) -> str:
-    return ', '.join([device.address for device in devices[:_SHOWN]]) + (', ...' if devices[_SHOWN:] else '')
 
 
 def column(host: Host, servers: Sequence[InstanceRecord]) -> base.Written:

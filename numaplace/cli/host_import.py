@@ -11,11 +11,12 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from numaplace import architecture
-from numaplace.cli import base, host_devices, names, sources
+from numaplace.cli import base, host_devices, names
 from numaplace.cli.host import add_zone, summary, zone
-from numaplace.cli.host_records import before, options, record_of, store, uri_of
 from numaplace.libvirt.files import place
 from numaplace.libvirt.numbering import NUMBERINGS
+from numaplace.operations import sources
+from numaplace.operations.host_records import before, options, record_of, store, uri_of
 
 if TYPE_CHECKING:
     from numaplace.cli import host_bulk
@@ -39,6 +40,12 @@ class _AddHost(base.ShowOf):
             '--refresh',
             action='store_true',
             help='Update a registered host; its servers keep what they hold, or nothing changes.',
+        )
+        parser.add_argument(
+            '--force',
+            action='store_true',
+            help='With --refresh: store the host as it is, even if its servers hold what it no longer has; warnings '
+            'name them, and `fleet audit` finds them.',
         )
         parser.add_argument(
             '--architecture',
@@ -65,6 +72,7 @@ class _AddHost(base.ShowOf):
         """
         from numaplace.conf import device_specs
 
+        self.check_force(parsed_args)
         arch, chosen = self._architecture(parsed_args), zone(parsed_args)
         name, place, read = self.find(parsed_args, arch)
         known = self._before(name) if parsed_args.refresh else None
@@ -82,11 +90,17 @@ class _AddHost(base.ShowOf):
                 policy=self.conf.numaplace.unknown_guests,
                 zone=chosen,
                 must_answer=parsed_args.connect is not None,
+                force=parsed_args.force,
             )
         for warning in (*found.warnings, *stored.warnings):
             self.app.warn(warning)
         columns, values = summary(stored.record)
         return (*columns, 'pci_devices'), (*values, host_devices.counts(stored.record.host))
+
+    def check_force(self, parsed_args: argparse.Namespace) -> None:
+        """End the command if there is nothing to force."""
+        if parsed_args.force and not parsed_args.refresh:
+            self.misuse('--force is about what servers hold on a registered host: expected --refresh with it')
 
     def _architecture(self, parsed_args: argparse.Namespace) -> str | None:
         arch = parsed_args.architecture
@@ -172,6 +186,7 @@ class ImportHost(_AddHost):
         'numaplace host import compute3 --numactl compute3.numactl --lscpu compute3.lscpu --architecture ppc64le',
         'numaplace host import compute4 --numactl compute4.numactl --lscpu compute4.lscpu --siblings adjacent',
         'numaplace host import --refresh compute1 --capabilities compute1-now.xml',
+        'numaplace host import --refresh --force compute1 --capabilities compute1-now.xml',
         'numaplace host import --directory hosts',
         'numaplace host import -f json --refresh --directory hosts',
         'numaplace host import compute5=first.xml compute6=second.lstopo.xml',
@@ -245,6 +260,7 @@ class ImportHost(_AddHost):
             )
         from numaplace.cli import from_nova, host_bulk
 
+        self.check_force(parsed_args)
         if parsed_args.source is not None:
             with self.open_database() as database:
                 self._many = from_nova.import_hosts(
@@ -264,6 +280,7 @@ class ImportHost(_AddHost):
             architecture=self._architecture(parsed_args),
             siblings=parsed_args.siblings,
             refresh=parsed_args.refresh,
+            force=parsed_args.force,
             zone=zone(parsed_args),
             connect=parsed_args.connect,
         )

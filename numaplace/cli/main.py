@@ -123,6 +123,11 @@ class App(app.App):
             help='Database, instead of [numaplace] connection (default: an SQLite file in your data directory).',
         )
         parser.add_argument(
+            '--scheduler',
+            choices=('direct', 'rpc'),
+            help='Who chooses hosts, instead of [numaplace] scheduler: this command, or a numaplace-scheduler.',
+        )
+        parser.add_argument(
             '--debug', action='store_true', help='Show tracebacks and what happens inside, as [DEFAULT] debug does.'
         )
         parser.add_argument(

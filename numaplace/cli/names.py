@@ -7,23 +7,18 @@ import argparse
 import re
 from collections.abc import Callable, Iterable, Sequence
 
-from numaplace import exception, explain
+from numaplace import exception
+from numaplace.explain import shorten
+from numaplace.operations.naming import MAX_LENGTH, name
 
 __all__ = ['UNRECOGNIZED', 'name', 'pairs', 'shorten', 'unrecognized', 'whole']
 
 #: How argparse begins the error for words that it does not know.
 UNRECOGNIZED = 'unrecognized arguments: '
 
-_MAX_LENGTH = 255
 _KEY = re.compile(r'[A-Za-z0-9\-_:. ]{1,255}')
 #: The largest whole number that the databases hold.
 _MAX_WHOLE = 2**31 - 1
-
-
-def shorten(text: str, width: int = 60) -> str:
-    """Return a text for people: escaped, and cut if it is long."""
-    shown = explain.escape(text)
-    return shown if len(shown) <= width else shown[: width - 3] + '...'
 
 
 def unrecognized(words: Sequence[str]) -> str:
@@ -35,20 +30,6 @@ def unrecognized(words: Sequence[str]) -> str:
     return f'{UNRECOGNIZED}{" ".join(map(shorten, options or words))}'
 
 
-def name(kind: str, value: str) -> str:
-    """Return a valid name.
-
-    :param kind: what is named: ``host``, ``flavor``, ``server``
-    :raises: :class:`~numaplace.exception.Invalid` unless it has 1 to 255 printable characters and no space at an end
-    """
-    if 0 < len(value) <= _MAX_LENGTH and value.isprintable() and value == value.strip():
-        return value
-    raise exception.Invalid(
-        f"{kind} name '{shorten(value)}' ({len(value)} characters): expected 1 to {_MAX_LENGTH} printable characters "
-        'and no space at either end'
-    )
-
-
 def pairs(place: str, words: Iterable[str]) -> dict[str, str]:
     """Return KEY=VALUE words as a dict.
 
@@ -58,10 +39,10 @@ def pairs(place: str, words: Iterable[str]) -> dict[str, str]:
     found = {}
     for word in words:
         key, sign, value = word.partition('=')
-        if not sign or not _KEY.fullmatch(key) or not value.isprintable() or len(value) > _MAX_LENGTH:
+        if not sign or not _KEY.fullmatch(key) or not value.isprintable() or len(value) > MAX_LENGTH:
             raise exception.Invalid(
                 f"{place} '{shorten(word)}': expected KEY=VALUE with letters, digits and -_:. in the key and up to "
-                f'{_MAX_LENGTH} printable characters in each'
+                f'{MAX_LENGTH} printable characters in each'
             )
         found[key] = value
     return found

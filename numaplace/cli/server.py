@@ -5,20 +5,19 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
-from contextlib import ExitStack
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from numaplace import exception
-from numaplace.cli import base, ignored, names, progress, server_columns, server_hints, server_request, server_xml
+from numaplace.cli import base, ignored, names, progress, schedulers, server_columns, server_hints, server_request
 from numaplace.cli.each_server import EachServer
+from numaplace.operations import requests
 
 if TYPE_CHECKING:
     from numaplace.db.api import Database
+    from numaplace.db.records import InstanceRequest
     from numaplace.model import Devices
     from numaplace.model.records import InstanceRecord
-    from numaplace.scheduler.filters import Request
-    from numaplace.scheduler.select import Policy
 
 __all__ = ['CreateServer', 'DeleteServer', 'ListServer', 'ShowServer']
 
@@ -89,7 +88,7 @@ class CreateServer(base.ShowOf):
         """
         from numaplace import request
         from numaplace.request import cpu_topology, verdicts
-        from numaplace.scheduler import filters, select
+        from numaplace.scheduler import select
 
         name = names.name('server', parsed_args.name)
         at_least = parsed_args.min or 1
@@ -103,15 +102,15 @@ class CreateServer(base.ShowOf):
         policy = select.Policy.of(self.conf)
         with self.open_database() as database, progress.told_early(self.app, self._left):
             flavor = server_request.find_flavor(database, parsed_args.flavor)
-            guest = server_request.read(self.conf, flavor, image_properties)
-            server_request.check_keys(flavor, image_properties)
+            guest = requests.read(self.conf, flavor, image_properties)
+            requests.check_keys(flavor, image_properties)
             if parsed_args.connect is not None:
-                server_request.ask(self.conf, parsed_args.connect, flavor, image_properties, guest)
+                requests.ask(self.conf, parsed_args.connect, flavor, image_properties, guest)
             scheduling = server_hints.read(database, parsed_args)
             for text in server_hints.warnings(scheduling['hints'], policy):
                 self.app.warn(text)
             asked = partial(
-                server_request.new_server,
+                requests.new_server,
                 self.conf,
                 flavor=flavor,
                 image_properties=image_properties,
@@ -119,9 +118,8 @@ class CreateServer(base.ShowOf):
                 devices=devices,
                 scheduling=scheduling,
             )
-            machine_types, strategy = self.conf.libvirt.hw_machine_type, select.strategy(self.conf, flavor)
-            requests = [filters.Request(asked(each), strategy=strategy, machine_types=machine_types) for each in called]
-            servers = self._claim(database, policy, requests, at_least, parsed_args)
+            wanted = list(map(asked, called))
+            servers = self._claim(database, wanted, at_least, parsed_args)
         for text in verdicts.unknown(flavor, image_properties):
             self.app.warn(text)
         for text in verdicts.without_effect(None, image_properties, is_encrypted=guest.is_encrypted):
@@ -136,33 +134,20 @@ class CreateServer(base.ShowOf):
         return _several(servers)
 
     def _claim(
-        self,
-        database: Database,
-        policy: Policy,
-        requests: Sequence[Request],
-        at_least: int,
-        parsed_args: argparse.Namespace,
+        self, database: Database, wanted: Sequence[InstanceRequest], at_least: int, parsed_args: argparse.Namespace
     ) -> list[InstanceRecord]:
-        """Claim a host for each server that fits, and give all claims back if the command ends early."""
-        from numaplace.scheduler import select
+        """Have a host claimed for each server that fits, and all claims given back if the command ends early."""
+        scheduler = schedulers.chosen(self.app, all_hosts=parsed_args.all_hosts)
 
-        with progress.shown(self.app, 'servers', len(requests)) as bar:
+        with progress.shown(self.app, 'servers', len(wanted)) as bar:
 
             def claimed() -> None:
                 self._claimed += 1
                 bar.advance()
 
-            answer = select.select_many(
-                database, requests, policy, at_least=at_least, host=parsed_args.host, claimed=claimed
+            return scheduler.create(
+                database, wanted, parsed_args.name, at_least=at_least, host=parsed_args.host, claimed=claimed
             )
-            if isinstance(answer, select.NoHost):
-                raise server_request.refuse(parsed_args.name, answer, all_hosts=parsed_args.all_hosts)
-            with ExitStack() as undo:
-                # Guests whose XML cannot be written must not keep their claims.
-                servers = [undo.enter_context(selection.claim).instance for selection in answer.found]
-                for server in servers:
-                    server_xml.check(self.conf, database, server)
-            return servers
 
     def _left(self) -> str:
         """Return what an interrupt has left."""
@@ -310,10 +295,10 @@ class DeleteServer(EachServer):
 
     def act(self, database: Database, uuid: str) -> None:
         """Delete a server."""
-        from numaplace.compute import audit, claims
+        from numaplace.compute import audit
 
         try:
-            claims.release(database, uuid)
+            self.scheduler.do(database, 'delete', uuid)
         except _NOT_COUNTED:
             if not self._force:
                 raise

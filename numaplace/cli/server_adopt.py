@@ -17,6 +17,7 @@ from numaplace import cpuset, exception
 from numaplace.cli import base, from_nova, names, progress, server_xml
 from numaplace.cli.each_server import EachServer
 from numaplace.model.held import hold
+from numaplace.operations import domain_xml
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -121,7 +122,7 @@ class AdoptServer(base.ListOf):
             record = database.host(host_name)
             adopting = _Adopting(database, record, is_dry=parsed_args.dry_run)
             if parsed_args.source is None:
-                uri = server_xml.uri_of(record, parsed_args.connect)
+                uri = domain_xml.uri_of(record, parsed_args.connect)
                 answers = self._each(adopting.adopt, list(self._sources(database, uri, parsed_args)))
             else:
                 found = from_nova.servers(self.app, parsed_args.source, host_name, parsed_args.domains)

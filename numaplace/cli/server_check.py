@@ -9,15 +9,12 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from numaplace import exception
-from numaplace.cli import base, progress, server_xml, unmanaged
-from numaplace.conf.numaplace import WARN
+from numaplace.cli import base, progress, server_xml
+from numaplace.operations import domain_check, domain_xml, unmanaged
 
 if TYPE_CHECKING:
     from numaplace.db.api import Database
-    from numaplace.libvirt.connection import Libvirt
-    from numaplace.libvirt.domain_reading import Reading
-    from numaplace.libvirt.inventory import Domain
-    from numaplace.model.records import HostRecord, InstanceRecord
+    from numaplace.model.records import HostRecord
 
 __all__ = ['CheckServer']
 
@@ -67,7 +64,7 @@ class CheckServer(base.ListOf):
     def _one(self, database: Database, parsed_args: argparse.Namespace) -> list[_Row]:
         name = socket.gethostname() if parsed_args.host is None else parsed_args.host
         record = database.host(name)
-        return list(self._check(database, record, server_xml.uri_of(record, parsed_args.connect), parsed_args))
+        return list(self._check(database, record, domain_xml.uri_of(record, parsed_args.connect), parsed_args))
 
     def _check_all(self, database: Database, parsed_args: argparse.Namespace) -> list[_Row]:
         """Check one host after the other; one that does not answer is named, and the others go on."""
@@ -88,64 +85,16 @@ class CheckServer(base.ListOf):
     def _check(
         self, database: Database, record: HostRecord, uri: str, parsed_args: argparse.Namespace
     ) -> Iterator[_Row]:
-        """Yield the differences of a host, and store what its other domains hold."""
-        from numaplace.libvirt import connection, inventory
-
-        ours = unmanaged.ours(database, record.name)
-        found = inventory.read(uri, record.host)
-        domains = {domain.uuid: domain for domain in found.domains}
-        libvirt = connection.Libvirt(uri)
-        servers = [one for one in database.instances(record.name, self.unread) if one.host == record.name]
-        with progress.shown(self.app, 'servers', 0 if parsed_args.all_hosts else len(servers)) as bar:
-            for server in servers:
-                if server.uuid in domains:
-                    yield from self._compare(database, server, domains[server.uuid], parsed_args, libvirt)
-                elif server.uuid in found.unread:
-                    yield base.Text(server.name), server.domain_name, 'XML', '', base.Text(found.unread[server.uuid])
-                else:
-                    yield base.Text(server.name), server.domain_name, 'domain', server.uuid, ''
-                bar.advance()
-        self._store(database, record, uri, unmanaged.Seen.of(found, ours))
-        here = {server.uuid for server in servers}
-        for uuid in sorted({*domains, *found.unread} - here - set(self.unread)):
-            named = base.Text(domains[uuid].reading.holding.name) if uuid in domains else ''
-            yield '', named, 'domain', '', uuid
-
-    def _store(self, database: Database, record: HostRecord, uri: str, seen: unmanaged.Seen) -> None:
-        """Store the domains that numaplace does not manage, and warn of them."""
-        from numaplace.compute.unmanaged import update
-
-        policy = self.conf.numaplace.unknown_guests
-        others = update(database, record.name, uri, seen.domains, seen.ours, is_held=policy != WARN)
-        for warning in unmanaged.warnings(record.name, others, seen, policy):
-            self.app.warn(warning)
-
-    def _compare(
-        self,
-        database: Database,
-        server: InstanceRecord,
-        found: Domain,
-        parsed_args: argparse.Namespace,
-        libvirt: Libvirt,
-    ) -> Iterator[_Row]:
-        from numaplace.libvirt import checking
-
-        if server.adopted_name is not None:
-            yield from _compare_adopted(server, found.reading)
-            return
-        try:
-            expected = server_xml.write(self.conf, database, server, parsed_args.profile, libvirt)
-        except exception.NumaplaceException as error:
-            yield base.Text(server.name), server.domain_name, 'XML', base.Text(str(error)), ''
-            return
-        for difference in checking.compare(expected, found.xml, place=f'domain {server.uuid}'):
-            yield (
-                base.Text(server.name),
-                server.domain_name,
-                difference.part,
-                difference.expected,
-                base.Text(difference.found),
+        """Yield the differences of a host, and warn of its other domains."""
+        number = 0 if parsed_args.all_hosts else len(unmanaged.ours(database, record.name))
+        with progress.shown(self.app, 'servers', number) as bar:
+            found, warnings = domain_check.check(
+                self.conf, database, record, uri, form=parsed_args.profile, unread=self.unread, checked=bar.advance
             )
+        for warning in warnings:
+            self.app.warn(warning)
+        for each in found:
+            yield base.Text(each.server), each.domain, each.part, base.Text(each.expected), base.Text(each.found)
 
     def run(self, parsed_args: argparse.Namespace) -> int:
         """Run the command; the status is 1 if there are differences."""
@@ -160,15 +109,3 @@ def _uri(record: HostRecord) -> str:
     if record.libvirt_uri is None:
         raise exception.NotFound('its libvirt is not known; `numaplace host discover --refresh --connect URI` names it')
     return record.libvirt_uri
-
-
-def _compare_adopted(server: InstanceRecord, reading: Reading) -> Iterator[_Row]:
-    """Yield what the reading of an adopted domain tells, and where it is not as its server holds."""
-    from numaplace.libvirt import checking
-
-    head = base.Text(server.name), base.Text(server.domain_name)
-    for note in reading.holding.notes:
-        yield *head, note.code, '', base.Text(note.text)
-    if reading.placement is not None:
-        for difference in checking.compare_placements(server.placement, reading.placement):
-            yield *head, difference.part, difference.expected, difference.found

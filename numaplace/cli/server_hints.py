@@ -3,18 +3,19 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, TypedDict
+from typing import TYPE_CHECKING
 
 from numaplace.cli import names
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Iterator
 
     from numaplace.db.api import Database
+    from numaplace.operations.requests import Scheduling
     from numaplace.scheduler.select import Policy
 
-__all__ = ['NO_SCHEDULING', 'Scheduling', 'add', 'read', 'warnings']
+__all__ = ['add', 'read', 'warnings']
 
 _GROUP = 'group'
 #: Hints that name servers.
@@ -27,18 +28,6 @@ _FILTERS = {
     'cidr': 'SimpleCIDRAffinityFilter',
     'query': 'JsonFilter',
 }
-
-
-class Scheduling(TypedDict):
-    """What a request has besides its guest; see :class:`numaplace.db.records.InstanceRequest`."""
-
-    project: str | None
-    hints: Mapping[str, tuple[str, ...]]
-    group: str | None
-
-
-#: Of a request without any.
-NO_SCHEDULING: Scheduling = {'project': None, 'hints': {}, 'group': None}
 
 
 def add(parser: argparse.ArgumentParser) -> None:

@@ -8,8 +8,9 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from numaplace import exception, explain
-from numaplace.cli import names, server_columns, server_request, server_xml
+from numaplace.cli import names, server_columns
 from numaplace.cli.each_server import ChangeOf
+from numaplace.operations import domain_xml, requests
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -50,11 +51,11 @@ class _HotChange(ChangeOf):
         from numaplace.compute.plugging import Running
         from numaplace.libvirt.connection import Libvirt
 
-        uri = None if parsed_args.claim_only else server_xml.known_uri(host, parsed_args.connect)
+        uri = None if parsed_args.claim_only else domain_xml.known_uri(host, parsed_args.connect)
         if uri is None:
             return None
         libvirt = Libvirt(uri)
-        return Running(uri, lambda server: server_xml.write(self.conf, database, server, libvirt=libvirt))
+        return Running(uri, lambda server: domain_xml.write(self.conf, database, server, libvirt=libvirt))
 
     def _show(
         self,
@@ -73,7 +74,7 @@ class _HotChange(ChangeOf):
         running = self._running(database, host, parsed_args)
         answer = act(server, limits(host), running)
         if isinstance(answer, Refusal):
-            raise server_request.refuse(server.name, NoHost.of(Rejection(host.name, CLAIM, answer)))
+            raise requests.refuse(server.name, NoHost.of(Rejection(host.name, CLAIM, answer)))
         return server_columns.details(answer)
 
 

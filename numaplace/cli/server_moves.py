@@ -5,20 +5,20 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from numaplace import cpuset, exception
-from numaplace.cli import base, ignored, server_columns, server_request, server_xml
+from numaplace import cpuset
+from numaplace.cli import base, ignored, schedulers, server_columns, server_request
 from numaplace.cli.each_server import ChangeOf, EachServer
 
 if TYPE_CHECKING:
     from numaplace.compute.live_devices import Moved
     from numaplace.db.api import Database
-    from numaplace.model import Flavor, Guest
-    from numaplace.model.records import InstanceRecord, Side
-    from numaplace.scheduler.select import Claiming
+    from numaplace.model.records import InstanceRecord
+    from numaplace.operations.servers import Direct
+    from numaplace.services.client import Remote
 
 __all__ = ['ConfirmResize', 'EvacuateServer', 'MigrateServer', 'ResizeServer', 'RevertResize']
 
@@ -39,46 +39,10 @@ class _Move(ChangeOf):
         self._all_hosts = parsed_args.all_hosts
         return super().run(parsed_args)
 
-    def _read(self, flavor: Flavor, server: InstanceRecord) -> Guest:
-        return server_request.read_again(self.conf, server, flavor)
-
-    def _go(
-        self,
-        database: Database,
-        server: InstanceRecord,
-        guest: Guest,
-        claim: Claiming,
-        *,
-        host: str | None = None,
-        leaves: str | None = None,
-        host_cell_ids: tuple[int, ...] | None = None,
-    ) -> tuple[InstanceRecord, Side]:
-        """Choose a host, claim it and move the server there.
-
-        :returns: the server after the move, and its destination
-        """
-        from numaplace.compute import migration
-        from numaplace.scheduler import filters, select
-
-        if host is not None and host == leaves:
-            raise exception.UnableToMigrateToSelf(f'server {server.name!r} is on host {host!r} already')
-        asked = server_request.again(server, guest)
-        request = filters.Request(
-            asked,
-            strategy=select.strategy(self.conf, asked.flavor),
-            host_cell_ids=host_cell_ids,
-            machine_types=self.conf.libvirt.hw_machine_type,
-        )
-        policy = select.Policy.of(self.conf)
-        answer = select.select(database, request, policy, host=host, leaves=leaves, claim=claim)
-        if isinstance(answer, select.NoHost):
-            raise server_request.refuse(server.name, answer, all_hosts=self._all_hosts)
-        # A guest whose XML cannot be written must not keep its claim.
-        with answer.claim as claimed:
-            new, move = claimed.side, claimed.instance.move
-            there = replace(claimed.instance, host=new.host, flavor=new.flavor, placement=new.placement)
-            server_xml.check(self.conf, database, there)
-            return migration.finish(database, server.uuid, move.uuid if move else None), new
+    @property
+    def scheduler(self) -> Direct | Remote:
+        """Who chooses the host."""
+        return schedulers.chosen(self.app, all_hosts=self._all_hosts)
 
 
 class ResizeServer(_Move):
@@ -108,25 +72,11 @@ class ResizeServer(_Move):
             :class:`~numaplace.exception.NotFound` for an unknown flavor,
             :class:`~numaplace.exception.Conflict` if its state does not allow it, or it has the flavor already
         """
-        from numaplace.compute import claims, migration
-
-        if parsed_args.confirm:
-            return server_columns.details(migration.confirm(database, server.uuid))
-        if parsed_args.revert:
-            return server_columns.details(migration.revert(database, server.uuid))
+        for verb in ('confirm', 'revert'):
+            if getattr(parsed_args, verb):
+                return server_columns.details(self.scheduler.do(database, verb, server.uuid))
         flavor = server_request.find_flavor(database, parsed_args.flavor)
-        side = migration.on_host(server, 'resize')
-        claims.check_up(database.host(side.host))
-        if flavor == server.flavor:
-            raise exception.Conflict(f'server {server.name!r} has the flavor {flavor.name!r} already')
-        read = partial(server_request.read, self.conf)
-        claim = partial(claims.resize_claim, database, server.uuid, flavor=flavor, read=read)
-        leaves = None if self.conf.allow_resize_to_same_host else side.host
-        wanted = replace(server, flavor=flavor)
-        guest = self._read(flavor, server)
-        server_request.check_keys(flavor)
-        moved, _ = self._go(database, wanted, guest, claim, leaves=leaves)
-        return server_columns.details(moved)
+        return server_columns.details(self.scheduler.do(database, 'resize', server.uuid, flavor=flavor))
 
 
 class ConfirmResize(EachServer):
@@ -136,9 +86,7 @@ class ConfirmResize(EachServer):
 
     def act(self, database: Database, uuid: str) -> None:
         """Confirm the move of a server."""
-        from numaplace.compute import migration
-
-        migration.confirm(database, uuid)
+        self.scheduler.do(database, 'confirm', uuid)
 
 
 class RevertResize(EachServer):
@@ -148,9 +96,7 @@ class RevertResize(EachServer):
 
     def act(self, database: Database, uuid: str) -> None:
         """Revert the move of a server."""
-        from numaplace.compute import migration
-
-        migration.revert(database, uuid)
+        self.scheduler.do(database, 'revert', uuid)
 
 
 class MigrateServer(_Move):
@@ -182,40 +128,23 @@ class MigrateServer(_Move):
 
         :raises: as :meth:`ResizeServer.change`
         """
-        from numaplace.compute import claims, migration
-
-        side = migration.on_host(server, 'migrate')
-        claims.check_up(database.host(side.host))
         if parsed_args.live_migration:
             return self._live(database, server, parsed_args.host)
-        read = partial(server_request.read, self.conf)
-        claim = partial(claims.resize_claim, database, server.uuid, read=read)
-        guest = self._read(server.flavor, server)
-        moved, _ = self._go(database, server, guest, claim, host=parsed_args.host, leaves=side.host)
-        return server_columns.details(moved)
+        return server_columns.details(self.scheduler.do(database, 'migrate', server.uuid, host=parsed_args.host))
 
     def _live(
         self, database: Database, server: InstanceRecord, host: str | None
     ) -> tuple[tuple[str, ...], tuple[Any, ...]]:
         from numaplace.compute import claims, live_devices
         from numaplace.libvirt import live_migration
+        from numaplace.operations import requests
 
-        read = partial(server_request.read, self.conf)
-        claim = partial(claims.live_migration_claim, database, server.uuid, read=read)
-        placed, guest = server.placement, claims.moving_guest(server, read)
-        moved, new = self._go(
-            database,
-            server,
-            guest,
-            claim,
-            host=host,
-            leaves=server.host,
-            host_cell_ids=claims.fixed_host_cell_ids(placed),
-        )
-        info = live_migration.numa_info(new.placement, database.host(new.host).host)
+        wanted = claims.moving_guest(server, partial(requests.read, self.conf)).pci_requests
+        moved = self.scheduler.do(database, 'live_migrate', server.uuid, host=host)
+        info = live_migration.numa_info(moved.placement, database.host(moved.host or '').host)
         columns, values = server_columns.details(moved)
         pins = base.Written(info, _words(info['nova_object.data']))
-        exchanged = live_devices.moved(server, guest.pci_requests, new.placement)
+        exchanged = live_devices.moved(server, wanted, moved.placement)
         return (*columns, 'numa_info', 'pci_devices'), (*values, pins, _exchanged(exchanged))
 
 
@@ -258,12 +187,4 @@ class EvacuateServer(_Move):
         :raises: as :meth:`ResizeServer.change`, :class:`~numaplace.exception.ComputeServiceInUse` if its host is
             up
         """
-        from numaplace.compute import claims, migration
-
-        side = migration.on_host(server, 'evacuate')
-        claims.check_down(database.host(side.host))
-        read = partial(server_request.read, self.conf)
-        claim = partial(claims.rebuild_claim, database, server.uuid, read=read)
-        guest = self._read(server.flavor, server)
-        moved, _ = self._go(database, server, guest, claim, host=parsed_args.host, leaves=side.host)
-        return server_columns.details(moved)
+        return server_columns.details(self.scheduler.do(database, 'evacuate', server.uuid, host=parsed_args.host))

@@ -8,8 +8,9 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from numaplace.cli import base, ignored, server_columns, server_request, server_xml
+from numaplace.cli import base, ignored, schedulers, server_columns, server_request
 from numaplace.cli.each_server import ChangeOf, EachServer, state
+from numaplace.operations import domain_xml, requests
 
 if TYPE_CHECKING:
     from numaplace.db.api import Database
@@ -26,11 +27,7 @@ class ShelveServer(EachServer):
 
     def act(self, database: Database, uuid: str) -> None:
         """Shelve a server."""
-        from numaplace.compute import claims, migration
-
-        side = migration.on_host(database.instance(uuid), 'shelve')
-        claims.check_up(database.host(side.host))
-        migration.shelve(database, uuid)
+        self.scheduler.do(database, 'shelve', uuid)
 
 
 class UnshelveServer(base.Action):
@@ -59,24 +56,8 @@ class UnshelveServer(base.Action):
             )
 
     def _unshelve(self, database: Database, name: str, parsed_args: argparse.Namespace) -> None:
-        from numaplace.compute import claims
-        from numaplace.scheduler import filters, select
-
-        server = database.instance(name)
-        claims.check_shelved(server)
-        guest = server_request.read_again(self.conf, server)
-        request = filters.Request(
-            server_request.again(server, guest),
-            strategy=select.strategy(self.conf, server.flavor),
-            machine_types=self.conf.libvirt.hw_machine_type,
-        )
-        claim = partial(claims.unshelve_claim, database, server.uuid, read=partial(server_request.read, self.conf))
-        answer = select.select(database, request, select.Policy.of(self.conf), host=parsed_args.host, claim=claim)
-        if isinstance(answer, select.NoHost):
-            raise server_request.refuse(server.name, answer, all_hosts=parsed_args.all_hosts)
-        # A guest whose XML cannot be written must not keep its claim.
-        with answer.claim as claimed:
-            server_xml.check(self.conf, database, claimed.instance)
+        scheduler = schedulers.chosen(self.app, all_hosts=parsed_args.all_hosts)
+        scheduler.do(database, 'unshelve', database.instance(name).uuid, host=parsed_args.host)
 
 
 class RebuildServer(ChangeOf):
@@ -104,16 +85,16 @@ class RebuildServer(ChangeOf):
 
         :raises: :class:`~numaplace.exception.Conflict` if its state does not allow it,
             :class:`~numaplace.exception.ImageNUMATopologyRebuildConflict` if the image requests another topology,
-            and the faults of :func:`numaplace.cli.server_xml.check`
+            and the faults of :func:`numaplace.operations.domain_xml.check`
         """
         from numaplace.compute import claims
 
         image = server_request.image(parsed_args) or server.image_properties
         if image is not server.image_properties:
-            server_request.check_keys(None, image)
+            requests.check_keys(None, image)
         if server.host is not None:
             claims.check_up(database.host(server.host))
             # Check that the XML can be written: the image selects the machine type.
-            server_xml.check(self.conf, database, replace(server, image_properties=image))
-        read = partial(server_request.read, self.conf)
+            domain_xml.check(self.conf, database, replace(server, image_properties=image))
+        read = partial(requests.read, self.conf)
         return server_columns.details(claims.rebuild(database, server.uuid, image, read=read))

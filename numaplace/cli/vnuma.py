@@ -71,8 +71,8 @@ class _OfDomain(base._Command):
 
     def read_capabilities(self, path: str) -> tuple[Host, str]:
         """Return the host in a file, and its architecture, which is empty if the file does not say."""
-        from numaplace.cli.host_records import options
         from numaplace.libvirt import capabilities, power
+        from numaplace.operations.host_records import options
 
         xml, place = capabilities.load(path), files.place(path)
         host = capabilities.read(xml, place=place, **options(self.conf))

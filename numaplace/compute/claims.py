@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import replace
@@ -149,8 +148,11 @@ def instance_claim(
         if is_ours:  # and not an earlier server with that UUID
             release(database, request.uuid)
 
-    with undo_on_interrupt(undo):
-        answer = retry(lambda: database.claim(request, host_name, place, storing=storing))
+    try:
+        with undo_on_interrupt(undo):
+            answer = retry(lambda: database.claim(request, host_name, place, storing=storing))
+    except exception.AlreadyCarriedOut:  # and this is what it claimed, which belongs to whoever did it
+        return Claim(database.instance(request.uuid), lambda: None)
     return answer if isinstance(answer, Refusal) else Claim(answer, undo)
 
 
@@ -391,7 +393,7 @@ def _move_claim(
 
     :param ask: returns what is requested, from the server and its host
     """
-    move_uuid = str(uuid.uuid4())
+    move_uuid = database.move_uuid(instance_uuid)
 
     def change(instance: InstanceRecord, hosts: Mapping[str, HostRecord]) -> InstanceRecord | Refusal:
         source = migration.on_host(instance, 'move').host

@@ -3,13 +3,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 
 from numaplace import exception, wire
 from numaplace.db import api
 from numaplace.db.retry import retry
+from numaplace.fleet import usage
 from numaplace.model import Host, HostDevices, Placement, allocations
+from numaplace.model.held import hold
 from numaplace.model.holding import Holding
 from numaplace.model.pci_changes import attached_as_before
 from numaplace.model.records import HostRecord, InstanceRecord
@@ -50,6 +52,8 @@ def refresh(
     zone: str | None = None,
     keeps_devices: bool = False,
     keeps_resources: bool = False,
+    force: bool = False,
+    only_if_changed: bool = False,
 ) -> HostRecord:
     """Store what a host has now, with the usage of all that counts on it: its servers, and those in a move.
 
@@ -62,10 +66,12 @@ def refresh(
     :param zone: name of the availability zone; None leaves it as it is
     :param keeps_devices: whether its PCI devices stay as they are stored: those of `host` are not known then
     :param keeps_resources: as `keeps_devices`, for its memory encryption and persistent memory
-    :raises: :class:`~numaplace.exception.NotFound`, :class:`~numaplace.exception.ConcurrentUpdate`, and with the
-        server named :class:`~numaplace.exception.UsageInvalid`, :class:`~numaplace.exception.CPUPinningUnknown`,
-        :class:`~numaplace.exception.CPUPinningInvalid` or :class:`~numaplace.exception.PciDeviceInvalid` if it holds
-        what the host no longer has
+    :param force: store it even if servers hold what the host no longer has; what it still has of that counts as used
+    :param only_if_changed: write nothing if all of it is stored already
+    :raises: :class:`~numaplace.exception.NotFound`, :class:`~numaplace.exception.ConcurrentUpdate`, and unless forced,
+        with the server named, :class:`~numaplace.exception.UsageInvalid`,
+        :class:`~numaplace.exception.CPUPinningUnknown`, :class:`~numaplace.exception.CPUPinningInvalid` or
+        :class:`~numaplace.exception.PciDeviceInvalid` if it holds what the host no longer has
     """
     unread: dict[str, exception.NumaplaceException] = {}
 
@@ -79,7 +85,7 @@ def refresh(
         found = replace(found, resources=record.host.resources) if keeps_resources else found
         return replace(
             record,
-            host=_counted(name, found, instances),
+            host=_counted(name, found, instances, force=force),
             facts={key: value for key, value in record.facts.items() if key == 'architecture'} | dict(now.facts),
             cpu_allocation_ratio=now.cpu_allocation_ratio,
             ram_allocation_ratio=now.ram_allocation_ratio,
@@ -88,10 +94,24 @@ def refresh(
             unmanaged=unmanaged({one.uuid for one in instances}) if unmanaged else record.unmanaged,
         )
 
+    if only_if_changed and _is_stored(database, name, change):
+        return database.host(name)
     return retry(lambda: database.change_host(name, change, unread, instead=host))
 
 
-def _counted(name: str, host: Host, instances: Iterable[InstanceRecord]) -> Host:
+def _is_stored(
+    database: api.Database, name: str, change: Callable[[HostRecord, Sequence[InstanceRecord]], HostRecord]
+) -> bool:
+    """Return whether a change of a host would write what is stored."""
+    try:
+        record, instances = database.holders(name)
+        changed = change(record, instances)
+    except exception.InvalidObject:
+        return False
+    return not record.old_format and replace(changed, host=hold(changed.host, changed.unmanaged)) == record
+
+
+def _counted(name: str, host: Host, instances: Sequence[InstanceRecord], *, force: bool) -> Host:
     """Return a host, which may have changed, with the usage of all servers that hold something on it."""
     counted = empty(host)
     for instance in instances:
@@ -99,8 +119,16 @@ def _counted(name: str, host: Host, instances: Iterable[InstanceRecord]) -> Host
             for placement in allocations.held_on(name, [instance]):
                 counted = counted.consume(_read_anew(placement, host))
         except exception.NumaplaceException as error:
+            if force:
+                return _still_held(usage.count(empty(host), allocations.held_on(name, instances)))
             raise type(error)(f'server {instance.name!r} ({instance.uuid}) on host {name!r}: {error}') from error
     return counted
+
+
+def _still_held(host: Host) -> Host:
+    """Return a host on which servers hold dedicated CPUs alone."""
+    cells = [replace(cell, pinned_cpus=cell.pinned_cpus & cell.shape.dedicated_cpus) for cell in host.cells]
+    return replace(host, cells=tuple(cells))
 
 
 def _read_anew(placement: Placement, host: Host) -> Placement:

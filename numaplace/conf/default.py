@@ -83,6 +83,46 @@ Form: an IPv4 or IPv6 address.
 """,
     ),
     cfg.StrOpt(
+        'host',
+        sample_default='<the name of the machine>',
+        help="""
+Name of the host whose agent, ``numaplace-compute``, reads this file.
+
+Form: a name.
+""",
+    ),
+    cfg.Opt(
+        'report_interval',
+        type=types.Integer(1),
+        default=10,
+        help="""
+How often the agent of a host says that the host is up, in seconds. It must be shorter than ``service_down_time``.
+
+Form: a whole number from 1 on.
+""",
+    ),
+    cfg.Opt(
+        'service_down_time',
+        type=types.Integer(1),
+        default=60,
+        help="""
+How long a host counts as up after its agent last said so, in seconds. The agent reads this option and stores the end of
+that time with the host; after it, no server is placed there, and those that are there can be evacuated.
+
+Form: a whole number from 1 on.
+""",
+    ),
+    cfg.StrOpt(
+        'transport_url',
+        secret=True,
+        help="""
+Message bus between the commands and numaplace-scheduler. Other options of the bus, such as those of
+``[oslo_messaging_rabbit]``, are read by oslo.messaging.
+
+Form: a URL such as ``rabbit://user:password@host:5672/``.
+""",
+    ),
+    cfg.StrOpt(
         'default_availability_zone',
         default='nova',
         help="""

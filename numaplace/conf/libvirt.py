@@ -29,6 +29,15 @@ domains have no NUMA cells.
 Form: kvm or qemu.
 """,
     ),
+    cfg.StrOpt(
+        'connection_uri',
+        default='',
+        help="""
+The libvirt that the agent ``numaplace-compute`` asks. If it is empty, that is the one of the machine.
+
+Form: a URI such as ``qemu:///system``.
+""",
+    ),
     cfg.Opt(
         'cpu_power_management',
         type=types.Switch(),

@@ -16,6 +16,9 @@ NOVA, CONTINUE = 'nova', 'continue'
 #: What is done about domains of a host that numaplace does not manage.
 HOLD, WARN, REFUSE = 'hold', 'warn', 'refuse'
 
+#: Who chooses hosts.
+DIRECT, RPC = 'direct', 'rpc'
+
 #: The options that are read inside Nova.
 MODE = cfg.Opt(
     'mode',
@@ -83,6 +86,65 @@ so that it stays within one host cell (single).
 
 Form: none or single.
 """,
+    ),
+    cfg.Opt(
+        'discovery_interval',
+        type=types.Integer(1),
+        default=60,
+        help="""
+How often the agent of a host reads the configuration and the host anew, in seconds, and compares its domains with the
+servers.
+
+Form: a whole number from 1 on.
+""",
+    ),
+    cfg.Opt(
+        'scheduler',
+        type=types.Choice(DIRECT, RPC),
+        default=DIRECT,
+        help="""
+Who chooses hosts for the commands that create, delete and move servers: the command itself, in the database (direct),
+or a numaplace-scheduler over the message bus (rpc), which ``[DEFAULT] transport_url`` names.
+
+Form: direct or rpc.
+""",
+    ),
+    cfg.Opt(
+        'scheduler_workers',
+        type=types.Integer(1),
+        default=2,
+        help='Number of processes of numaplace-scheduler. Form: a whole number from 1 on.',
+    ),
+    cfg.StrOpt(
+        'scheduler_topic',
+        default='numaplace-scheduler',
+        help="""
+Name of the queue on the message bus that commands send requests to, and schedulers take them from. Fleets that share a
+bus need one each.
+
+Form: a name.
+""",
+    ),
+    cfg.Opt(
+        'scheduler_timeout',
+        type=types.Integer(1),
+        default=60,
+        help='How long a command waits for an answer of a scheduler, in seconds. Form: a whole number from 1 on.',
+    ),
+    cfg.Opt(
+        'metrics_port',
+        type=types.Integer(1, 65535),
+        help="""
+Port on which a service offers its metrics over HTTP; the first process of numaplace-scheduler has this one, the next
+the port after it, and so on. If not set, none is opened.
+
+Form: a whole number from 1 to 65535.
+""",
+    ),
+    cfg.IPOpt(
+        'metrics_address',
+        default='127.0.0.1',
+        help='Address of ``metrics_port``. Form: an IPv4 or IPv6 address.',
     ),
     cfg.Opt(
         'unknown_guests',

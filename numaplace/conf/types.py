@@ -155,17 +155,19 @@ class Weight(_Number):
 
 
 class Integer(_Type):
-    """A whole number from `low` on."""
+    """A whole number from `low` on, or to `high`."""
 
-    def __init__(self, low: int) -> None:
+    def __init__(self, low: int, high: int | None = None) -> None:
         super().__init__('whole number')
-        self.low = low
+        self.low, self.high = low, high
 
     def __call__(self, value: str | int) -> int:
         """Return the value of a text; a ValueError names the accepted forms."""
         text = str(value).strip()
-        if not (text.isascii() and text.isdigit()) or len(text) > 9 or int(text) < self.low:
-            raise ValueError(f'expected a whole number from {self.low} on')
+        is_number = text.isascii() and text.isdigit() and len(text) <= 9
+        if not is_number or int(text) < self.low or (self.high is not None and int(text) > self.high):
+            end = 'on' if self.high is None else f'to {self.high}'
+            raise ValueError(f'expected a whole number from {self.low} {end}')
         return int(text)
 
 

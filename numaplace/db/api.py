@@ -8,6 +8,7 @@ import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
+from datetime import datetime
 from typing import TypeVar, cast
 
 from sqlalchemy.engine import Connection, Engine
@@ -18,6 +19,7 @@ from numaplace.db import engine as engines
 from numaplace.db.engine import default_url
 from numaplace.db.grouping import Grouping
 from numaplace.db.records import HostUsage, InstanceRequest, MigrationRecord
+from numaplace.db.repeated_requests import RepeatedRequests
 from numaplace.db.retry import repeated, retry
 from numaplace.model import Flavor, GrantedDevice, Host, Placement, Refusal, allocations, held
 from numaplace.model.fleet import Fleet, Unread, in_aggregates
@@ -81,7 +83,7 @@ def _owners_on(host_name: str, instances: Iterable[InstanceRecord]) -> dict[str,
     return found
 
 
-class Database(Grouping):
+class Database(Grouping, RepeatedRequests):
     """An open database. Each method is one transaction, and returns records."""
 
     def __init__(self, engine: Engine) -> None:
@@ -343,7 +345,18 @@ class Database(Grouping):
                 availability_zone=zone or record.availability_zone,
             )
             hosts.replace(connection, record, changed)
+            if state is not None:
+                hosts.set_state(connection, record.number, state)
             return hosts.find(connection, name)
+
+    @repeated
+    def report_up(self, name: str, until: datetime) -> bool:
+        """Store until when a host is up, as its agent says; after that it is down for everybody who reads it.
+
+        :returns: whether there is such a host
+        """
+        with self._transaction(lambda _later: False) as connection:
+            return hosts.report_up(connection, name, until)
 
     @repeated
     def delete_host(self, name: str) -> None:
@@ -447,7 +460,7 @@ class Database(Grouping):
             host that has the name
         :param storing: called immediately before the commit
         :raises: :class:`~numaplace.exception.NotFound` for an unknown host,
-            :class:`~numaplace.exception.AlreadyExists` for a known UUID,
+            :class:`~numaplace.exception.AlreadyExists` for a known UUID, as :meth:`for_request`,
             :class:`~numaplace.exception.ConcurrentUpdate` if the database prefers another transaction
         """
         with self._transaction(lambda later: servers.is_stored(later, request.uuid, host_name)) as connection:
@@ -466,6 +479,7 @@ class Database(Grouping):
             if request.adopted_name is not None:  # its own devices are no longer those of a domain
                 others = [holding for holding in found.unmanaged if holding.uuid != request.uuid]
                 found = replace(found, host=held.hold(found.host, others))
+            self._carry_out(connection, request.uuid)
             hosts.replace_usage(connection, found, found.host.consume(placement))
             new = convert.new_instance(request, host_name, placement)
             instance = servers.insert(connection, new, frozenset([holding.name for holding in found.unmanaged]))
@@ -502,14 +516,10 @@ class Database(Grouping):
             :class:`~numaplace.exception.ConcurrentUpdate` if another change of the server came first,
             the faults of :func:`numaplace.model.allocations.recount`, and what `change` raises
         """
-        # The hosts are locked after the server is read: another transaction may have changed it in the meantime. A
-        # write notices that; a transaction that writes nothing has to check.
+        # The hosts are locked after the server is read, which another transaction may change in the meantime: a write
+        # notices that, but a transaction that writes nothing has to check.
         before = after = None
-
-        def happened(later: Connection) -> bool:
-            return before is None or servers.has_become(later, before, after)
-
-        with self._transaction(happened) as connection:
+        with self._transaction(lambda later: before is None or servers.has_become(later, before, after)) as connection:
             # Before the hosts: two members that are placed at once would wait for each other otherwise.
             group = server_groups.group_of(connection, instance_uuid) if more_hosts else None
             refusal = server_groups.refuse(connection, group, more_hosts, instance_uuid)
@@ -527,6 +537,7 @@ class Database(Grouping):
                 servers.check_same(connection, before)
                 return changed
             sides = allocations.holds(before) if changed is None and is_left else ()
+            self._carry_out(connection, instance_uuid)
             for name, host in counted.items():
                 hosts.replace_usage(connection, known[name], host)
                 owners = _owners_on(name, [changed] if changed else [])

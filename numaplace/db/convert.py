@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from datetime import UTC
+from datetime import UTC, datetime
 from typing import Any
 
 from numaplace import exception, wire
@@ -21,7 +21,7 @@ from numaplace.model.held import hold
 from numaplace.model.holding import Holding
 from numaplace.model.host_devices import NO_DEVICES
 from numaplace.model.host_resources import NO_RESOURCES
-from numaplace.model.records import ACTIVE, SHELVED_OFFLOADED, HostRecord, InstanceRecord, Move, Side
+from numaplace.model.records import ACTIVE, DOWN, SHELVED_OFFLOADED, UP, HostRecord, InstanceRecord, Move, Side
 from numaplace.wire import details
 
 __all__ = [
@@ -116,6 +116,8 @@ def host_record(
     :param instead: what is returned in place of its cells and usage, which are not read then
     """
     values, unmanaged = HOST.read(row), _holdings(domains)
+    if values['state'] == UP and _is_silent(values['up_until']):
+        values['state'] = DOWN
     if instead is not None:
         try:
             resources = _read_resources(values)
@@ -126,6 +128,11 @@ def host_record(
     old_format = topology_json.old_format(values['numa_topology'], values['host_details'])
     host = _host(values, unmanaged, devices)
     return HOST.make(HostRecord, values, host=host, unmanaged=unmanaged, old_format=old_format)
+
+
+def _is_silent(up_until: datetime | None) -> bool:
+    """Return whether an agent has not said for too long that its host is up."""
+    return up_until is not None and up_until < datetime.now(UTC)
 
 
 def _host(values: Mapping[str, Any], unmanaged: Sequence[Holding], devices: HostDevices) -> Host:

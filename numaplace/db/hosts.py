@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace as replaced
+from datetime import datetime
 from typing import Any
 
 import sqlalchemy as sa
@@ -18,7 +19,7 @@ from numaplace.db.tables import HOSTS, UNMANAGED_DOMAINS
 from numaplace.model import Host
 from numaplace.model.holding import Holding
 from numaplace.model.host_devices import NO_DEVICES
-from numaplace.model.records import HostRecord
+from numaplace.model.records import UP, HostRecord
 
 __all__ = [
     'add_domain',
@@ -37,6 +38,8 @@ __all__ = [
     'replace',
     'replace_devices',
     'replace_usage',
+    'report_up',
+    'set_state',
 ]
 
 _SELECT = sa.select(*convert.HOST.selected).order_by(HOSTS.c.host)
@@ -228,7 +231,10 @@ def replace(
     :param owners: UUIDs of the servers there by the addresses of the PCI devices that they hold
     :raises: :class:`~numaplace.exception.ConcurrentUpdate`
     """
-    _replace(connection, read, convert.host_values(changed))
+    values = convert.host_values(changed)
+    if changed.state == read.state:
+        del values['state']  # a silent agent is no operator who says that the host is down
+    _replace(connection, read, values)
     addresses = [address for holding in changed.unmanaged for address in holding.devices]
     held = changed.host.devices.with_held(addresses)
     replace_devices(connection, read, replaced(changed.host, devices=held), owners or {})
@@ -238,6 +244,18 @@ def replace(
         are_gone = UNMANAGED_DOMAINS.c.uuid.in_([holding.uuid for holding in gone])
         connection.execute(sa.delete(UNMANAGED_DOMAINS).where(_DOMAIN_HOST.in_([read.name]), are_gone))
     _insert_domains(connection, read.name, [one for one in changed.unmanaged if one not in read.unmanaged])
+
+
+def set_state(connection: Connection, number: int | None, state: str) -> None:
+    """Write what an operator says of the state of a locked host; one that is up is heard anew."""
+    values = {'state': state} | ({'up_until': None} if state == UP else {})
+    connection.execute(sa.update(HOSTS).where(HOSTS.c.id == number).values(values))
+
+
+def report_up(connection: Connection, name: str, until: datetime) -> bool:
+    """Write until when a host is up; return whether there is such a host. Its generation and its times stay."""
+    change = sa.update(HOSTS).where(_IS_NAMED).values(up_until=until, updated_at=HOSTS.c.updated_at)
+    return connection.execute(change, {'name': name}).rowcount == 1
 
 
 def _replace(connection: Connection, read: HostRecord | HostUsage, values: Mapping[str, Any]) -> None:

@@ -39,6 +39,7 @@ from numaplace.wire.holdings import read_holding, write_holding
 __all__ = [
     'AGGREGATES',
     'AGGREGATE_HOSTS',
+    'CARRIED_OUT',
     'FLAVOR',
     'FLAVORS',
     'HOSTS',
@@ -123,6 +124,8 @@ HOSTS = _table(
     column('status', word(16, records.ENABLED, records.DISABLED)),
     column('state', word(16, records.UP, records.DOWN)),
     column('libvirt_uri', NAME, nullable=True),
+    # Said by its agent; NULL for a host without one, whose state is as stored.
+    column('up_until', TIME, is_written=False, nullable=True),
     column('pci_device_count', COUNT, field='host.devices.count', server_default='0'),
     # Rows of UNMANAGED_DOMAINS: a claim reads them only where there are some.
     column('unmanaged_count', COUNT, is_written=False, is_derived=True, server_default='0'),
@@ -324,4 +327,13 @@ SERVER_GROUPS = _table(
     column('policy', word(32, *grouping.POLICIES)),
     column('max_server_per_host', SIZE, nullable=True),
     _created(),
+)
+
+#: What schedulers have done of the requests on the bus: a message may be delivered twice. A row is written in the
+#: transaction that does it; its UUID is made from those of the request and of the server.
+CARRIED_OUT = _table(
+    'request',
+    'carried_out',
+    column('uuid', UUID, unique=True),
+    column('created_at', TIME, is_written=False, default=now, index=True),
 )

@@ -2,7 +2,7 @@
 """Refusals as text, for commands, log lines and documentation."""
 
 from numaplace.explain.codes import CODES, Code
-from numaplace.explain.escaping import escape
+from numaplace.explain.escaping import escape, shorten
 from numaplace.explain.grouping import MANY_HOSTS, HostRefusal, counted, grouped, plain
 from numaplace.explain.reasons import code_of, lines, sentence
 from numaplace.explain.summary import nearness, summary
@@ -20,5 +20,6 @@ __all__ = [
     'nearness',
     'plain',
     'sentence',
+    'shorten',
     'summary',
 ]

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import unicodedata
 
-__all__ = ['escape']
+__all__ = ['escape', 'shorten']
 
 # Control characters, formatting (including bidirectional overrides), surrogates, private use, line separators.
 _HIDDEN = frozenset({'Cc', 'Cf', 'Cs', 'Co', 'Zl', 'Zp'})
@@ -16,6 +16,12 @@ def escape(text: str) -> str:
     if text.isascii() and text.isprintable():
         return text
     return ''.join(_visible(character) for character in text)
+
+
+def shorten(text: str, width: int = 60) -> str:
+    """Return a text for people: escaped, and cut if it is long."""
+    shown = escape(text)
+    return shown if len(shown) <= width else shown[: width - 3] + '...'
 
 
 def _visible(character: str) -> str:

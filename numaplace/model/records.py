@@ -70,6 +70,7 @@ class HostRecord:
     :param ram_allocation_ratio: how far memory may be overcommitted; None where not configured
     :param status: ENABLED or DISABLED
     :param state: UP, DOWN or GONE
+    :param up_until: until when its agent said that it is up; None for a host without an agent
     :param number: counts hosts; None for one that is not stored yet
     :param libvirt_uri: URI of its libvirt; None where it was read without one
     :param unmanaged: domains there that numaplace does not manage, which `host` counts as held
@@ -92,6 +93,7 @@ class HostRecord:
     updated_at: datetime | None = None
     number: int | None = None
     libvirt_uri: str | None = None
+    up_until: datetime | None = field(default=None, compare=False)
     unmanaged: tuple[Holding, ...] = ()
     old_format: str = field(default='', compare=False)
     aggregates: tuple[Aggregate, ...] = field(default=(), compare=False)

@@ -41,12 +41,15 @@ from numaplace.objects.instance_numa import (
     MigrationContext,
     VirtCPUTopology,
 )
+from numaplace.objects.messages import CreateRequest, Decision, ServerRequest
 from numaplace.objects.numa import NetworkMetadata, NUMACell, NUMAPagesTopology, NUMATopology, NUMATopologyLimits
 
 __all__ = [
     'AccessDetails',
     'CacheDetails',
     'CellDetails',
+    'CreateRequest',
+    'Decision',
     'DeviceDetails',
     'Fleet',
     'FleetAggregate',
@@ -77,6 +80,7 @@ __all__ = [
     'NUMATopologyLimits',
     'NetworkMetadata',
     'OfflineDetails',
+    'ServerRequest',
     'SideDetails',
     'VirtCPUTopology',
 ]

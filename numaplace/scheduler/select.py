@@ -54,6 +54,7 @@ __all__ = [
     'Rejection',
     'Selection',
     'Selections',
+    'ask',
     'select',
     'select_many',
     'strategy',
@@ -184,6 +185,11 @@ def _directly(database: Database, request: Request, policy: Policy, claiming: Cl
             return Selection(candidate.name, answer, tuple(rejections))
         rejections.append(rejected(candidate, answer))
     return None
+
+
+def ask(hosts: Iterable[HostRecord], request: Request, policy: Policy) -> tuple[list[HostRecord], list[Rejection]]:
+    """Return the hosts that take a server, and why the others do not; nothing is claimed."""
+    return _filter(hosts, request, policy.filters)
 
 
 def _filter(

@@ -516,5 +516,40 @@ _FLEET = {
     ),
 }
 
+# --- messages between the command and the scheduler
+
+_MESSAGES = {
+    'CreateRequest': _own(
+        '1.0',
+        {
+            'uuid': Field(kinds.STRING),
+            # Of the servers, in their order; hints are KEY=VALUE.
+            **{name: Field(kinds.STRINGS) for name in ('uuids', 'names', 'nics', 'disks', 'hints')},
+            'at_least': Field(kinds.INTEGER),
+            'flavor': Field(kinds.object_of('FleetFlavor')),
+            'image_properties': Field(kinds.STRINGS_BY_NAME),
+            **{name: Field(kinds.STRING, nullable=True) for name in ('availability_zone', 'host', 'project', 'group')},
+        },
+    ),
+    'ServerRequest': _own(
+        '1.0',
+        {
+            **_strings('uuid', 'server_uuid', 'verb'),
+            'flavor': Field(kinds.object_of('FleetFlavor'), nullable=True),
+            'host': Field(kinds.STRING, nullable=True),
+        },
+    ),
+    'Decision': _own(
+        '1.0',
+        {
+            'worker': Field(kinds.STRING),
+            'uuids': Field(kinds.STRINGS),
+            'hosts': Field(kinds.STRINGS),
+            # Name and text of the exception; the reasons of hosts are JSON.
+            **{name: Field(kinds.STRING, nullable=True) for name in ('fault', 'text', 'refusals')},
+        },
+    ),
+}
+
 #: Every object by its name; an object comes after those that it contains.
-SPECS: Mapping[str, Spec] = _NOVA | _OWN | _FLEET
+SPECS: Mapping[str, Spec] = _NOVA | _OWN | _FLEET | _MESSAGES

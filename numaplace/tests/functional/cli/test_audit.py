@@ -132,6 +132,20 @@ def test_a_host_is_not_refreshed_where_a_server_holds_what_it_has_no_more(pinned
     assert before == pinned.digest()
 
 
+def test_a_host_is_refreshed_by_force_and_names_the_servers_that_hold_what_it_has_no_more(pinned):
+    pinned.configure(more='[compute]\ncpu_dedicated_set = 1,4\n')
+    capabilities = pinned.fixture('seed3')
+    done = pinned.run(*f'host import --refresh --force seed3 --capabilities {capabilities}'.split())
+    assert 0 == done.returncode
+    shown = pinned.json('host show seed3')
+    assert ([1], [1]) == (shown['cells'][0]['dedicated_cpus'], shown['cells'][0]['pinned_cpus'])
+    found = json.loads(pinned.run('host', 'audit', '-f', 'json').stdout)
+    (server,) = {finding['server'] for finding in found if finding['server']}
+    assert f'numaplace: warning: server {server}: ' in done.stderr
+    told = pinned.run(*f'host import --force seed3 --capabilities {capabilities}'.split())
+    assert (2, 1) == (told.returncode, told.stderr.count('--refresh'))
+
+
 def test_only_a_known_host_is_refreshed_and_a_known_one_is_not_taken_in_twice(pinned, refused):
     capabilities = pinned.fixture('seed3')
     assert "there is no host 'new'" in refused(1, *f'host import --refresh new --capabilities {capabilities}'.split())

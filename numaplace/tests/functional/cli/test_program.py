@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from numaplace.cli import sources
+from numaplace.operations import sources
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 import yaml
 
-from numaplace.cli import server_request
+from numaplace.operations import requests
 from numaplace.db import api
 from numaplace.model import Reason, Refusal
 from numaplace.scheduler.claiming import NoHost, Rejection
@@ -107,7 +107,7 @@ def test_many_hosts_are_counted_by_cause_first(wide, ask):
 
 
 def test_of_very_many_hosts_some_are_asked_for_all_reasons(wide, monkeypatch):
-    monkeypatch.setattr(server_request, 'MOST_HOSTS', 3)
+    monkeypatch.setattr(requests, 'MOST_HOSTS', 3)
     found = [Rejection(f'h{number}', 'claim', Refusal.of(Reason('host.down'))) for number in range(20)]
     asked = []
 
@@ -116,7 +116,7 @@ def test_of_very_many_hosts_some_are_asked_for_all_reasons(wide, monkeypatch):
             asked.append(each.host)
             yield each
 
-    text = str(server_request.refuse('x', NoHost(find, {('ComputeFilter', 'host'): 20})))
+    text = str(requests.refuse('x', NoHost(find, {('ComputeFilter', 'host'): 20})))
     assert [
         "numaplace: no valid host for server 'x':",
         '  hosts by cause: 20 host (ComputeFilter)',
@@ -124,7 +124,7 @@ def test_of_very_many_hosts_some_are_asked_for_all_reasons(wide, monkeypatch):
         '  3 hosts: h0, h1, h2 (claim):',
     ] == text.splitlines()[:4]
     assert ['h0', 'h1', 'h2', 'h3'] == asked
-    assert 20 == len(server_request.refuse('x', NoHost(find)).refusals())
+    assert 20 == len(requests.refuse('x', NoHost(find)).refusals())
 
 
 def test_machines_get_every_host(wide):

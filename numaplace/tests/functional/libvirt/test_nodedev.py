@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from numaplace import exception
-from numaplace.cli import sources
 from numaplace.libvirt import lstopo, lstopo_devices, nodedev
+from numaplace.operations import sources
 from numaplace.pci_specs import read_device_specs
 from numaplace.tests import pci_tree, real, recordings
 

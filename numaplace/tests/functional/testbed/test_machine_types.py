@@ -7,10 +7,10 @@ import pytest
 from lxml import etree
 
 from numaplace import architecture, cpuset, exception
-from numaplace.cli import server_xml
 from numaplace.libvirt import connection, cpumodel
 from numaplace.libvirt.machine import QEMU, GuestMachine
 from numaplace.libvirt.profile import NEWEST
+from numaplace.operations import domain_xml
 from numaplace.tests import real, recordings
 from numaplace.tests.functional import defining
 from numaplace.tests.unit.libvirt import families
@@ -96,7 +96,7 @@ def _written(machine, libvirt=None, kinds=families.FLAVORS):
             continue
         try:
             if libvirt:
-                server_xml.check_support(made, server.placement.guest, kind, libvirt)
+                domain_xml.check_support(made, server.placement.guest, kind, libvirt)
             written[made] = (server, server.xml(NEWEST, arch=arch, machine=name, cpu=cpu))
         except exception.Invalid:
             refused.add(made)

@@ -3,25 +3,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from numaplace import exception, units
-from numaplace.cli import names, unmanaged
+from numaplace import exception, explain, units
 from numaplace.conf.numaplace import REFUSE, WARN
+from numaplace.operations import naming, unmanaged
 
 if TYPE_CHECKING:
     from oslo_config import cfg
 
-    from numaplace.cli import sources
     from numaplace.db.api import Database
     from numaplace.libvirt.topology import HostFacts, Options
-    from numaplace.model import Host, HostResources
+    from numaplace.model import Host, HostResources, PciDevice
     from numaplace.model.holding import Holding
     from numaplace.model.records import HostRecord
+    from numaplace.operations import sources
 
 __all__ = ['Stored', 'before', 'options', 'record_of', 'store', 'uri_of']
+
+#: Most addresses that a line names.
+_SHOWN = 3
 
 
 def options(conf: cfg.ConfigOpts, before: Host | None = None) -> Options:
@@ -93,7 +96,7 @@ def record_of(
     return HostRecord(
         name=name,
         host=replace(found.host, devices=HostDevices(found.pci_devices or ()), resources=_resources(found, known)),
-        availability_zone=zone or names.name('[DEFAULT] default_availability_zone:', conf.default_availability_zone),
+        availability_zone=zone or naming.name('[DEFAULT] default_availability_zone:', conf.default_availability_zone),
         facts=_with_architecture(_facts(found.facts), known.facts if known else {}) | _address(conf, known),
         cpu_allocation_ratio=cpu_ratio,
         ram_allocation_ratio=ram_ratio,
@@ -157,6 +160,8 @@ def store(
     policy: str,
     zone: str | None,
     must_answer: bool = False,
+    force: bool = False,
+    only_if_changed: bool = False,
 ) -> Stored:
     """Register or refresh a host, with the domains of its libvirt.
 
@@ -165,12 +170,12 @@ def store(
     :param keeps_devices: as for :func:`numaplace.compute.resource_tracker.refresh`
     :param policy: ``[numaplace] unknown_guests``
     :param zone: availability zone that a refreshed host is moved to; None leaves it where it is
-    :param must_answer: as for :func:`numaplace.cli.unmanaged.look`
+    :param must_answer: as for :func:`numaplace.operations.unmanaged.look`
+    :param force: as for :func:`numaplace.compute.resource_tracker.refresh`, as is `only_if_changed`
     :raises: :class:`~numaplace.exception.AlreadyExists`, :class:`~numaplace.exception.Conflict` for a new host that is
         refused for its domains; for a known one :class:`~numaplace.exception.NotFound`, and the faults of
         :func:`numaplace.compute.resource_tracker.refresh`; and those of its libvirt
     """
-    from numaplace.cli import host_devices
     from numaplace.compute import resource_tracker
     from numaplace.compute.unmanaged import found as find_unmanaged
 
@@ -192,20 +197,36 @@ def store(
             unmanaged=strangers if seen else None,
             zone=zone,
             keeps_devices=keeps_devices,
+            force=force,
+            only_if_changed=only_if_changed,
         )
-        if changed := host_devices.changes(known.host, record.host):
-            warnings += (changed,)
+        warnings += tuple(_lost(database, record.name)) if force and not only_if_changed else ()
+        warnings += tuple(filter(None, [_device_changes(known.host, record.host)]))
     else:
         record = replace(record, unmanaged=strangers(()))
         if others and policy == REFUSE:
             raise exception.Conflict(unmanaged.refusal(record.name, others))
-        try:
-            record = resource_tracker.register(database, record)
-        except exception.AlreadyExists as error:
-            raise exception.AlreadyExists(f'{error}; update it with --refresh, or use another name') from error
+        record = _register(database, record)
     if seen:
         warnings += tuple(unmanaged.warnings(record.name, others, seen, policy))
     return Stored(record, (*warnings, *_doubts(record, place)))
+
+
+def _register(database: Database, record: HostRecord) -> HostRecord:
+    from numaplace.compute import resource_tracker
+
+    try:
+        return resource_tracker.register(database, record)
+    except exception.AlreadyExists as error:
+        raise exception.AlreadyExists(f'{error}; update it with --refresh, or use another name') from error
+
+
+def _lost(database: Database, name: str) -> Iterator[str]:
+    """Yield what servers hold that their host does not have."""
+    from numaplace.compute import audit
+
+    for finding in audit.audit(database, name).faults:
+        yield f'server {finding.server}: {finding.warning}'
 
 
 def _doubts(record: HostRecord, place: str) -> Iterator[str]:
@@ -215,6 +236,20 @@ def _doubts(record: HostRecord, place: str) -> Iterator[str]:
     yield from _overdrawn(record.host)
     for finding in power.check(record.name, record.host):
         yield finding.warning
+
+
+def _device_changes(before: Host, now: Host) -> str:
+    """Return a line about the devices that were added, removed or changed; nothing without any."""
+    from numaplace.model.pci_changes import pci_changes
+
+    found = pci_changes(before.devices.known, now.devices.known)
+    parts = {'added': found.added, 'removed': found.removed, 'changed': [new for _, new in found.changed]}
+    told = [f'{len(devices)} {word} ({_addresses(devices)})' for word, devices in parts.items() if devices]
+    return f'PCI devices: {", ".join(told)}' if told else ''
+
+
+def _addresses(devices: Sequence[PciDevice]) -> str:
+    return ', '.join([device.address for device in devices[:_SHOWN]]) + (', ...' if devices[_SHOWN:] else '')
 
 
 def _with_architecture(facts: dict[str, Any], known: Mapping[str, Any]) -> dict[str, Any]:
@@ -227,7 +262,7 @@ def _unknown_architecture(record: HostRecord, place: str) -> Iterator[str]:
     if not record.facts.get('architecture'):
         yield (
             f'{place} does not report the architecture: no XML is written for servers on host '
-            f"'{names.shorten(record.name)}' until it is given with --refresh --architecture ARCH"
+            f"'{explain.shorten(record.name)}' until it is given with --refresh --architecture ARCH"
         )
 
 

@@ -34,6 +34,7 @@ __all__ = [
     'numactl_files',
     'other_libvirt',
     'recorded_tree',
+    'this_libvirt',
     'this_machine',
     'with_architecture',
     'with_devices',
@@ -92,6 +93,23 @@ def this_machine(options: Options) -> Found:
     # The kernel's files tell the same of devices as libvirt, which reads them.
     found = Found(host, facts, _surroundings(host, '/sys', '/proc', '/'), uri, sysfs_devices.read)
     return replace(found, find_namespaces=ndctl.ask)
+
+
+def this_libvirt(uri: str, options: Options) -> Found:
+    """Read this machine from its libvirt alone.
+
+    :param uri: empty for that of the machine
+    :raises: :class:`~numaplace.exception.LibvirtError` if it does not answer
+    """
+    from numaplace.libvirt import connection
+
+    if uri not in ('', connection.LOCAL):
+        return other_libvirt(uri, options)
+    found = this_machine(options)
+    if found.libvirt_uri is None:
+        connection.capabilities_at(connection.LOCAL)  # which says why it does not answer
+        found = this_machine(options)
+    return found
 
 
 def recorded_tree(directory: str, arch: str | None, options: Options) -> Found:

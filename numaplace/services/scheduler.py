@@ -1,0 +1,106 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``numaplace-scheduler``: processes that choose hosts for requests on the message bus."""
+
+from __future__ import annotations
+
+import logging
+import os
+import socket
+import threading
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from oslo_config import cfg
+
+from numaplace import exception, explain
+from numaplace.db import api
+from numaplace.services import launching, messaging, metrics
+from numaplace.services.endpoint import Endpoint
+
+__all__ = ['Worker', 'main']
+
+LOG = logging.getLogger(__name__)
+
+#: How long a request is remembered, and how often old ones are forgotten.
+_MEMORY, _FORGET_S = timedelta(days=1), 3600
+_RETRY_S = 2
+
+
+class Worker(launching.ServiceBase):  # type: ignore[misc]  # oslo.service has no types
+    """One process of the scheduler."""
+
+    def __init__(self, given: launching.Given, conf: cfg.ConfigOpts, number: int) -> None:
+        self._given, self._conf, self._number = given, conf, number
+        self._ended = threading.Event()
+        self._server: Any = None
+        self._database: api.Database | None = None
+
+    def start(self) -> None:
+        """Begin to answer, once the database is there."""
+        try:
+            self._conf = launching.load(self._given)
+        except exception.NumaplaceException as error:  # changed since the program was started
+            LOG.error('%s; the configuration stays as it was', explain.escape(str(error)))
+        metrics.serve(self._conf, self._number)
+        self._database = self._connect()
+        if self._database is None:
+            return
+        name = f'{socket.gethostname()}:{os.getpid()}'
+        self._server = messaging.server(
+            self._conf, self._given.arguments, name, Endpoint(self._conf, self._database, name)
+        )
+        self._server.start()
+        LOG.info('worker %s answers', name)
+
+    def _connect(self) -> api.Database | None:
+        fault = ''
+        while not self._ended.is_set():
+            try:
+                return api.connect(self._conf.numaplace.connection)
+            except exception.NumaplaceException as error:
+                if fault != str(error):
+                    fault = str(error)
+                    LOG.error('%s; the next attempt is in %s s', explain.escape(fault), _RETRY_S)
+            self._ended.wait(_RETRY_S)
+        return None
+
+    def stop(self) -> None:
+        """Take no more requests."""
+        self._ended.set()
+
+    def wait(self) -> None:
+        """Wait for the end; what is under way is answered."""
+        while not self._ended.wait(_FORGET_S):
+            self._forget()
+        if self._server is not None:
+            self._server.stop()
+            self._server.wait()
+        if self._database is not None:
+            self._database.close()
+
+    def _forget(self) -> None:
+        if self._database is None:
+            return
+        try:
+            self._database.forget_requests(datetime.now(UTC) - _MEMORY)
+        except exception.NumaplaceException as error:
+            LOG.warning('%s', explain.escape(str(error)))
+
+    def reset(self) -> None:
+        """Do nothing: after SIGHUP, a new process reads the configuration."""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the scheduler."""
+
+    def make(given: launching.Given, conf: cfg.ConfigOpts) -> list[Worker]:
+        messaging.check(conf)
+        return [Worker(given, conf, number) for number in range(conf.numaplace.scheduler_workers)]
+
+    return launching.run(
+        'numaplace-scheduler',
+        'Chooses hosts for servers, for all who ask over the message bus.',
+        make,
+        argv,
+    )
