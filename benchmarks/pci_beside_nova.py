@@ -16,8 +16,9 @@ from benchmarks import inputs, pci
 from benchmarks.beside_nova import machine
 from benchmarks.clock import Side, duration, medians
 from benchmarks.nova_side import Nova, seconds_within
-from numaplace import fit, wire
+from numaplace import fit
 from numaplace.model import Host, PciPool, PciRequest
+from numaplace.tests import nova_requests
 
 __all__ = ['main']
 
@@ -49,7 +50,7 @@ class _Greedy:
             )
             for request in case.requests
         ]
-        return host, self._nova.guest(wire.write_guest(case.guest)), requests, stats
+        return host, self._nova.guest(nova_requests.write_guest(case.guest)), requests, stats
 
     def supports(self, case: pci.Case) -> Callable[[], bool]:
         """Return the question for one set of host cells."""

@@ -23,7 +23,7 @@ from numaplace.db.repeated_requests import RepeatedRequests
 from numaplace.db.retry import repeated, retry
 from numaplace.model import Flavor, GrantedDevice, Host, Placement, Refusal, allocations, held
 from numaplace.model.fleet import Fleet, Unread, in_aggregates
-from numaplace.model.records import HostRecord, InstanceRecord
+from numaplace.model.records import HostRecord, InstanceRecord, Side
 
 __all__ = ['Database', 'connect', 'default_url', 'upgrade']
 
@@ -72,6 +72,21 @@ def _with_its_devices(answer: Placement | Refusal, found: HostUsage, domain_uuid
     addresses |= {address for one in found.unmanaged if one.uuid == domain_uuid for address in one.devices}
     its = [device for device in found.host.devices.known if device.address in addresses]
     return replace(answer, devices=tuple(map(GrantedDevice, its)))
+
+
+def _with_left(name: str, host: Host, sides: Iterable[Side]) -> Host:
+    """Return a host on which a domain keeps the PCI devices that it had there as a server."""
+    stay = [one.device.address for side in sides if side.host == name for one in side.placement.devices]
+    return replace(host, devices=host.devices.with_held([*host.devices.held, *stay])) if stay else host
+
+
+def _leave(
+    connection: Connection, server: InstanceRecord, sides: Iterable[Side], known: Mapping[str, HostRecord]
+) -> None:
+    """Store the domain of a server that is deleted as one that numaplace does not manage."""
+    for side in sides:
+        domain = held.left(server.uuid, server.domain_name, side.placement, known[side.host].host)
+        hosts.add_domain(connection, side.host, domain)
 
 
 def _owners_on(host_name: str, instances: Iterable[InstanceRecord]) -> dict[str, str]:
@@ -540,19 +555,15 @@ class Database(Grouping, RepeatedRequests):
             self._carry_out(connection, instance_uuid)
             for name, host in counted.items():
                 hosts.replace_usage(connection, known[name], host)
-                owners = _owners_on(name, [changed] if changed else [])
-                stays = [one.device.address for side in sides if side.host == name for one in side.placement.devices]
-                devices = host.devices.with_held([*host.devices.held, *stays])
-                hosts.replace_devices(connection, known[name], replace(host, devices=devices), owners)
             if changed is None:
                 servers.delete(connection, before)
-                for side in sides:
-                    host = known[side.host].host
-                    domain = held.left(before.uuid, before.domain_name, side.placement, host)
-                    hosts.add_domain(connection, side.host, domain)
-                return before
-            after = servers.replace(connection, before, changed)
-            return after
+            else:  # before its devices, whose rows name it: it may be gone by now
+                after = servers.replace(connection, before, changed)
+            for name, host in counted.items():
+                owners = _owners_on(name, [changed] if changed else [])
+                hosts.replace_devices(connection, known[name], _with_left(name, host, sides), owners)
+            _leave(connection, before, sides, known)
+            return before if after is None else after
 
     def discard(self, instance_uuid: str) -> list[str]:
         """Delete the rows of a server unread. The stored usage of its hosts stays, so it has to be repaired.
