@@ -7,9 +7,9 @@ from dataclasses import replace
 import pytest
 import yaml
 
-from numaplace.operations import requests
 from numaplace.db import api
 from numaplace.model import Reason, Refusal
+from numaplace.operations import requests
 from numaplace.scheduler.claiming import NoHost, Rejection
 
 WIDE = 'server create --flavor m1.wide'
