@@ -112,5 +112,5 @@ def _one_line(record: logging.LogRecord) -> bool:
     if record.name.startswith(('oslo.messaging', 'oslo_messaging')) and record.exc_info and record.exc_info[1]:
         error = record.exc_info[1]
         record.msg, record.args = 'a message is refused: %s: %.300r', (type(error).__name__, str(error))
-        record.exc_info = record.exc_text = None
+        record.exc_info = None
     return True
