@@ -41,6 +41,7 @@ class CreateServer(base.ShowOf):
         'numaplace server create --flavor m1.tiny --image-property hw_numa_nodes=2 cirros3',
         'numaplace server create --flavor m1.pinned --host compute1 db1',
         'numaplace server create --flavor m1.numa --min 2 --max 5 web',
+        'numaplace server create --flavor m1.numa --dry-run cirros3',
         'numaplace server create --flavor m1.numa --hint group=web --project p1 web1',
         'numaplace server create --flavor m1.numa --nic network=default,node=1 --disk path=/srv/db.img,node=0 db2',
     )
@@ -57,6 +58,7 @@ class CreateServer(base.ShowOf):
         parser.add_argument('--availability-zone', metavar='ZONE', help='Only hosts of this zone.')
         parser.add_argument('--host', '--hypervisor-hostname', metavar='HOST', help='Only this host.')
         server_request.add_all_hosts(parser)
+        self.add_dry_run(parser)
         server_hints.add(parser)
         parser.add_argument(
             '--connect',
@@ -99,7 +101,7 @@ class CreateServer(base.ShowOf):
         devices = request.own_devices(parsed_args.nic, parsed_args.disk)
         _check_files(devices, len(called))
         policy, strategy = select.Policy.of(self.conf), select.strategy(self.conf)
-        with self.open_database() as database:
+        with self.open_database() as database, self.rehearse(database, parsed_args):
             flavor = server_request.find_flavor(database, parsed_args.flavor)
             guest = server_request.read(self.conf, flavor, image_properties)
             server_request.check_keys(flavor, image_properties)
@@ -128,9 +130,12 @@ class CreateServer(base.ShowOf):
             self.app.warn(f'{len(servers)} of {len(called)} servers were placed: no host takes another one')
         for text in cpu_topology.warnings(servers[0].placement.guest):
             self.app.warn(f'server {servers[0].name!r}: {text}')
+        if parsed_args.dry_run:
+            self.outcome = ''
+        elif len(called) > 1:
+            self.outcome = f'{len(servers)} servers exist, with the UUIDs {", ".join(server.uuid for server in servers)}'
         if len(called) == 1:
             return server_columns.details(servers[0])
-        self.outcome = f'{len(servers)} servers exist, with the UUIDs {", ".join(server.uuid for server in servers)}'
         return _several(servers)
 
     def _claim(

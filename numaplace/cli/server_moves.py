@@ -34,11 +34,14 @@ class _Move(base.ShowOf):
         parser = super().get_parser(prog_name)
         parser.add_argument('server', metavar='SERVER', help='Name or UUID of the server.')
         server_request.add_all_hosts(parser)
+        self.add_dry_run(parser)
         return parser
 
     def run(self, parsed_args: argparse.Namespace) -> int:
         """Run the command; return the exit status."""
         self._all_hosts = parsed_args.all_hosts
+        if parsed_args.dry_run:
+            self.outcome = ''
         return super().run(parsed_args)
 
     def _read(self, flavor: Flavor, server: InstanceRecord) -> Guest:
@@ -89,7 +92,11 @@ class ResizeServer(_Move):
     The server holds both places until the resize is confirmed or reverted.
     """
 
-    examples = ('numaplace server resize --flavor m1.large db1', 'numaplace server resize --confirm db1')
+    examples = (
+        'numaplace server resize --flavor m1.large db1',
+        'numaplace server resize --flavor m1.large --dry-run db1',
+        'numaplace server resize --confirm db1',
+    )
     ignores = ignored.SERVER_RESIZE
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
@@ -110,7 +117,7 @@ class ResizeServer(_Move):
         """
         from numaplace.compute import claims, migration
 
-        with self.open_database() as database:
+        with self.open_database() as database, self.rehearse(database, parsed_args):
             server = database.instance(parsed_args.server)
             if parsed_args.confirm:
                 return server_columns.details(migration.confirm(database, server.uuid))
@@ -166,6 +173,7 @@ class MigrateServer(_Move):
     examples = (
         'numaplace server migrate db1',
         'numaplace server migrate --live-migration --host compute2 db1',
+        'numaplace server migrate --live-migration --dry-run db1',
     )
     ignores = ignored.SERVER_MIGRATE
 
@@ -183,7 +191,7 @@ class MigrateServer(_Move):
         """
         from numaplace.compute import claims, migration
 
-        with self.open_database() as database:
+        with self.open_database() as database, self.rehearse(database, parsed_args):
             server = database.instance(parsed_args.server)
             side = migration.on_host(server, 'migrate')
             claims.check_up(database.host(side.host))
@@ -247,7 +255,7 @@ class EvacuateServer(_Move):
         """
         from numaplace.compute import claims, migration
 
-        with self.open_database() as database:
+        with self.open_database() as database, self.rehearse(database, parsed_args):
             server = database.instance(parsed_args.server)
             side = migration.on_host(server, 'evacuate')
             claims.check_down(database.host(side.host))
