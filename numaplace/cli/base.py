@@ -112,23 +112,6 @@ class _Command(command.Command):
 
         return api.connect(self.app.connection)
 
-    @staticmethod
-    def add_dry_run(parser: argparse.ArgumentParser) -> None:
-        """Add the option by which a command writes nothing."""
-        parser.add_argument(
-            '--dry-run',
-            action='store_true',
-            help='Show where it would go, or why no host takes it, and write nothing. The UUID and the number of a new '
-            'server are made up.',
-        )
-
-    def rehearse(self, database: Database, parsed_args: argparse.Namespace) -> AbstractContextManager[None]:
-        """Return a context in which nothing is stored, if that is asked for."""
-        if not parsed_args.dry_run:
-            return nullcontext()
-        self.app.note('a dry run: nothing is written')
-        return database.rehearsal()
-
     @contextmanager
     def writing(self, outcome: str) -> Iterator[None]:
         """Flush the output that is written meanwhile; if it is lost, the error says what was done all the same.
@@ -269,6 +252,24 @@ class ShowOf(_Displayed, show.ShowOne):
     """
 
     outcome = ''
+
+    @staticmethod
+    def add_dry_run(parser: argparse.ArgumentParser) -> None:
+        """Add the option by which a command writes nothing."""
+        parser.add_argument(
+            '--dry-run',
+            action='store_true',
+            help='Show where it would go, or why no host takes it, and write nothing. The UUID and the number of a new '
+            'server are made up.',
+        )
+
+    def rehearse(self, database: Database, parsed_args: argparse.Namespace) -> AbstractContextManager[None]:
+        """Return a context in which nothing is stored, if that is asked for."""
+        if not parsed_args.dry_run:
+            return nullcontext()
+        self.app.note('a dry run: nothing is written')
+        self.outcome = ''
+        return database.rehearsal()
 
     def produce_output(self, parsed_args: argparse.Namespace, column_names: Sequence[str], data: Any) -> int:
         """Print the thing; what was done is told if that fails."""

@@ -130,12 +130,10 @@ class CreateServer(base.ShowOf):
             self.app.warn(f'{len(servers)} of {len(called)} servers were placed: no host takes another one')
         for text in cpu_topology.warnings(servers[0].placement.guest):
             self.app.warn(f'server {servers[0].name!r}: {text}')
-        if parsed_args.dry_run:
-            self.outcome = ''
-        elif len(called) > 1:
-            self.outcome = f'{len(servers)} servers exist, with the UUIDs {", ".join(server.uuid for server in servers)}'
         if len(called) == 1:
             return server_columns.details(servers[0])
+        uuids = ', '.join(server.uuid for server in servers)
+        self.outcome = self.outcome and f'{len(servers)} servers exist, with the UUIDs {uuids}'
         return _several(servers)
 
     def _claim(

@@ -10,14 +10,11 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from numaplace import cpuset, exception
-from numaplace.cli import base, ignored, server_columns, server_request, server_xml
+from numaplace.cli import base, ignored, moving, server_columns, server_request
 from numaplace.cli.each_server import EachServer
 
 if TYPE_CHECKING:
     from numaplace.db.api import Database
-    from numaplace.model import Flavor, Guest
-    from numaplace.model.records import InstanceRecord, Side
-    from numaplace.scheduler.select import Claiming
 
 __all__ = ['ConfirmResize', 'EvacuateServer', 'MigrateServer', 'ResizeServer', 'RevertResize']
 
@@ -27,8 +24,6 @@ class _Move(base.ShowOf):
 
     outcome = "the server '{name}' is changed, with the UUID {id}"
 
-    _all_hosts = False
-
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
         """Add the name."""
         parser = super().get_parser(prog_name)
@@ -36,54 +31,6 @@ class _Move(base.ShowOf):
         server_request.add_all_hosts(parser)
         self.add_dry_run(parser)
         return parser
-
-    def run(self, parsed_args: argparse.Namespace) -> int:
-        """Run the command; return the exit status."""
-        self._all_hosts = parsed_args.all_hosts
-        if parsed_args.dry_run:
-            self.outcome = ''
-        return super().run(parsed_args)
-
-    def _read(self, flavor: Flavor, server: InstanceRecord) -> Guest:
-        return server_request.read(self.conf, flavor, server.image_properties)
-
-    def _go(
-        self,
-        database: Database,
-        server: InstanceRecord,
-        guest: Guest,
-        claim: Claiming,
-        *,
-        host: str | None = None,
-        leaves: str | None = None,
-        host_cell_ids: tuple[int, ...] | None = None,
-    ) -> tuple[InstanceRecord, Side]:
-        """Choose a host, claim it and move the server there.
-
-        :returns: the server after the move, and its destination
-        """
-        from numaplace.compute import migration
-        from numaplace.scheduler import filters, select
-
-        if host is not None and host == leaves:
-            raise exception.UnableToMigrateToSelf(f'server {server.name!r} is on host {host!r} already')
-        strategy = select.strategy(self.conf)
-        request = filters.Request(
-            server_request.again(server, guest),
-            strategy=strategy,
-            host_cell_ids=host_cell_ids,
-            machine_types=self.conf.libvirt.hw_machine_type,
-        )
-        policy = select.Policy.of(self.conf)
-        answer = select.select(database, request, policy, host=host, leaves=leaves, claim=claim)
-        if isinstance(answer, select.NoHost):
-            raise server_request.refuse(server.name, answer, all_hosts=self._all_hosts)
-        # A guest whose XML cannot be written must not keep its claim.
-        with answer.claim as claimed:
-            new, move = claimed.side, claimed.instance.move
-            there = replace(claimed.instance, host=new.host, flavor=new.flavor, placement=new.placement)
-            server_xml.check(self.conf, database, there)
-            return migration.finish(database, server.uuid, move.uuid if move else None), new
 
 
 class ResizeServer(_Move):
@@ -132,9 +79,11 @@ class ResizeServer(_Move):
             claim = partial(claims.resize_claim, database, server.uuid, flavor=flavor, read=read)
             leaves = None if self.conf.allow_resize_to_same_host else side.host
             wanted = replace(server, flavor=flavor)
-            guest = self._read(flavor, server)
+            guest = read(flavor, server.image_properties)
             server_request.check_keys(flavor)
-            moved, _ = self._go(database, wanted, guest, claim, leaves=leaves)
+            moved, _ = moving.go(
+                self.conf, database, wanted, guest, claim, leaves=leaves, all_hosts=parsed_args.all_hosts
+            )
             return server_columns.details(moved)
 
 
@@ -189,40 +138,20 @@ class MigrateServer(_Move):
 
         :raises: as :meth:`ResizeServer.take_action`
         """
-        from numaplace.compute import claims, migration
+        from numaplace.libvirt import live_migration
+        from numaplace.model.records import LIVE_MIGRATION, MIGRATION
 
+        kind = LIVE_MIGRATION if parsed_args.live_migration else MIGRATION
         with self.open_database() as database, self.rehearse(database, parsed_args):
             server = database.instance(parsed_args.server)
-            side = migration.on_host(server, 'migrate')
-            claims.check_up(database.host(side.host))
-            if parsed_args.live_migration:
-                return self._live(database, server, parsed_args.host)
-            read = partial(server_request.read, self.conf)
-            claim = partial(claims.resize_claim, database, server.uuid, read=read)
-            guest = self._read(server.flavor, server)
-            moved, _ = self._go(database, server, guest, claim, host=parsed_args.host, leaves=side.host)
-            return server_columns.details(moved)
-
-    def _live(
-        self, database: Database, server: InstanceRecord, host: str | None
-    ) -> tuple[tuple[str, ...], tuple[Any, ...]]:
-        from numaplace.compute import claims
-        from numaplace.libvirt import live_migration
-
-        claim = partial(claims.live_migration_claim, database, server.uuid)
-        placed = server.placement
-        moved, new = self._go(
-            database,
-            server,
-            claims.running_guest(server),
-            claim,
-            host=host,
-            leaves=server.host,
-            host_cell_ids=claims.fixed_host_cell_ids(placed),
-        )
-        info = live_migration.numa_info(new.placement, database.host(new.host).host)
-        columns, values = server_columns.details(moved)
-        return (*columns, 'numa_info'), (*values, base.Written(info, _words(info['nova_object.data'])))
+            moved, new = moving.move(
+                self.conf, database, server, kind, host=parsed_args.host, all_hosts=parsed_args.all_hosts
+            )
+            columns, values = server_columns.details(moved)
+            if kind == MIGRATION:
+                return columns, values
+            info = live_migration.numa_info(new.placement, database.host(new.host).host)
+            return (*columns, 'numa_info'), (*values, base.Written(info, _words(info['nova_object.data'])))
 
 
 def _words(info: dict[str, Any]) -> str:
@@ -253,14 +182,11 @@ class EvacuateServer(_Move):
         :raises: as :meth:`ResizeServer.take_action`, :class:`~numaplace.exception.ComputeServiceInUse` if its host is
             up
         """
-        from numaplace.compute import claims, migration
+        from numaplace.model.records import EVACUATION
 
         with self.open_database() as database, self.rehearse(database, parsed_args):
             server = database.instance(parsed_args.server)
-            side = migration.on_host(server, 'evacuate')
-            claims.check_down(database.host(side.host))
-            read = partial(server_request.read, self.conf)
-            claim = partial(claims.rebuild_claim, database, server.uuid, read=read)
-            guest = self._read(server.flavor, server)
-            moved, _ = self._go(database, server, guest, claim, host=parsed_args.host, leaves=side.host)
+            moved, _ = moving.move(
+                self.conf, database, server, EVACUATION, host=parsed_args.host, all_hosts=parsed_args.all_hosts
+            )
             return server_columns.details(moved)
