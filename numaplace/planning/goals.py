@@ -19,7 +19,7 @@ from numaplace.planning.search import search
 from numaplace.planning.spreading import Spreader, largest_first
 from numaplace.planning.state import NEW, State
 
-__all__ = ['LOADS', 'consolidate', 'defragment', 'drain', 'leave', 'rebalance']
+__all__ = ['LOADS', 'consolidate', 'defragment', 'drain', 'leave', 'rebalance', 'share']
 
 #: The most hosts whose servers the solver moves to make room; with more, it gets those with the most room.
 _SCOPE = 40
@@ -144,16 +144,16 @@ def defragment(state: State, new: list[InstanceRecord], seconds: float) -> Plan:
     return Plan(goal, outcome.steps, short, outcome.fewest if is_all else min(1, len(outcome.steps)), measures)
 
 
-def consolidate(state: State, seconds: float, share: float) -> Plan:
+def consolidate(state: State, seconds: float, most: float) -> Plan:
     """Return a plan after which the fewest hosts have servers.
 
-    :param share: of the servers, that may move
+    :param most: share of the servers that may move
     """
     classes, before = Classes(state), _active(state)
-    most = int(share * len(state.servers))
+    number = int(most * len(state.servers))
     end = time.monotonic() + seconds
-    steps, after = empty(classes, most, time.monotonic() + seconds / 4)
-    question = Question.of(classes, solver.HOSTS, set(state.hosts), sources=set(state.hosts), most_moves=most)
+    steps, after = empty(classes, number, time.monotonic() + seconds / 4)
+    question = Question.of(classes, solver.HOSTS, set(state.hosts), sources=set(state.hosts), most_moves=number)
     outcome, best = search(classes, question, max(0.5, end - time.monotonic()))
     fewest = 0
     if outcome is not None and (_active(outcome.state), len(outcome.steps)) <= (_active(after), len(steps)):
@@ -167,10 +167,10 @@ def _active(state: State) -> int:
     return sum([bool(servers) for servers in state.on(state.hosts).values()])
 
 
-def rebalance(state: State, seconds: float, share: float, load: str) -> Plan:
+def rebalance(state: State, seconds: float, most: float, load: str) -> Plan:
     """Return a plan after which the largest share of a resource that a host uses is as small as can be.
 
-    :param share: of the servers, that may move
+    :param most: share of the servers that may move
     :param load: one of LOADS
     """
     classes = Classes(state)
@@ -179,7 +179,7 @@ def rebalance(state: State, seconds: float, share: float, load: str) -> Plan:
         solver.LOAD,
         set(state.hosts),
         sources=set(state.hosts),
-        most_moves=int(share * len(state.servers)),
+        most_moves=int(most * len(state.servers)),
     )
     problem = question.problem
     problem.loads = {name: _load(state, name, load) for name in state.open_hosts()}
@@ -212,6 +212,11 @@ def _weight(server: InstanceRecord, load: str) -> int:
     return guest.vcpus if load == VCPUS else sum([cell.dedicated_vcpus.bit_count() for cell in guest.cells])
 
 
+def share(state: State, name: str, load: str) -> float:
+    """Return which share of a resource a host uses, in percent to one decimal place, rounded up."""
+    used, total = _load(state, name, load)
+    return ceil(1000 * used / total) / 10 if total else 0.0
+
+
 def _largest(state: State, load: str) -> float:
-    loads = [_load(state, name, load) for name in state.open_hosts()]
-    return max([ceil(1000 * used / total) / 10 for used, total in loads if total], default=0.0)
+    return max([share(state, name, load) for name in state.open_hosts()], default=0.0)
