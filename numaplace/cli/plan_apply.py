@@ -27,15 +27,17 @@ def carry_out(app: App, conf: cfg.ConfigOpts, database: Database, steps: Sequenc
     :raises: :class:`~numaplace.exception.Conflict` for the first server that is not as the plan has it, or that its
         destination refuses; moves that were made stay
     """
+    from numaplace.fleet import plan
+
     made = 0
 
     def left() -> str:
         return f'{made} moves are made and stay; the same plan goes on with the next'
 
     with progress.shown(app, 'moves', len(steps)) as bar, progress.told_early(app, left):
-        for number, step in enumerate(steps, 1):
+        for number, (step, later) in enumerate(plan.with_later(steps), 1):
             try:
-                made += _make(conf, database, step)
+                made += _make(conf, database, step, later)
             except exception.NumaplaceException as error:
                 raise exception.Conflict(
                     f'move {number} of {len(steps)}, server {step.name!r} from {step.source!r} to '
@@ -45,14 +47,14 @@ def carry_out(app: App, conf: cfg.ConfigOpts, database: Database, steps: Sequenc
     return made
 
 
-def _make(conf: cfg.ConfigOpts, database: Database, step: Step) -> bool:
+def _make(conf: cfg.ConfigOpts, database: Database, step: Step, later: Sequence[str]) -> bool:
     """Make a move; return whether it was not made before."""
     from numaplace.compute import migration
     from numaplace.model.records import MIGRATION, RESIZED
 
     server = database.instance(step.server)
     move = server.move
-    if server.host == step.destination and (move is None or move.has_ended):
+    if server.host in (step.destination, *later) and (move is None or move.has_ended):
         return False
     if (
         server.vm_state == RESIZED

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
 from typing import Any
@@ -13,7 +13,7 @@ from numaplace import cpuset, exception, explain
 from numaplace.model import Placement
 from numaplace.model.records import EVACUATION, KINDS, LIVE_MIGRATION, RESIZE
 
-__all__ = ['Plan', 'Step', 'Stuck', 'lines', 'plain', 'read_steps', 'script']
+__all__ = ['Plan', 'Step', 'Stuck', 'lines', 'plain', 'read_steps', 'script', 'with_later']
 
 #: Kinds of moves as people read them.
 _WORDS = {LIVE_MIGRATION: 'live', EVACUATION: 'evacuate'}
@@ -148,6 +148,17 @@ def _count(number: int, noun: str) -> str:
     return f'{number:,} {noun}{"" if number == 1 else "s"}'
 
 
+def with_later(steps: Sequence[Step]) -> list[tuple[Step, tuple[str, ...]]]:
+    """Return each step with the destinations of later moves of its server: it has been made if the server is there."""
+    later: dict[str, tuple[str, ...]] = {}
+    found = []
+    for step in reversed(steps):
+        known = later.get(step.server, ())
+        found.append((step, known))
+        later[step.server] = (step.destination, *known)
+    return found[::-1]
+
+
 # --- a script for Nova
 
 _HEAD = """\
@@ -159,7 +170,7 @@ host_of() {{ openstack server show -f value -c OS-EXT-SRV-ATTR:host "$1"; }}
 status_of() {{ openstack server show -f value -c status "$1"; }}
 fail() {{ echo "$1" >&2; exit 1; }}
 settle() {{ # SERVER STATUS...: wait until it has one of these
-    server=$1; shift
+    shift
     while :; do
         status=$(status_of "$server")
         for wanted in "$@"; do [ "$status" = "$wanted" ] && return; done
@@ -167,20 +178,24 @@ settle() {{ # SERVER STATUS...: wait until it has one of these
         sleep 2
     done
 }}
-move() {{ # KIND SERVER SOURCE DESTINATION
-    if [ "$(host_of "$2")" = "$4" ]; then
-        [ "$(status_of "$2")" != VERIFY_RESIZE ] || openstack server resize confirm "$2"
-        return
-    fi
-    [ "$(host_of "$2")" = "$3" ] || fail "$2 is not on $3"
-    case $1 in
-    live) openstack --os-compute-api-version 2.30 server migrate --live-migration --host "$4" --wait "$2" ;;
-    cold) openstack --os-compute-api-version 2.56 server migrate --host "$4" --wait "$2"
-          settle "$2" VERIFY_RESIZE; openstack server resize confirm "$2" ;;
-    evacuate) openstack --os-compute-api-version 2.29 server evacuate --host "$4" --wait "$2" ;;
+move() {{ # KIND SERVER SOURCE DESTINATION, and where later moves take it
+    kind=$1; server=$2; source=$3; destination=$4; here=$(host_of "$server"); shift 3
+    for each in "$@"; do
+        if [ "$here" = "$each" ]; then
+            [ "$(status_of "$server")" != VERIFY_RESIZE ] || openstack server resize confirm "$server"
+            return
+        fi
+    done
+    [ "$here" = "$source" ] || fail "$server is not on $source"
+    case $kind in
+    live) openstack --os-compute-api-version 2.30 server migrate --live-migration \\
+          --host "$destination" --wait "$server" ;;
+    cold) openstack --os-compute-api-version 2.56 server migrate --host "$destination" --wait "$server"
+          settle "$server" VERIFY_RESIZE; openstack server resize confirm "$server" ;;
+    evacuate) openstack --os-compute-api-version 2.29 server evacuate --host "$destination" --wait "$server" ;;
     esac
-    settle "$2" ACTIVE SHUTOFF
-    [ "$(host_of "$2")" = "$4" ] || fail "$2 has not arrived at $4"
+    settle "$server" ACTIVE SHUTOFF
+    [ "$(host_of "$server")" = "$destination" ] || fail "$server has not arrived at $destination"
 }}
 """
 
@@ -188,8 +203,8 @@ move() {{ # KIND SERVER SOURCE DESTINATION
 def script(plan: Plan) -> Iterator[str]:
     """Yield the lines of a shell script that makes the moves in a Nova, one after the other, with checks between."""
     yield from _HEAD.format(goal=' '.join(explain.escape(plan.goal).split()), number=len(plan.steps)).splitlines()
-    for group, steps in groupby(plan.steps, key=lambda step: step.group):
+    for group, steps in groupby(with_later(plan.steps), key=lambda each: each[0].group):
         yield f'# group {group}'
-        for step in steps:
-            words = (_WORDS.get(step.kind, 'cold'), step.server, step.source, step.destination)
+        for step, later in steps:
+            words = (_WORDS.get(step.kind, 'cold'), step.server, step.source, step.destination, *later)
             yield f'move {" ".join(map(shlex.quote, words))}'

@@ -54,24 +54,25 @@ def survive(state: State, number: int, seconds: float, done: Callable[[], object
     :param done: called after each set
     """
     classes = Classes(state)
-    for servers in state.on(state.hosts).values():
+    on = state.on(state.hosts)
+    for servers in on.values():
         for server in servers:
             if not state.kinds(server)[1]:
                 classes.of(server, (EVACUATION,))
     spreader, end = Spreader(classes), time.monotonic() + seconds
     for hosts in combinations(sorted(state.hosts), number):
-        yield _die(classes, spreader, hosts, (end - time.monotonic()) * _SHARE)
+        there = [server.uuid for host in hosts for server in on[host]]
+        yield _die(classes, spreader, hosts, there, (end - time.monotonic()) * _SHARE)
         done()
 
 
-def _die(classes: Classes, spreader: Spreader, hosts: tuple[str, ...], seconds: float) -> Death:
+def _die(classes: Classes, spreader: Spreader, hosts: tuple[str, ...], there: list[str], seconds: float) -> Death:
     state = classes.state.copy()
     state.closed = state.closed | set(hosts)
     for host in hosts:
         state.hosts[host] = replace(state.hosts[host], state=DOWN)
-    there = [server for servers in state.on(hosts).values() for server in servers]
     waiting, lost = list[str](), list[str]()
-    for server in dict.fromkeys([server.uuid for server in there]):
+    for server in dict.fromkeys(there):
         is_known = server in classes.by_uuid and bool(state.kinds(state.servers[server])[0])
         (waiting if is_known else lost).append(server)
     _steps, after, left = leave(classes, waiting, spreader, state)
