@@ -32,7 +32,6 @@ class SurviveFleet(base.ListOf):
     whose servers do not all find a place, with the flavors of those that do not; the exit status is 3 if there are any.
     """
 
-    nothing = 'every server finds a place, whichever host dies'
     examples = (
         'numaplace fleet survive',
         'numaplace fleet survive --hosts 2 -f json',
