@@ -57,6 +57,7 @@ def _warn_of_faults(app: App, flavor: Flavor) -> None:
     """
     from numaplace import request
     from numaplace.request import cpu_topology, idle_keys, verdicts
+    from numaplace.scheduler import select
 
     for text in (*verdicts.unknown(flavor), *verdicts.without_effect(flavor)):
         app.warn(text)
@@ -65,6 +66,7 @@ def _warn_of_faults(app: App, flavor: Flavor) -> None:
         request.devices(flavor)
         request.tuning(flavor)
         server_request.check_keys(flavor)
+        select.strategy(app.conf, flavor)
     except exception.Invalid as fault:
         app.warn(str(fault))
     else:

@@ -244,7 +244,7 @@ class ExplainFleet(base.ListOf):
             )
         group = next((each for each in fleet.server_groups if each.uuid == asked.group), None)
         machine_types = self.conf.libvirt.hw_machine_type
-        return Request(asked, strategy=strategy(self.conf), machine_types=machine_types, group=group)
+        return Request(asked, strategy=strategy(self.conf, asked.flavor), machine_types=machine_types, group=group)
 
     def _checks(self, asked: Request) -> list[tuple[str, Check]]:
         """Return the filters of the configuration."""

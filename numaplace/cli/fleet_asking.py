@@ -78,9 +78,7 @@ class _Requests:
     """What servers request, each read once."""
 
     def __init__(self, conf: cfg.ConfigOpts, *, with_pci: bool) -> None:
-        from numaplace.scheduler import select
-
-        self._conf, self._with_pci, self._strategy = conf, with_pci, select.strategy(conf)
+        self._conf, self._with_pci = conf, with_pci
         self._guests: dict[Any, Guest] = {}
         self._known: dict[tuple[str, str], tuple[InstanceRecord, Request]] = {}
 
@@ -97,6 +95,7 @@ class _Requests:
         from numaplace.compute import claims
         from numaplace.fleet.explain import as_requested
         from numaplace.model.records import LIVE_MIGRATION
+        from numaplace.scheduler import select
         from numaplace.scheduler.filters import Request
 
         fixed = None
@@ -105,9 +104,10 @@ class _Requests:
             fixed = claims.fixed_host_cell_ids(server.placement)
         else:
             guest = self._requested(server)
+        asked = server_request.again(as_requested(server), guest)
         return Request(
-            server_request.again(as_requested(server), guest),
-            strategy=self._strategy,
+            asked,
+            strategy=select.strategy(self._conf, asked.flavor),
             host_cell_ids=fixed,
             machine_types=self._conf.libvirt.hw_machine_type,
         )

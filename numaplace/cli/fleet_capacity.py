@@ -101,7 +101,7 @@ def question(conf: cfg.ConfigOpts, read: Fleet, flavor: Flavor, parsed_args: arg
         devices=Devices(),
         scheduling=server_hints.NO_SCHEDULING,
     )
-    asked = Request(guest, strategy=select.strategy(conf), machine_types=conf.libvirt.hw_machine_type)
+    asked = Request(guest, strategy=select.strategy(conf, flavor), machine_types=conf.libvirt.hw_machine_type)
     filters = select.Policy.of(conf).filters
     offers = placement.times(read, placement.wanted(flavor, guest.image_properties, guest.guest))
 

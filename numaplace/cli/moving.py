@@ -77,9 +77,10 @@ def go(
 
     if host is not None and host == leaves:
         raise exception.UnableToMigrateToSelf(f'server {server.name!r} is on host {host!r} already')
+    asked = server_request.again(server, guest)
     request = filters.Request(
-        server_request.again(server, guest),
-        strategy=select.strategy(conf),
+        asked,
+        strategy=select.strategy(conf, asked.flavor),
         host_cell_ids=host_cell_ids,
         machine_types=conf.libvirt.hw_machine_type,
     )

@@ -100,7 +100,7 @@ class CreateServer(base.ShowOf):
         image_properties = server_request.image(parsed_args)
         devices = request.own_devices(parsed_args.nic, parsed_args.disk)
         _check_files(devices, len(called))
-        policy, strategy = select.Policy.of(self.conf), select.strategy(self.conf)
+        policy = select.Policy.of(self.conf)
         with self.open_database() as database, self.rehearse(database, parsed_args):
             flavor = server_request.find_flavor(database, parsed_args.flavor)
             guest = server_request.read(self.conf, flavor, image_properties)
@@ -119,7 +119,7 @@ class CreateServer(base.ShowOf):
                 devices=devices,
                 scheduling=scheduling,
             )
-            machine_types = self.conf.libvirt.hw_machine_type
+            machine_types, strategy = self.conf.libvirt.hw_machine_type, select.strategy(self.conf, flavor)
             requests = [filters.Request(asked(each), strategy=strategy, machine_types=machine_types) for each in called]
             servers = self._claim(database, policy, requests, at_least, parsed_args)
         for text in verdicts.unknown(flavor, image_properties):

@@ -65,7 +65,7 @@ class UnshelveServer(base.Action):
         guest = server_request.read(self.conf, server.flavor, server.image_properties)
         request = filters.Request(
             server_request.again(server, guest),
-            strategy=select.strategy(self.conf),
+            strategy=select.strategy(self.conf, server.flavor),
             machine_types=self.conf.libvirt.hw_machine_type,
         )
         claim = partial(claims.unshelve_claim, database, server.uuid, read=partial(server_request.read, self.conf))

@@ -249,6 +249,16 @@ def audit(conf: cfg.ConfigOpts) -> str:
     return _in_nova(conf, numaplace.AUDIT)
 
 
+def register_strategy(conf: cfg.ConfigOpts) -> None:
+    """Make ``[numaplace] strategy`` known to a Nova service; parameter and errors as mode."""
+    _in_nova(conf, numaplace.STRATEGY)
+
+
+def prefers_closest(conf: cfg.ConfigOpts) -> bool:
+    """Return whether a Nova service that knows ``[numaplace] strategy`` is told to prefer the closest host cells."""
+    return getattr(getattr(conf, numaplace.GROUP, None), numaplace.STRATEGY.dest, None) == 'closest'
+
+
 def _in_nova(conf: cfg.ConfigOpts, option: cfg.Opt) -> str:
     conf.register_opt(option, group=numaplace.GROUP)
     files = [*(getattr(conf, 'config_file', None) or ()), *_in_directories(getattr(conf, 'config_dir', None) or ())]
@@ -262,9 +272,9 @@ def _in_directories(paths: Iterable[str]) -> list[str]:
 
 
 def strategy(conf: cfg.ConfigOpts) -> str:
-    """Return the name of the strategy: the configured one, or the one that Nova's packing option selects."""
+    """Return the name of the strategy: the configured one, pack where Nova's packing option is on, else closest."""
     packing = conf.compute.packing_host_numa_cells_allocation_strategy
-    return str(conf.numaplace.strategy or ('pack' if packing else 'spread'))
+    return str(conf.numaplace.strategy or ('pack' if packing else 'closest'))
 
 
 def ratios(conf: cfg.ConfigOpts, stored: tuple[float | None, float | None] = (None, None)) -> tuple[float, float]:

@@ -32,7 +32,7 @@ Form: a list of CPUs such as ``4-12,^8,15``.
         type=types.Switch(),
         default=False,
         help="""
-Fill the fullest host cell first (true) or use the emptiest first (false), if ``[numaplace] strategy`` is not set.
+Whether the fullest host cell is filled first, if ``[numaplace] strategy`` is not set.
 
 Form: true or false.
 """,

@@ -44,6 +44,19 @@ Form: nova or continue.
 """,
 )
 
+STRATEGY = cfg.Opt(
+    'strategy',
+    type=types.Choice('closest', 'linear', 'spread', 'pack'),
+    help="""
+Which host cells are preferred for a guest: those nearest to each other and of equal ones the emptiest (closest), the
+first by number (linear), the emptiest (spread) or the fullest (pack). If not set, it is pack where ``[compute]
+packing_host_numa_cells_allocation_strategy`` is true, and closest otherwise. Inside Nova, only closest has an effect:
+without it, Nova's option decides between spread and pack.
+
+Form: closest, linear, spread or pack.
+""",
+)
+
 OPTIONS: list[cfg.Opt] = [
     MODE,
     AUDIT,
@@ -59,16 +72,7 @@ Form: a URL such as ``sqlite:////var/lib/numaplace/numaplace.sqlite``, ``mysql+p
 or ``postgresql+psycopg2://user:password@host/numaplace``.
 """,
     ),
-    cfg.Opt(
-        'strategy',
-        type=types.Choice('linear', 'spread', 'pack'),
-        help="""
-Which host cells are preferred for a guest: the first by number (linear), the emptiest (spread) or the fullest (pack).
-If not set, ``[compute] packing_host_numa_cells_allocation_strategy`` decides between spread and pack.
-
-Form: linear, spread or pack.
-""",
-    ),
+    STRATEGY,
     cfg.Opt(
         'default_guest_numa',
         type=types.Choice('none', 'single'),

@@ -5,6 +5,17 @@ from numaplace.fit.devices import Devices
 from numaplace.fit.host_wide import memory_reason
 from numaplace.fit.pci import PciAssignment
 from numaplace.fit.placing import place, refusal
-from numaplace.fit.strategies import LINEAR, PACK, SPREAD, Strategy
+from numaplace.fit.strategies import CLOSEST, LINEAR, PACK, SPREAD, Strategy
 
-__all__ = ['LINEAR', 'PACK', 'SPREAD', 'Devices', 'PciAssignment', 'Strategy', 'memory_reason', 'place', 'refusal']
+__all__ = [
+    'CLOSEST',
+    'LINEAR',
+    'PACK',
+    'SPREAD',
+    'Devices',
+    'PciAssignment',
+    'Strategy',
+    'memory_reason',
+    'place',
+    'refusal',
+]

@@ -15,8 +15,9 @@ from typing import Protocol, TypeAlias
 
 from numaplace import cpuset
 from numaplace.fit.hitting_set import cover
+from numaplace.fit.nearest import Candidate, Choice, nearest
 
-__all__ = ['Accepts', 'first_assignment', 'hall_violator']
+__all__ = ['Accepts', 'first_assignment', 'hall_violator', 'nearest_assignment']
 
 
 #: As many sets of columns are tried in order, at most, before the search for networks finds those that may do.
@@ -124,6 +125,52 @@ def first_assignment(
     if accepts is None:
         return _first(rows, sets, witness)
     return _first_accepted(rows, sets, accepts, witness)
+
+
+def nearest_assignment(
+    rows: Sequence[int], sets: Sequence[int], accepts: Accepts | None, costs: Sequence[Sequence[int]]
+) -> tuple[int, ...] | None:
+    """Return the first assignment to the columns with the least sum of costs, or None if there is none.
+
+    Of sets of columns with equal sums the lexicographically first is taken. The search is that of
+    :func:`numaplace.fit.nearest.nearest`, with one matching for each partial choice of rows that differ.
+
+    :param sets: as in :func:`first_assignment`
+    :param accepts: as in :func:`first_assignment`
+    :param costs: of each pair of columns, symmetric; on the diagonal that of each column alone
+    """
+    columns = list(cpuset.ids(reduce(or_, rows)))
+    kinds = [None] * len(costs) if accepts is None else accepts.kinds()
+
+    def assign(places: tuple[int, ...]) -> tuple[int, ...] | None:
+        chosen = _mask(columns, places)
+        return first_assignment([row & chosen for row in rows], sets, accepts)
+
+    def possible(places: tuple[int, ...]) -> bool:
+        reachable = _mask(columns, places)
+        if accepts is not None and accepts.excludes(reachable, len(rows)):
+            return False
+        return hall_violator([row & reachable for row in rows]) is None
+
+    candidates = [
+        Candidate(
+            column,
+            (),
+            (),
+            cost=costs[column][column],
+            networks=cpuset.mask(number for number, wanted in enumerate(sets) if wanted >> column & 1),
+            kind=(kinds[column], *(row >> column & 1 for row in rows)),
+        )
+        for column in columns
+    ]
+    between = [[costs[one][other] if one != other else 0 for other in columns] for one in columns]
+    all_alike = accepts is None and len(set(rows)) == 1
+    choice = Choice(candidates, between, (), (1 << len(sets)) - 1, assign, None if all_alike else possible)
+    return nearest([choice], len(rows))
+
+
+def _mask(columns: Sequence[int], places: Sequence[int]) -> int:
+    return cpuset.mask(columns[place] for place in places)
 
 
 def _greedy(rows: Sequence[int]) -> tuple[int, ...] | None:

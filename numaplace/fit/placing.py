@@ -9,12 +9,12 @@ from operator import or_
 
 from numaplace import cpuset
 from numaplace.fit import amounts, cells, host_wide
-from numaplace.fit.assignment import first_assignment, hall_violator
+from numaplace.fit.assignment import first_assignment, hall_violator, nearest_assignment
 from numaplace.fit.binding import pair_reasons, place_bound
 from numaplace.fit.cell_demand import Demand, demands
 from numaplace.fit.devices import Devices, Supported
 from numaplace.fit.networks import Affinity, affinities
-from numaplace.fit.strategies import SPREAD, Strategy
+from numaplace.fit.strategies import SPREAD, Measured, Strategy
 from numaplace.model import Guest, Host, HostCell, Limits, Networks, Placement, Reason, Refusal
 
 __all__ = ['place', 'refusal']
@@ -33,14 +33,15 @@ def place(
     """Find where a guest goes on a host, if it fits there.
 
     The answer is the first assignment of guest cells to host cells in the strategy's order for which every pair fits,
-    the networks have their affinity, and the devices are available. The rule for one cell costs at most
-    host cells x distinct guest cells x cores; the cost of the joint choice is stated at
-    :func:`numaplace.fit.assignment.first_assignment`.
+    the networks have their affinity, and the devices are available; a strategy that measures costs first takes the set
+    of host cells with the least sum. The rule for one cell costs at most host cells x distinct guest cells x cores;
+    the cost of the joint choice is stated at :func:`numaplace.fit.assignment.first_assignment` and
+    :func:`numaplace.fit.nearest.nearest`.
 
     :param limits: overcommit of shared CPUs and memory; None sets no limit
     :param devices: the devices that the guest wants, if any
     :param networks: the networks that it attaches to, if any
-    :param strategy: the order in which host cells are tried
+    :param strategy: which of several placements is taken
     :param host_cell_ids: for each guest cell the id of its host cell, which several may share; then nothing is searched
     :returns: a placement, or a refusal that computes its reasons when they are read
     :raises: :class:`~numaplace.exception.Invalid` if there is not one binding for each guest cell
@@ -54,7 +55,7 @@ def place(
         return Refusal.of(*lacks) if lacks else Placement(guest)
     order = strategy.order(host, guest)
     problem = _Problem(order, guest, limits=limits, devices=devices, networks=networks)
-    columns = problem.solve()
+    columns = problem.solve(strategy)
     if columns is None or lacks:
         return _refusal(problem, columns, lacks)
     chosen = zip(guest.cells, columns, problem.demands, strict=True)
@@ -110,12 +111,16 @@ class _Problem:
         self.order = order
         if devices is not None and len(self.order) > len(guest.cells):
             self.order = tuple(sorted(self.order, key=lambda cell: devices.preference(cell.id)))
+        self._guest = guest
         self.demands = demands(guest, limits)
         self._affinities = affinities(self.order, networks)
         self._devices = devices
 
-    def solve(self) -> tuple[int, ...] | None:
-        """Return for each guest cell its place in the order, or None; stops at the first cell that fits nowhere."""
+    def solve(self, strategy: Strategy | None = None) -> tuple[int, ...] | None:
+        """Return for each guest cell its place in the order, or None; stops at the first cell that fits nowhere.
+
+        :param strategy: None where any placement will do
+        """
         if len(self.order) < len(self.demands):
             return None
         found: dict[Demand, int] = {}
@@ -124,7 +129,16 @@ class _Problem:
                 found[demand] = self._fitting(demand)
                 if not found[demand]:
                     return None
-        return self._first([found[demand] for demand in self.demands], self._affinities, self._devices)
+        rows = [found[demand] for demand in self.demands]
+        if isinstance(strategy, Measured) and 1 < len(rows) < len(self.order):
+            return self._nearest(rows, strategy.costs(self.order, self._guest))
+        return self._first(rows, self._affinities, self._devices)
+
+    def _nearest(self, rows: list[int], costs: list[list[int]]) -> tuple[int, ...] | None:
+        """Return the assignment to the host cells with the least sum of costs; the first of equal ones."""
+        sets = [affinity.columns for affinity in self._affinities]
+        accepts = None if self._devices is None else Supported(self._devices, [cell.id for cell in self.order])
+        return nearest_assignment(rows, sets, accepts, costs)
 
     def _fitting(self, demand: Demand) -> int:
         """Return the mask of the places in the order that a demand fits."""

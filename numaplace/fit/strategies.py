@@ -1,16 +1,18 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The order in which host cells are tried: one object for each order that Nova has had.
+"""Which of several placements is taken: Nova's orders of host cells, and the cells that lie nearest to each other.
 
-The order decides which of several placements is taken, never whether there is one.
+A strategy never decides whether there is a placement.
 """
 
 from __future__ import annotations
 
-from typing import Protocol
+from collections.abc import Sequence
+from typing import Protocol, runtime_checkable
 
+from numaplace.fit.nearest import distances
 from numaplace.model import Guest, Host, HostCell
 
-__all__ = ['LINEAR', 'PACK', 'SPREAD', 'Strategy']
+__all__ = ['CLOSEST', 'LINEAR', 'PACK', 'SPREAD', 'Measured', 'Strategy']
 
 
 class Strategy(Protocol):
@@ -22,6 +24,14 @@ class Strategy(Protocol):
 
     def order(self, host: Host, guest: Guest) -> tuple[HostCell, ...]:
         """Return the host's cells in the order to try them; the answer may depend only on host and guest."""
+
+
+@runtime_checkable
+class Measured(Protocol):
+    """A strategy that prefers the host cells with the least sum of costs; its order decides between equal sums."""
+
+    def costs(self, cells: Sequence[HostCell], guest: Guest) -> list[list[int]]:
+        """Return the cost of each pair of host cells, symmetric and at least 0; on the diagonal that of each alone."""
 
 
 class _Linear:
@@ -45,15 +55,33 @@ class _ByUse:
         """Return the cells by use: most free first for spread, least free first for pack."""
         if len(host.cells) <= len(guest.cells):
             return LINEAR.order(host, guest)
-        pinned = bool(guest.cells) and guest.cells[0].is_pinned
 
         def rank(cell: HostCell) -> tuple[int, int, int]:
-            free_cpus = cell.free_cpus.bit_count() if pinned else -cell.cpu_usage
-            return self._sign * free_cpus, self._sign * cell.free_memory_mib, cell.id
+            return self._sign * _free_cpus(cell, guest), self._sign * cell.free_memory_mib, cell.id
 
         return tuple(sorted(host.cells, key=rank))
 
 
+def _free_cpus(cell: HostCell, guest: Guest) -> int:
+    """Return the free dedicated CPUs for a guest that is pinned, otherwise less where more vCPUs share the CPUs."""
+    return cell.free_cpus.bit_count() if guest.cells and guest.cells[0].is_pinned else -cell.cpu_usage
+
+
+class _Closest(_ByUse):
+    """The host cells that lie nearest to each other, of equal ones those with the most free CPUs in all."""
+
+    def costs(self, cells: Sequence[HostCell], guest: Guest) -> list[list[int]]:
+        """Return the distance of each pair in both directions, weighed so that use decides only between equal sums."""
+        free = [_free_cpus(cell, guest) for cell in cells]
+        used = [max(free) - each for each in free]
+        table, weight = distances(cells), 1 + sum(used)
+        return [
+            [used[place] if one is other else weight * table[one.id][other.id] for other in cells]
+            for place, one in enumerate(cells)
+        ]
+
+
 LINEAR = _Linear()
+CLOSEST = _Closest('closest', -1)
 SPREAD = _ByUse('spread', -1)
 PACK = _ByUse('pack', 1)

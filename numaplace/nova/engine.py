@@ -55,6 +55,7 @@ def install() -> str:
 
     _check_version(version.version_string())
     mode = conf.mode(nova_conf.CONF)
+    conf.register_strategy(nova_conf.CONF)
     from nova.objects import numa  # noqa: PLC0415
     from nova.scheduler import host_manager  # noqa: PLC0415
     from nova.virt import hardware  # noqa: PLC0415

@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 from nova import conf
 from nova import exception as nova_exception
 
+from numaplace import conf as our_conf
 from numaplace import cpuset, fit
 from numaplace.model import (
     DEDICATED,
@@ -66,7 +67,7 @@ def numa_fit_instance_to_host(  # noqa: PLR0917 - as Nova's callers give them
             return None  # as Nova does, before the cells are read
         host, guest = topologies.read(host_topology), convert.read_guest(instance_topology)
         offered = devices(host, provider_mapping, pci_requests, pci_stats)
-        answer = place(host, guest, limits, offered)
+        answer = place(host, guest, limits, offered, near=our_conf.prefers_closest(conf.CONF))
         if isinstance(answer, Refusal):
             claim_log.refused(guest, answer)
             return None
@@ -88,16 +89,20 @@ def devices(
     return PciDevices(HostDevices(host, pci_stats, pci_requests, limit_s=limit_s), provider_mapping)
 
 
-def place(host: Host, guest: Guest, limits: Any, offered: PciDevices | None) -> Placement | Refusal:
+def place(
+    host: Host, guest: Guest, limits: Any, offered: PciDevices | None, *, near: bool = False
+) -> Placement | Refusal:
     """Return the answer of the fit by the strategy of Nova's configuration.
 
     :param limits: Nova's ``NUMATopologyLimits``, or None
+    :param near: prefer the closest host cells, which Nova cannot
     """
     impossible = scheduler_request.impossible(guest)
     if impossible is not None:
         return impossible
     ratios, networks = convert.read_limits(limits)
-    strategy = fit.PACK if conf.CONF.compute.packing_host_numa_cells_allocation_strategy else fit.SPREAD
+    novas = fit.PACK if conf.CONF.compute.packing_host_numa_cells_allocation_strategy else fit.SPREAD
+    strategy = fit.CLOSEST if near else novas
     return fit.place(host, guest, limits=ratios, devices=offered, networks=networks, strategy=strategy)
 
 

@@ -9,12 +9,12 @@ from functools import cache, partial
 from typing import NamedTuple
 
 from numaplace import cpuset, fit
+from numaplace.fit.nearest import Candidate, Choice, distances, nearest
 from numaplace.fit.networks import affinities
 from numaplace.model import Guest, Host, Limits, Networks, Placement, Refusal, Wish
 from numaplace.partition import dividing, shares
 from numaplace.partition.available import available
 from numaplace.partition.division import Divider, Division, Part
-from numaplace.partition.nearest import Candidate, Choice, distances, nearest
 from numaplace.partition.tier import NO_TIER, Tier, TierSearch, memory_cells
 
 __all__ = ['place_auto']
@@ -33,7 +33,7 @@ def place_auto(
 
     It fits if any division does (``numaplace.partition.division``). The memory of its tier comes from the fewest and
     nearest host cells without CPUs. Networks and devices are judged by all host cells together. The cost is that of
-    :func:`numaplace.partition.nearest.nearest` for each number of host cells, and with a tier the same again for each
+    :func:`numaplace.fit.nearest.nearest` for each number of host cells, and with a tier the same again for each
     choice that would be the best.
 
     :returns: the placement, or the refusal of the host cells that come nearest to fitting

@@ -8,12 +8,12 @@ from dataclasses import replace
 from typing import NamedTuple
 
 from numaplace import exception
+from numaplace.fit.nearest import Candidate, Choice, nearest
 from numaplace.memory_kinds import GENERAL
 from numaplace.model import GuestCell, Host, HostCell, Limits, Wish
 from numaplace.partition import amounts, shares
 from numaplace.partition.amounts import Unit
 from numaplace.partition.dividing import Partition
-from numaplace.partition.nearest import Candidate, Choice, nearest
 
 __all__ = ['NO_TIER', 'Tier', 'TierSearch', 'memory_cells']
 
@@ -56,7 +56,7 @@ class TierSearch:
     """The choice of host cells without CPUs: the fewest, then the nearest to those with the vCPUs, then by id.
 
     :param networks: mask of the networks that a host cell is near to, by its id
-    :param distances: as :func:`numaplace.partition.nearest.distances` returns them
+    :param distances: as :func:`numaplace.fit.nearest.distances` returns them
     """
 
     def __init__(
@@ -90,7 +90,7 @@ class TierSearch:
         :param chosen: the ids of those host cells
         :param networks: mask of the networks that none of `chosen` is near to
         :param accept: returns whether a choice is accepted
-        :param symmetric: as in :class:`~numaplace.partition.nearest.Choice`
+        :param symmetric: as in :class:`~numaplace.fit.nearest.Choice`
         """
         costs = [sum(self._distances[cell.id][other] for other in chosen) for cell in self._cells]
         for number in range(1, len(self._cells) + 1):

@@ -31,8 +31,11 @@ __all__ = [
 #: that it has no bearing on placement; or it describes the image and requests nothing.
 HONOURED, REFUSED, WITHOUT_EFFECT, DESCRIBES = 'honoured', 'refused', 'without effect', 'describes'
 
+#: The strategy of a flavor's servers, instead of the configured one.
+STRATEGY = 'numaplace:strategy'
 #: Keys of numaplace alone, all of which are read; N stands for a number.
 OWN = (
+    STRATEGY,
     *vnuma.KEYS,
     hotplug.VCPU_HOTPLUG,
     hotplug.MEMORY_SLOTS,

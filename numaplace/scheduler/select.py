@@ -21,9 +21,10 @@ from numaplace import conf as configuration
 from numaplace import exception, fit, partition, plugins
 from numaplace.compute import claims
 from numaplace.db.api import Database
-from numaplace.model import Reason, Refusal
+from numaplace.model import Flavor, Reason, Refusal
 from numaplace.model.held import NAME_TAKEN
 from numaplace.model.records import HostRecord
+from numaplace.request import keys
 from numaplace.scheduler import direct, names
 from numaplace.scheduler.filters import Answer, Filter, Request
 from numaplace.scheduler.limits import limits
@@ -198,9 +199,15 @@ def _weigher_names(conf: cfg.ConfigOpts) -> list[str]:
     return [name for name in named if name not in names.IDLE_WEIGHERS]
 
 
-def strategy(conf: cfg.ConfigOpts) -> fit.Strategy:
-    """Return the strategy that a configuration names."""
-    name, place = configuration.strategy(conf), names.place(conf, names.STRATEGY)
+def strategy(conf: cfg.ConfigOpts, flavor: Flavor) -> fit.Strategy:
+    """Return the strategy that a flavor names, or else the configuration.
+
+    :raises: :class:`~numaplace.exception.UnknownPlugin`
+    """
+    if keys.STRATEGY in flavor.extra_specs:
+        name, place = flavor.extra_specs[keys.STRATEGY], f'flavor {flavor.name!r}: extra spec {keys.STRATEGY}'
+    else:
+        name, place = configuration.strategy(conf), names.place(conf, names.STRATEGY)
     found: fit.Strategy = plugins.load(plugins.STRATEGIES, [name], place)[0]
     return found
 

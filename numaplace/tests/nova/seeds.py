@@ -6,11 +6,11 @@ import os
 __all__ = ['SHARES', 'TRACKED', 'share']
 
 #: How many cases of each kind; a number of cases and a first seed of one's own go by the environment.
-_COUNT = int(os.environ.get('NUMAPLACE_NOVA_CASES', '20000'))
+_COUNT = int(os.environ.get('NUMAPLACE_NOVA_CASES', '8000'))
 _FIRST = int(os.environ.get('NUMAPLACE_NOVA_SEED', '34000000'))
 
 #: How many cases of a compute node: each takes as long as a hundred of the others.
-TRACKED = int(os.environ.get('NUMAPLACE_TRACKER_CASES', '1000'))
+TRACKED = int(os.environ.get('NUMAPLACE_TRACKER_CASES', '240'))
 
 #: The cases of a kind are this many tests, so that several processes share them.
 SHARES = 8

@@ -89,6 +89,33 @@ def test_a_fit_through_novas_name_is_the_engines_and_changes_nothing(theirs, har
     assert 50 < fitted < len(SEEDS) - 50
 
 
+def test_the_strategy_closest_of_nova_conf_keeps_guests_to_few_sockets(theirs, hardware):
+    """Of six host cells in two sockets Nova's orders take the emptiest, whichever socket they are in."""
+    shapes = [
+        model.CellShape(
+            number, 0, 0b1111 << 4 * number, 4096, siblings=(), socket=number // 3, physnets=frozenset(), tunneled=False
+        )
+        for number in range(6)
+    ]
+    cells = [model.HostCell(shape, pinned_cpus=1 << 4 * shape.id if shape.id in {1, 3} else 0) for shape in shapes]
+    host = model.Host(tuple(cells))
+    guest = model.Guest(
+        3, 3072, tuple(model.GuestCell(number, 0, 1 << number, 1024, cpu_policy='dedicated') for number in range(3))
+    )
+    asked = theirs.read_host(wire.write_host(host)), theirs.read_guest(nova_requests.write_guest(guest))
+
+    def chosen():
+        return sorted(cell.id for cell in hardware.numa_fit_instance_to_host(*asked, {}).cells)
+
+    assert [0, 2, 4] == chosen()
+    conf = theirs.conf.CONF
+    conf.set_override('strategy', 'closest', group='numaplace')
+    try:
+        assert [0, 1, 2] == chosen()
+    finally:
+        conf.clear_override('strategy', group='numaplace')
+
+
 def test_usage_through_novas_name_is_the_models_and_changes_nothing(theirs, hardware):
     counted = 0
     for seed in SEEDS:

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import pytest
 
-from numaplace.tests import real
+from numaplace.tests import amount, real
 from numaplace.tests.nova import listed
 
 _LIBVIRT = 'nova.tests.functional.libvirt'
@@ -27,6 +27,7 @@ class Run(NamedTuple):
     :param count: how many there are, so that none gets lost
     :param idle: in how many of them numaplace is not asked: the guest has no topology, or the API refuses it
     :param shares: into how many processes they are divided
+    :param short: how many of these run if a run is not long
     :param asked: what numaplace is asked in each share
     """
 
@@ -35,13 +36,14 @@ class Run(NamedTuple):
     count: int
     idle: int
     shares: int = 1
+    short: int = 1
     asked: tuple[str, ...] = (_FITS, _USAGES, _FILTERED)
 
 
 #: With Nova 34: all functional tests that enable the filter, some that do not, and the unit tests of what is replaced.
 RUNS = {
-    'devices': Run(_LIBVIRT, ('test_pci_sriov_servers',), 116, 2, shares=5),
-    'servers': Run(_LIBVIRT, ('test_numa_servers',), 56, 7, shares=2),
+    'devices': Run(_LIBVIRT, ('test_pci_sriov_servers',), 116, 2, shares=5, short=2),
+    'servers': Run(_LIBVIRT, ('test_numa_servers',), 56, 7, shares=2, short=2),
     'live migrations': Run(_LIBVIRT, ('test_numa_live_migration',), 13, 0),
     'power and real time': Run(_LIBVIRT, ('test_power_manage', 'test_rt_servers'), 21, 7),
     'memory encryption and persistent memory': Run(
@@ -73,6 +75,7 @@ SERVERS = Run(
     33,
     4,
     shares=2,
+    short=2,
 )
 
 
@@ -85,7 +88,7 @@ def _major():
 
 
 SHARES = [
-    pytest.param(run, number, id=f'{name} share{number}')
+    pytest.param(run, number, id=f'{name} share{number}', marks=() if number <= run.short else amount.long)
     for name, run in (RUNS if _major() == 34 else {'servers': SERVERS}).items()
     for number in range(1, run.shares + 1)
 ]

@@ -50,7 +50,6 @@ CONF = _conf()
 
 def fill(dice: random.Random, database: Database, hosts: int = 3, most: int = 6) -> None:
     """Register small hosts, and create servers where they fit; some hosts get more than others."""
-    strategy = select.strategy(CONF)
     for number in range(hosts):
         cells = dice.choice((1, 2, 2))
         resource_tracker.register(
@@ -62,7 +61,7 @@ def fill(dice: random.Random, database: Database, hosts: int = 3, most: int = 6)
         flavor = dice.choice(FLAVORS)
         asked = InstanceRequest(f's{number}', flavor, request.read(flavor, {}), {}, None)
         host = database.host(f'h{dice.randrange(hosts)}')
-        claims.instance_claim(database, asked, host.name, limits=limits(host), strategy=strategy)
+        claims.instance_claim(database, asked, host.name, limits=limits(host), strategy=select.strategy(CONF, flavor))
 
 
 def state(fleet: Fleet, **keys: object) -> State:

@@ -2,11 +2,15 @@
 """The joint choice is the first permutation that will do, on masks alone: many more and harder ones than hosts give."""
 
 import itertools
+import os
 import random
 
 import pytest
 
 from numaplace.fit import assignment
+
+#: Cases of each kind for the nearest columns.
+NEAREST = int(os.environ.get('NUMAPLACE_NEAREST_CASES', '1500'))
 
 
 class _Accepts:
@@ -105,6 +109,53 @@ def test_the_assignment_is_the_first_permutation_that_is_accepted(monotone):
         assert expected == assignment.first_assignment(rows, sets, accepts), (rows, sets, wanted)
         found += expected is not None
     assert 300 < found < 2900
+
+
+def _brute_nearest(rows, width, sets, predicate, costs):
+    """Return the first permutation of the set with the least sum of costs, of equal ones the first set."""
+    best = None
+    for columns in itertools.combinations(range(width), len(rows)):
+        for chosen in itertools.permutations(columns):
+            if (
+                all(rows[number] >> column & 1 for number, column in enumerate(chosen))
+                and all(any(wanted >> column & 1 for column in chosen) for wanted in sets)
+                and predicate(frozenset(chosen))
+            ):
+                length = sum(costs[one][other] for one, other in itertools.combinations_with_replacement(columns, 2))
+                best = min(best or (length, columns, chosen), (length, columns, chosen))
+                break
+    return best and best[2]
+
+
+def _costs(dice, width):
+    """Return costs as sockets have them, or any; each column may have one of its own."""
+    socket, own = dice.choice((2, 3)), dice.choice(((0,), (0, 0, 3), (0, 1, 5, 30)))
+    near = dice.choice((None, (20, 24, 32, 42, 64)))
+    table = [[0] * width for _ in range(width)]
+    for one, other in itertools.combinations(range(width), 2):
+        cost = dice.choice(near) if near else 24 if one // socket == other // socket else 42
+        table[one][other] = table[other][one] = cost
+    for column in range(width):
+        table[column][column] = dice.choice(own)
+    return table
+
+
+@pytest.mark.parametrize('kind', ['anything', 'monotone', 'not monotone'])
+def test_the_nearest_columns_are_those_that_trying_everything_finds(kind):
+    dice, found = random.Random(kind), 0
+    for _ in range(NEAREST):
+        rows, width, sets = _draw(dice, 6)
+        costs = _costs(dice, width)
+        wanted = frozenset(dice.sample(range(width), dice.randint(1, min(width, 3))))
+        predicate = {'anything': _anything, 'monotone': wanted.intersection}.get(kind, _avoids(wanted, len(rows)))
+        accepts = None
+        if kind != 'anything':
+            kinds = [column if column in wanted else None for column in range(width)]
+            accepts = _Accepts(kind == 'monotone', predicate, kinds)
+        expected = _brute_nearest(rows, width, sets, predicate, costs)
+        assert expected == assignment.nearest_assignment(rows, sets, accepts, costs), (rows, sets, wanted, costs)
+        found += expected is not None
+    assert NEAREST // 10 < found < NEAREST
 
 
 def test_a_hall_violator_is_found_exactly_where_no_assignment_is():

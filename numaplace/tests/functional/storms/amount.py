@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How much the storms do."""
+"""How many operations the storms have."""
 
 import os
 
 __all__ = ['IS_LONG', 'OPERATIONS', 'SEED']
 
-_SHORT = 2000
+_SHORT = 1000
 #: Number of operations of the races, on each database.
 OPERATIONS = int(os.environ.get('NUMAPLACE_STORM', str(_SHORT)))
 SEED = os.environ.get('NUMAPLACE_STORM_SEED', '1')

@@ -7,7 +7,7 @@ import json
 import pytest
 
 from numaplace import cpuset
-from numaplace.tests import summary
+from numaplace.tests import amount, summary
 from numaplace.tests.functional.testbed import scenarios
 from numaplace.tests.functional.testbed.scenarios import DELETED, FULL, START
 
@@ -229,5 +229,6 @@ class TestFourNodesWithSiblings(Everywhere):
         assert not alone & others
 
 
+@amount.long
 class TestEightNodes(Everywhere):
     scenario = scenarios.EIGHT_NODES

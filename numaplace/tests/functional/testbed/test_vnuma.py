@@ -4,6 +4,7 @@
 import pytest
 
 from numaplace import cpuset
+from numaplace.tests import amount
 from numaplace.tests.unit.libvirt.domains import DISTRIBUTIONS, expanded, whole
 
 #: The command line that the vNUMA talk shows, as far as it concerns CPUs, memory and nodes.
@@ -82,7 +83,7 @@ def test_a_kernel_sees_the_cells_and_siblings_of_a_distribution(boot, distributi
         assert expected == told[f'cpu/cpu{vcpu}/topology/thread_siblings_list'].strip()
 
 
-@pytest.mark.parametrize('number', [2, 3])
+@pytest.mark.parametrize('number', [2, pytest.param(3, marks=amount.long)])
 @pytest.mark.parametrize('distribution', DISTRIBUTIONS)
 def test_a_kernel_and_hwloc_find_no_fault_in_the_sockets_of_a_distribution(boot, distribution, number):
     """With a model of AMD, of which the kernel expects that a socket is in one node."""

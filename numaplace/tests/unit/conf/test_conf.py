@@ -28,7 +28,7 @@ def test_the_defaults_are_novas(load):
     assert (4.0, 1.0) == conf.ratios(loaded)
     assert (None, None) == conf.cpu_sets(loaded)
     assert {} == conf.reserved_pages(loaded)
-    assert 'spread' == conf.strategy(loaded)
+    assert 'closest' == conf.strategy(loaded)
     assert 'none' == loaded.numaplace.default_guest_numa
 
 
@@ -63,7 +63,7 @@ def test_options_of_others_are_ignored(load):
 
 STRATEGIES = {
     'packing': ('[compute]\npacking_host_numa_cells_allocation_strategy = true', 'pack'),
-    'not packing': ('[compute]\npacking_host_numa_cells_allocation_strategy = false', 'spread'),
+    'not packing': ('[compute]\npacking_host_numa_cells_allocation_strategy = false', 'closest'),
     'ours wins': (
         '[compute]\npacking_host_numa_cells_allocation_strategy = true\n[numaplace]\nstrategy = linear',
         'linear',
@@ -72,7 +72,7 @@ STRATEGIES = {
 
 
 @pytest.mark.parametrize(('text', 'name'), STRATEGIES.values(), ids=STRATEGIES)
-def test_the_strategy_is_ours_or_the_one_that_novas_option_stands_for(load, text, name):
+def test_the_strategy_is_ours_or_pack_where_novas_option_is_on(load, text, name):
     assert name == conf.strategy(load(text))
 
 
@@ -124,7 +124,7 @@ def test_a_bad_variable_is_named(load, monkeypatch):
 
 
 FAULTS = {
-    'strategy': ('[numaplace]\nstrategy = x', 'one of linear, spread, pack'),
+    'strategy': ('[numaplace]\nstrategy = x', 'one of closest, linear, spread, pack'),
     'default_guest_numa': ('[numaplace]\ndefault_guest_numa = two', 'one of none, single'),
     'general_memory': ('[numaplace]\ngeneral_memory = dram', 'cxl, gpu, hbm, slow, unknown, and numbers of host cells'),
     'virt_type': ('[libvirt]\nvirt_type = xen', 'one of kvm, qemu'),

@@ -25,6 +25,8 @@ def cell(
     sizes: tuple[Pages, ...] = (),
     physnets: str = '',
     tunneled: bool = False,
+    socket: int | None = None,
+    distances: tuple[tuple[int, int], ...] = (),
 ) -> HostCell:
     """Return a host cell; CPU sets are lists, cores stand apart by blanks, shared CPUs are the dedicated by default."""
     dedicated = cpuset.parse(cpus)
@@ -36,6 +38,8 @@ def cell(
         siblings=tuple(cpuset.parse(core) for core in siblings.split()),
         physnets=frozenset(physnets.split()),
         tunneled=tunneled,
+        socket=socket,
+        distances=distances,
     )
     return HostCell(shape, cpuset.parse(pinned), cpu_usage, used_mib, sizes)
 

@@ -174,3 +174,52 @@ def test_a_strategy_orders_by_free_cpus_then_memory_then_id(strategy, policy, ex
 def test_a_guest_that_needs_every_host_cell_gets_them_by_id(strategy):
     order = strategy.order(host(ROOMY, BUSY), guest(guest_cell(0, '0'), guest_cell(1, '1')))
     assert [1, 3] == [host_cell.id for host_cell in order]
+
+
+def _two_sockets(known, pinned=()):
+    """Return a host of two sockets with three cells each; who is pinned has one CPU less."""
+    socket = {number: number // 3 for number in range(6)}
+
+    def row(one):
+        near = {other: 12 if socket[one] == socket[other] else 21 for other in socket}
+        return tuple((near | {one: 10}).items())
+
+    return host(
+        *(
+            cell(
+                number,
+                f'{4 * number}-{4 * number + 3}',
+                pinned=str(4 * number) if number in pinned else '',
+                socket=socket[number] if known == 'sockets' else None,
+                distances=row(number) if known == 'distances' else (),
+            )
+            for number in socket
+        )
+    )
+
+
+@pytest.mark.parametrize('known', ['distances', 'sockets'])
+@pytest.mark.parametrize(
+    ('cells', 'pinned', 'expected'),
+    [
+        (3, (), [0, 1, 2]),
+        (3, (0, 1, 2), [3, 4, 5]),
+        (3, (1,), [3, 4, 5]),
+        (2, (0, 1, 2, 3), [4, 5]),
+        (2, (0, 1), [3, 4]),
+        (4, (1,), [0, 3, 4, 5]),
+        (1, (0, 1, 2, 3), [4]),
+    ],
+)
+def test_closest_takes_the_cells_of_a_socket_and_of_equal_ones_the_emptiest(known, cells, pinned, expected):
+    wanted = guest(*(guest_cell(number, str(number)) for number in range(cells)))
+    answer = fit.place(_two_sockets(known, pinned), wanted, strategy=fit.CLOSEST)
+    assert expected == sorted(_chosen(answer))
+
+
+def test_without_distances_and_sockets_closest_is_spread():
+    wanted = guest(guest_cell(0, '0'), guest_cell(1, '1'))
+    near, spread = (
+        fit.place(_two_sockets('nothing', (0, 1, 3)), wanted, strategy=each) for each in (fit.CLOSEST, fit.SPREAD)
+    )
+    assert _chosen(spread) == _chosen(near) == [2, 4]

@@ -6,7 +6,7 @@ import pytest
 from numaplace import conf, exception, fit, plugins
 from numaplace.compute import claims
 from numaplace.db import api
-from numaplace.model import PAGES_ANY
+from numaplace.model import PAGES_ANY, Flavor
 from numaplace.scheduler import select
 from numaplace.scheduler.filters import Filter, Request
 from numaplace.tests import samples
@@ -227,6 +227,21 @@ def test_an_unknown_filter_lists_the_known_ones(tmp_path):
         select.Policy.of(loaded)
 
 
-@pytest.mark.parametrize(('name', 'strategy'), [('linear', fit.LINEAR), ('spread', fit.SPREAD), ('pack', fit.PACK)])
-def test_the_strategy_is_the_one_that_the_configuration_names(tmp_path, name, strategy):
-    assert strategy is select.strategy(load(tmp_path, f'[numaplace]\nstrategy = {name}'))
+def _flavor(extra_specs=None):
+    return Flavor('m1.near', 2, 1024, 1, extra_specs or {}, 'near')
+
+
+@pytest.mark.parametrize(
+    ('name', 'strategy'),
+    [('closest', fit.CLOSEST), ('linear', fit.LINEAR), ('spread', fit.SPREAD), ('pack', fit.PACK)],
+)
+def test_the_strategy_is_the_one_that_flavor_or_configuration_names(tmp_path, name, strategy):
+    assert strategy is select.strategy(load(tmp_path, f'[numaplace]\nstrategy = {name}'), _flavor())
+    named = _flavor({'numaplace:strategy': name})
+    assert strategy is select.strategy(load(tmp_path, '[numaplace]\nstrategy = linear'), named)
+
+
+def test_an_unknown_strategy_of_a_flavor_is_refused(tmp_path):
+    named = _flavor({'numaplace:strategy': 'near'})
+    with pytest.raises(exception.UnknownPlugin, match=r"extra spec numaplace:strategy: unknown name 'near'; known are"):
+        select.strategy(load(tmp_path, ''), named)

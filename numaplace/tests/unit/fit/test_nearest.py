@@ -9,10 +9,10 @@ from math import prod
 
 import pytest
 
+from numaplace.fit.nearest import Candidate, Choice, nearest
 from numaplace.model import CellShape, Guest, Host, HostCell, Placement, Wish
 from numaplace.model.vnuma import AUTO_MODE, PIN_TO_CORE
 from numaplace.partition import place
-from numaplace.partition.nearest import Candidate, Choice, nearest
 
 #: Partial choices for one guest on 16 nodes; each takes about 10 microseconds.
 MOST_STEPS = 2500

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 from math import inf
@@ -13,8 +13,9 @@ from numaplace.model import HostCell
 
 __all__ = ['Candidate', 'Choice', 'distances', 'nearest']
 
-#: The distance between two cells of a host that reports none; the kernel's default.
+#: The distance between two cells of a host that reports none: the kernel's default, and less within a socket.
 _REMOTE = 20
+_SAME_SOCKET = 15
 
 T = TypeVar('T')
 
@@ -22,12 +23,15 @@ T = TypeVar('T')
 def distances(cells: Sequence[HostCell]) -> dict[int, dict[int, int]]:
     """Return the distance between each two host cells by their ids: the sum of both directions, 0 to itself."""
     one_way = {cell.id: dict(cell.shape.distances) for cell in cells}
+    sockets = {cell.id: cell.shape.socket for cell in cells}
+
+    def direction(one: int, other: int) -> int:
+        near = sockets[one] is not None and sockets[one] == sockets[other]
+        return one_way[one].get(other, _SAME_SOCKET if near else _REMOTE)
+
     return {
-        one: {
-            other: there.get(other, _REMOTE) + back.get(one, _REMOTE) if one != other else 0
-            for other, back in one_way.items()
-        }
-        for one, there in one_way.items()
+        one: {other: direction(one, other) + direction(other, one) if one != other else 0 for other in one_way}
+        for one in one_way
     }
 
 
@@ -40,6 +44,7 @@ class Candidate(NamedTuple):
     :param labels: not all of those chosen may have the same label, for each position
     :param networks: mask of the networks that it is near to
     :param cost: its own distance
+    :param kind: candidates that are alike in all else are not alike if this differs
     """
 
     id: int
@@ -48,6 +53,7 @@ class Candidate(NamedTuple):
     labels: tuple[object, ...] = ()
     networks: int = 0
     cost: int = 0
+    kind: Hashable = None
 
 
 @dataclass(frozen=True, slots=True)
