@@ -152,7 +152,7 @@ def consolidate(state: State, seconds: float, most: float) -> Plan:
     classes, before = Classes(state), _active(state)
     number = int(most * len(state.servers))
     end = time.monotonic() + seconds
-    steps, after = empty(classes, number, time.monotonic() + seconds / 4)
+    steps, after = empty(classes, number, time.monotonic() + seconds / 2)
     question = Question.of(classes, solver.HOSTS, set(state.hosts), sources=set(state.hosts), most_moves=number)
     outcome, best = search(classes, question, max(0.5, end - time.monotonic()))
     fewest = 0

@@ -56,7 +56,9 @@ class Spreader:
         one = self._classes.known[number]
         source = state.servers[uuid].host
         for host in self.takers(number):
-            if host == source or not allowed(host) or self._refuses(number, host):
+            if host == source or not allowed(host) or not state.has_room(host, one.needs):
+                continue
+            if self._refuses(number, host):
                 continue
             answer = state.offer(uuid, one.kinds, host)
             if not isinstance(answer, HostRefusal):
