@@ -60,7 +60,7 @@ class Plan:
     :param goal: what is reached, in a few words
     :param steps: in their order: each is possible once those before it are made
     :param fewest_moves: no plan that reaches as much, and moves each server once at most, has fewer moves
-    :param measures: amounts by name, such as ``hosts``, each before and after the plan, with the best that is possible
+    :param measures: amounts by name, such as ``hosts``, each before and after the plan, and a bound that no plan passes
     """
 
     goal: str
@@ -124,7 +124,7 @@ def lines(plan: Plan) -> Iterator[str]:
         f' in {_count(groups, "group")}, {fewest}' if number else ''
     )
     for name, (before, after, best) in plan.measures.items():
-        yield f'  {name}: {before:,g}, afterwards {after:,g} (best possible: {best:,g})'
+        yield f'  {name}: {before:,g}, afterwards {after:,g} (bound: {best:,g})'
     for group, steps in groupby(plan.steps, key=lambda step: step.group):
         yield f'group {group}:'
         yield from (f'  {_move(step)}' for step in steps)

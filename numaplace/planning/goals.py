@@ -159,7 +159,8 @@ def consolidate(state: State, seconds: float, most: float) -> Plan:
     if outcome is not None and (_active(outcome.state), len(outcome.steps)) <= (_active(after), len(steps)):
         steps, after, fewest = list(outcome.steps), outcome.state, outcome.fewest
     hosts = _active(after)
-    measures = {'hosts with servers': (before, hosts, hosts if best is None else min(hosts, best))}
+    least = min(hosts, 1) if best is None else min(hosts, best)
+    measures = {'hosts with servers': (before, hosts, least)}
     return Plan('consolidate', tuple(steps), (), fewest, measures)
 
 
@@ -187,7 +188,7 @@ def rebalance(state: State, seconds: float, most: float, load: str) -> Plan:
     before = _largest(state, load)
     outcome, best = search(classes, question, seconds)
     after = before if outcome is None else _largest(outcome.state, load)
-    least = after if best is None else min(after, best / 10)
+    least = 0.0 if best is None else min(after, best / 10)
     measures = {f'largest use of {load} in %': (before, after, least)}
     if outcome is None or after >= before:
         return Plan(f'rebalance {load}', measures=dict.fromkeys(measures, (before, before, least)))

@@ -21,7 +21,7 @@ def test_the_steps_of_a_plan_are_read_as_they_are_written():
 def test_a_plan_for_people_has_groups_bounds_and_what_is_stuck():
     assert [
         'drain h1: 3 moves in 3 groups, at least 2 are needed',
-        '  hosts: 3, afterwards 2 (best possible: 1)',
+        '  hosts: 3, afterwards 2 (bound: 1)',
         'group 1:',
         '  live a b: h1 -> h2',
         'group 2:',
