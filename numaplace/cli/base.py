@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from cliff import columns, command, lister, show
@@ -262,6 +262,24 @@ class ShowOf(_Displayed, show.ShowOne):
     """
 
     outcome = ''
+
+    @staticmethod
+    def add_dry_run(parser: argparse.ArgumentParser) -> None:
+        """Add the option by which a command writes nothing."""
+        parser.add_argument(
+            '--dry-run',
+            action='store_true',
+            help='Show where it would go, or why no host takes it, and write nothing. The UUID and the number of a new '
+            'server are made up.',
+        )
+
+    def rehearse(self, database: Database, parsed_args: argparse.Namespace) -> AbstractContextManager[None]:
+        """Return a context in which nothing is stored, if that is asked for."""
+        if not getattr(parsed_args, 'dry_run', False):
+            return nullcontext()
+        self.app.note('a dry run: nothing is written')
+        self.outcome = ''
+        return database.rehearsal()
 
     def produce_output(self, parsed_args: argparse.Namespace, column_names: Sequence[str], data: Any) -> int:
         """Print the thing; what was done is told if that fails."""

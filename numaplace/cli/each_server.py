@@ -74,7 +74,7 @@ class ChangeOf(base.ShowOf):
 
         :raises: :class:`~numaplace.exception.NotFound` for an unknown server, and as :meth:`change`
         """
-        with self.open_database() as database:
+        with self.open_database() as database, self.rehearse(database, parsed_args):
             server = database.instance(parsed_args.server)
             with progress.told_early(self.app, lambda: _left(database, server)):
                 return self.change(database, server, parsed_args)

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from numaplace.model.fleet import Fleet
     from numaplace.model.records import HostRecord
 
-__all__ = ['CapacityFleet', 'add_guests', 'not_counted', 'question']
+__all__ = ['CapacityFleet', 'add_guests', 'add_seconds', 'not_counted', 'question']
 
 _MOST_SECONDS = 86_400
 _COLUMNS = ('flavor', 'host', 'at_least', 'at_most', 'binding')
@@ -63,13 +63,15 @@ def add_guests(parser: argparse.ArgumentParser, *, is_required: bool, hosts: str
     )
     parser.add_argument('--zone', metavar='ZONE', help='Availability zone that the guests ask for.')
     parser.add_argument('--hosts', action='store_true', help=hosts)
-    parser.add_argument(
-        '--seconds',
-        metavar='SECONDS',
-        type=_seconds,
-        default='10',
-        help='How long to search for exact numbers of guests of unlike cells (default: %(default)s).',
-    )
+    add_seconds(parser, 'How long to search for exact numbers of guests of unlike cells (default: %(default)s).')
+
+
+def add_seconds(parser: argparse.ArgumentParser, text: str) -> None:
+    """Add how long a search may take.
+
+    :param text: the help
+    """
+    parser.add_argument('--seconds', metavar='SECONDS', type=_seconds, default='10', help=text)
 
 
 def question(conf: cfg.ConfigOpts, read: Fleet, flavor: Flavor, parsed_args: argparse.Namespace) -> Question:

@@ -15,15 +15,16 @@ if TYPE_CHECKING:
 __all__ = ['chosen']
 
 
-def chosen(app: App, *, all_hosts: bool = False) -> Direct | Remote:
+def chosen(app: App, *, all_hosts: bool = False, is_dry: bool = False) -> Direct | Remote:
     """Return who chooses hosts, as ``--scheduler`` or else the configuration says.
 
     :param all_hosts: whether a refusal shows the reasons of each host
+    :param is_dry: whether nothing may be written, which only the command itself can undo
     :raises: :class:`~numaplace.exception.InvalidConfiguration` if the libraries of the bus are not installed
     """
     from numaplace.conf.numaplace import RPC
 
-    if (app.options.scheduler or app.conf.numaplace.scheduler) == RPC:
+    if (app.options.scheduler or app.conf.numaplace.scheduler) == RPC and not is_dry:
         try:
             from numaplace.services.client import Remote
         except ModuleNotFoundError as error:

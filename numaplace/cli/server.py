@@ -40,6 +40,7 @@ class CreateServer(base.ShowOf):
         'numaplace server create --flavor m1.tiny --image-property hw_numa_nodes=2 cirros3',
         'numaplace server create --flavor m1.pinned --host compute1 db1',
         'numaplace server create --flavor m1.numa --min 2 --max 5 web',
+        'numaplace server create --flavor m1.numa --dry-run cirros3',
         'numaplace server create --flavor m1.numa --hint group=web --project p1 web1',
         'numaplace server create --flavor m1.numa --nic network=default,node=1 --disk path=/srv/db.img,node=0 db2',
         'numaplace server create --flavor m1.numa --nic physnet=lake,vnic=direct,policy=required db3',
@@ -58,6 +59,7 @@ class CreateServer(base.ShowOf):
         parser.add_argument('--availability-zone', metavar='ZONE', help='Only hosts of this zone.')
         parser.add_argument('--host', '--hypervisor-hostname', metavar='HOST', help='Only this host.')
         server_request.add_all_hosts(parser)
+        self.add_dry_run(parser)
         server_hints.add(parser)
         parser.add_argument(
             '--connect',
@@ -100,7 +102,11 @@ class CreateServer(base.ShowOf):
         devices = request.own_devices(parsed_args.nic, parsed_args.disk)
         _check_files(devices, len(called))
         policy = select.Policy.of(self.conf)
-        with self.open_database() as database, progress.told_early(self.app, self._left):
+        with (
+            self.open_database() as database,
+            self.rehearse(database, parsed_args),
+            progress.told_early(self.app, self._left),
+        ):
             flavor = server_request.find_flavor(database, parsed_args.flavor)
             guest = requests.read(self.conf, flavor, image_properties)
             requests.check_keys(flavor, image_properties)
@@ -130,14 +136,15 @@ class CreateServer(base.ShowOf):
             self.app.warn(f'server {servers[0].name!r}: {text}')
         if len(called) == 1:
             return server_columns.details(servers[0])
-        self.outcome = f'{len(servers)} servers exist, with the UUIDs {", ".join(server.uuid for server in servers)}'
+        uuids = ', '.join(server.uuid for server in servers)
+        self.outcome = self.outcome and f'{len(servers)} servers exist, with the UUIDs {uuids}'
         return _several(servers)
 
     def _claim(
         self, database: Database, wanted: Sequence[InstanceRequest], at_least: int, parsed_args: argparse.Namespace
     ) -> list[InstanceRecord]:
         """Have a host claimed for each server that fits, and all claims given back if the command ends early."""
-        scheduler = schedulers.chosen(self.app, all_hosts=parsed_args.all_hosts)
+        scheduler = schedulers.chosen(self.app, all_hosts=parsed_args.all_hosts, is_dry=parsed_args.dry_run)
 
         with progress.shown(self.app, 'servers', len(wanted)) as bar:
 

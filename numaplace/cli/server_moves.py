@@ -26,23 +26,24 @@ __all__ = ['ConfirmResize', 'EvacuateServer', 'MigrateServer', 'ResizeServer', '
 class _Move(ChangeOf):
     """Find another place for a server, and move it there."""
 
-    _all_hosts = False
+    _all_hosts = _is_dry = False
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
         """Add how much a refusal says."""
         parser = super().get_parser(prog_name)
         server_request.add_all_hosts(parser)
+        self.add_dry_run(parser)
         return parser
 
     def run(self, parsed_args: argparse.Namespace) -> int:
         """Run the command; return the exit status."""
-        self._all_hosts = parsed_args.all_hosts
+        self._all_hosts, self._is_dry = parsed_args.all_hosts, parsed_args.dry_run
         return super().run(parsed_args)
 
     @property
     def scheduler(self) -> Direct | Remote:
         """Who chooses the host."""
-        return schedulers.chosen(self.app, all_hosts=self._all_hosts)
+        return schedulers.chosen(self.app, all_hosts=self._all_hosts, is_dry=self._is_dry)
 
 
 class ResizeServer(_Move):
@@ -51,7 +52,11 @@ class ResizeServer(_Move):
     The server holds both places until the resize is confirmed or reverted.
     """
 
-    examples = ('numaplace server resize --flavor m1.large db1', 'numaplace server resize --confirm db1')
+    examples = (
+        'numaplace server resize --flavor m1.large db1',
+        'numaplace server resize --flavor m1.large --dry-run db1',
+        'numaplace server resize --confirm db1',
+    )
     ignores = ignored.SERVER_RESIZE
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
@@ -111,6 +116,7 @@ class MigrateServer(_Move):
     examples = (
         'numaplace server migrate db1',
         'numaplace server migrate --live-migration --host compute2 db1',
+        'numaplace server migrate --live-migration --dry-run db1',
     )
     ignores = ignored.SERVER_MIGRATE
 

@@ -6,7 +6,7 @@ from __future__ import annotations
 import os
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from datetime import datetime
 from typing import TypeVar, cast
@@ -108,6 +108,8 @@ class Database(Grouping, RepeatedRequests):
         self._idle: list[Connection] = []
         self._keeps_idle = engine.dialect.name == 'sqlite'
         self._process = os.getpid()
+        #: The connection of the transaction that holds all others, while one is rehearsed.
+        self._rehearsed: Connection | None = None
 
     def close(self) -> None:
         """Close all connections."""
@@ -166,10 +168,35 @@ class Database(Grouping, RepeatedRequests):
             :class:`~numaplace.exception.ConcurrentUpdate` if another transaction conflicted
         """
         try:
+            if self._rehearsed is not None:
+                with self._rehearsed.begin_nested():
+                    yield self._rehearsed
+                return
             with self._connected() as connection:
                 engines.begin(connection, reads=reads)
                 yield connection
                 self._commit(connection, happened, reads=reads)
+        except faults.ERRORS as error:
+            raise faults.fault(self._engine.url, error) from error
+
+    @contextmanager
+    def rehearsal(self) -> Iterator[None]:
+        """Undo at the end all that the body writes; until then it sees its own writes, and nobody else does.
+
+        It is one transaction: the rows that it writes, on SQLite the whole file, are locked up to its end.
+
+        :raises: as :meth:`claim`
+        """
+        try:
+            with self._connected() as connection:
+                engines.begin(connection)
+                self._rehearsed = connection
+                try:
+                    yield
+                finally:
+                    self._rehearsed = None
+                    with suppress(*faults.ERRORS):  # of a lost connection, which undoes it too
+                        connection.rollback()
         except faults.ERRORS as error:
             raise faults.fault(self._engine.url, error) from error
 
