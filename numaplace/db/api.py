@@ -17,11 +17,12 @@ from numaplace import exception
 from numaplace.db import aggregates, convert, faults, flavors, hosts, rows, schema, server_groups, servers
 from numaplace.db import engine as engines
 from numaplace.db.engine import default_url
+from numaplace.db.flavor_transactions import FlavorTransactions
 from numaplace.db.grouping import Grouping
 from numaplace.db.records import HostUsage, InstanceRequest, MigrationRecord
 from numaplace.db.repeated_requests import RepeatedRequests
 from numaplace.db.retry import repeated, retry
-from numaplace.model import Flavor, GrantedDevice, Host, Placement, Refusal, allocations, held
+from numaplace.model import GrantedDevice, Host, Placement, Refusal, allocations, held
 from numaplace.model.fleet import Fleet, Unread, in_aggregates
 from numaplace.model.records import HostRecord, InstanceRecord, Side
 
@@ -98,7 +99,7 @@ def _owners_on(host_name: str, instances: Iterable[InstanceRecord]) -> dict[str,
     return found
 
 
-class Database(Grouping, RepeatedRequests):
+class Database(FlavorTransactions, Grouping, RepeatedRequests):
     """An open database. Each method is one transaction, and returns records."""
 
     def __init__(self, engine: Engine) -> None:
@@ -236,69 +237,6 @@ class Database(Grouping, RepeatedRequests):
             raise unknown from error
         if not found:
             raise error
-
-    # --- flavors
-
-    @repeated
-    def flavors(self, unread: rows.Unread | None = None) -> list[Flavor]:
-        """Return all flavors by name.
-
-        :param unread: collects the flavors whose rows cannot be read, by name
-        :raises: :class:`~numaplace.exception.InvalidObject` for such a row, without `unread`
-        """
-        with self._transaction(reads=True) as connection:
-            return flavors.find_all(connection, unread)
-
-    @repeated
-    def flavor(self, name_or_id: str) -> Flavor:
-        """Return a flavor; an id takes precedence over a name.
-
-        :raises: :class:`~numaplace.exception.NotFound`
-        """
-        with self._transaction(reads=True) as connection:
-            return flavors.find(connection, name_or_id)
-
-    @repeated
-    def create_flavor(self, flavor: Flavor) -> Flavor:
-        """Store a new flavor.
-
-        :raises: :class:`~numaplace.exception.AlreadyExists` for a known name or id,
-            :class:`~numaplace.exception.Invalid` for a name that no database can hold
-        """
-        flavor = replace(flavor, id=flavor.id or str(uuid.uuid4()))
-        with self._transaction(lambda later: flavors.is_stored(later, flavor)) as connection:
-            flavors.insert(connection, flavor)
-        return flavor
-
-    @repeated
-    def change_extra_specs(
-        self, name_or_id: str, *, change: Mapping[str, str] | None = None, remove: Iterable[str] = ()
-    ) -> Flavor:
-        """Set extra specs of a flavor, and remove others.
-
-        One transaction with a lock on the row, so that two simultaneous changes are both kept.
-
-        :raises: :class:`~numaplace.exception.NotFound` for an unknown flavor or a key to remove that it does not have
-        """
-        with self._transaction(lambda later: flavors.has_become(later, flavor, specs)) as connection:
-            flavor = flavors.find(connection, name_or_id, lock=True)
-            specs = {**flavor.extra_specs, **(change or {})}
-            for key in remove:
-                if key not in specs:
-                    raise exception.NotFound(f'flavor {flavor.name!r} has no property {key!r}')
-                del specs[key]
-            flavors.replace_extra_specs(connection, flavor, specs)
-        return replace(flavor, extra_specs=specs)
-
-    @repeated
-    def delete_flavor(self, name_or_id: str) -> None:
-        """Delete a flavor; servers keep their copy of it.
-
-        :raises: :class:`~numaplace.exception.NotFound`
-        """
-        with self._transaction(lambda later: flavors.is_gone(later, flavor)) as connection:
-            flavor = flavors.find(connection, name_or_id, lock=True)
-            flavors.delete(connection, flavor)
 
     # --- hosts
 
