@@ -16,13 +16,13 @@ def test_names_become_objects_in_their_order():
 
 
 def test_the_known_names_are_sorted():
-    assert plugins.known(plugins.STRATEGIES) == ['linear', 'pack', 'spread']
+    assert plugins.known(plugins.STRATEGIES) == ['closest', 'linear', 'pack', 'spread']
 
 
 def test_an_unknown_name_lists_the_known_ones_and_the_option():
     with pytest.raises(
         exception.UnknownPlugin,
-        match='^' + re.escape("[numaplace] strategy: unknown name 'best'; known are linear, pack, spread") + '$',
+        match='^' + re.escape("[numaplace] strategy: unknown name 'best'; known are closest, linear, pack, spread") + '$',
     ):
         plugins.load(plugins.STRATEGIES, ['linear', 'best'], OPTION)
 
