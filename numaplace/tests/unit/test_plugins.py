@@ -22,7 +22,9 @@ def test_the_known_names_are_sorted():
 def test_an_unknown_name_lists_the_known_ones_and_the_option():
     with pytest.raises(
         exception.UnknownPlugin,
-        match='^' + re.escape("[numaplace] strategy: unknown name 'best'; known are closest, linear, pack, spread") + '$',
+        match='^'
+        + re.escape("[numaplace] strategy: unknown name 'best'; known are closest, linear, pack, spread")
+        + '$',
     ):
         plugins.load(plugins.STRATEGIES, ['linear', 'best'], OPTION)
 

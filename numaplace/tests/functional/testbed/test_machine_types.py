@@ -11,7 +11,7 @@ from numaplace.libvirt import connection, cpumodel
 from numaplace.libvirt.machine import QEMU, GuestMachine
 from numaplace.libvirt.profile import NEWEST
 from numaplace.operations import domain_xml
-from numaplace.tests import real, recordings
+from numaplace.tests import amount, real, recordings
 from numaplace.tests.functional import defining
 from numaplace.tests.unit.libvirt import families
 
@@ -112,7 +112,14 @@ def test_libvirt_keeps_what_was_written_and_what_it_would_not_is_refused(host, t
 
 
 @pytest.mark.parametrize(
-    'machine', ['q35', 'pc', 'virt', 'virt of 32 bits', 'virt of RISC-V', 'pseries', 's390-ccw-virtio']
+    'machine',
+    [
+        *('q35', 'virt', 'pseries'),
+        *(
+            pytest.param(each, marks=amount.long)
+            for each in ('pc', 'virt of 32 bits', 'virt of RISC-V', 's390-ccw-virtio')
+        ),
+    ],
 )
 def test_qemu_starts_each_guest_with_its_cells_or_it_was_refused(here, tmp_path, machine):
     """This machine has one node for all cells, and no huge pages: the memory is preallocated all the same."""

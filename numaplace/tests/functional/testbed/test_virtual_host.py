@@ -222,6 +222,7 @@ class TestThreeNodes(Everywhere):
         tally['virtual functions given to guests'] += 1
 
 
+@amount.long
 class TestThreeNodesWithControlGroups(Everywhere):
     scenario = scenarios.THREE_NODES_WITH_GROUPS
 
