@@ -101,7 +101,6 @@ class CreateServer(base.ShowOf):
         image_properties = server_request.image(parsed_args)
         devices = request.own_devices(parsed_args.nic, parsed_args.disk)
         _check_files(devices, len(called))
-        policy = select.Policy.of(self.conf)
         with (
             self.open_database() as database,
             self.rehearse(database, parsed_args),
@@ -113,8 +112,9 @@ class CreateServer(base.ShowOf):
             if parsed_args.connect is not None:
                 requests.ask(self.conf, parsed_args.connect, flavor, image_properties, guest)
             scheduling = server_hints.read(database, parsed_args)
-            for text in server_hints.warnings(scheduling['hints'], policy):
-                self.app.warn(text)
+            if scheduling['hints']:
+                for text in server_hints.warnings(scheduling['hints'], select.Policy.of(self.conf)):
+                    self.app.warn(text)
             asked = partial(
                 requests.new_server,
                 self.conf,

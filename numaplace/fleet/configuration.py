@@ -87,7 +87,7 @@ def check_flavors(
     empty = list({count(record.host, ()): None for record in hosts})
     for flavor in flavors:
         try:
-            guest = request.read(flavor, image or {})
+            guest = request.read(flavor, image)
         except exception.Invalid as error:
             yield Finding('flavor.invalid', found=str(error), subject=flavor.name)
             continue

@@ -223,6 +223,8 @@ def old_format(source: Mapping[str, Any], name: str) -> str:
 
 
 def _attributes_of(source: Any, name: str) -> Mapping[str, Any]:
+    if source is None or isinstance(source, str | int | float | list):  # what JSON has besides objects
+        raise exception.InvalidObject(f'expected a {name}, found {source!r:.60}')
     is_set = getattr(source, 'obj_attr_is_set', lambda field: hasattr(source, field))
     data = {key: getattr(source, key) for key, *_row in _ROWS[name] if is_set(key)}
     version = getattr(source, 'VERSION', SPECS[name].version)

@@ -21,3 +21,4 @@ def upgrade() -> None:
         sa.UniqueConstraint('uuid', name='uq_carried_out_uuid'),
     )
     steps.create_index('ix_carried_out_created_at', 'carried_out', 'created_at')
+    steps.compare_by_code_point()

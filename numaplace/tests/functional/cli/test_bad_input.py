@@ -111,7 +111,10 @@ def test_a_flavor_that_makes_no_guest(prepared, refused, properties, words):
 
 WRONG_KEYS = {
     'the nearest key': (['numaplace:vnum=3'], "numaplace:vnum='3': there is no such key: expected numaplace:vnuma\n"),
-    'no near key': (['numaplace:q=3'], "numaplace:q='3': there is no such key: expected one of numaplace:vnuma, "),
+    'no near key': (
+        ['numaplace:q=3'],
+        "numaplace:q='3': there is no such key: expected one of numaplace:strategy, numaplace:vnuma, ",
+    ),
     'several': (['numaplace:vcpu_hotplg=x', 'numaplace:memory_slot=y'], 'expected numaplace:vcpu_hotplug; flavor'),
 }
 

@@ -64,8 +64,8 @@ def shell(make_program):
     return Shell(program)
 
 
-NOUNS = ['aggregate', 'complete', 'config', 'db', 'flavor', 'fleet', 'help', 'host', 'hypervisor', 'quickstart']
-NOUNS += ['server', 'vnuma']
+NOUNS = ['aggregate', 'complete', 'config', 'db', 'flavor', 'fleet', 'help', 'host', 'hypervisor', 'metrics']
+NOUNS += ['quickstart', 'server', 'vnuma']
 SERVERS = ['db1', "it\\'s\\ a\\ \\$\\(name\\)", 'web1']
 
 OFFERED = {

@@ -12,7 +12,7 @@ from numaplace.tests.functional.storms import crew
 
 _SELECT = Stop('numaplace.scheduler.select', 'select')
 _SELECT_MANY = Stop('numaplace.scheduler.select', 'select_many')
-_CLAIMED = Stop('numaplace.cli.server_xml', 'check')
+_CLAIMED = Stop('numaplace.operations.domain_xml', 'check')
 _DONE = Stop('numaplace.cli.server_columns', 'details')
 _SHELVE = Stop('numaplace.compute.migration', 'shelve')
 _RELEASE = Stop('numaplace.compute.claims', 'release')

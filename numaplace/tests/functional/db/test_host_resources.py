@@ -158,7 +158,7 @@ def test_an_evacuated_and_a_shelved_server_get_them_anew(able):
 def test_such_a_server_is_not_moved_while_it_runs(able, kind):
     server = claim(able, guest(kind)).instance
     name = server.placement.resources[0]
-    with pytest.raises(exception.Conflict, match=rf'holds memory \({name}\), which do not move while it runs'):
+    with pytest.raises(exception.Conflict, match=rf'holds memory \({name}\), which does not move while it runs'):
         claims.live_migration_claim(able, server.uuid, 'b')
     assert (used(able), used(able, 'b')) == ((name,), ())
 
