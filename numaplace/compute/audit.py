@@ -57,7 +57,7 @@ def audit(database: api.Database, name: str) -> Report:
 def repair(database: api.Database, name: str) -> Report:
     """Audit a host, and store the usage of its servers if all of them can be counted.
 
-    One transaction, so that no claim made in the meantime is lost.
+    One transaction, so that no claim made in the meantime is lost. The rows of other hosts need not be readable.
 
     :returns: what was found before
     :raises: :class:`~numaplace.exception.NotFound`, :class:`~numaplace.exception.ConcurrentUpdate`
@@ -66,14 +66,18 @@ def repair(database: api.Database, name: str) -> Report:
     if report.faults or not (report.differences or report.is_old):
         return report
 
+    unread: rows.Unread = {}
+
     def change(record: HostRecord, instances: list[InstanceRecord]) -> HostRecord:
         nonlocal report
+        for fault in unread.values():  # a server that was readable a moment ago
+            raise fault
         found = _report(record, instances)
         if found.faults or found.differences:  # none are left if an earlier attempt stored them, and got no answer
             report = found
         return record if found.faults else replace(record, host=usage.count(record.host, held_on(name, instances)))
 
-    retry(lambda: database.change_host(name, change))
+    retry(lambda: database.change_host(name, change, unread))
     return report
 
 
