@@ -127,7 +127,7 @@ class Guest:
     :param offline: the vCPUs that are off, by guest cell; one entry for a guest without cells, none if all are on
     :param modules: memory that was plugged in, the oldest first
     :param pci_requests: PCI devices that it requests; none once it is placed, as the placement has them
-    :param resource_requests: what else it requests by name, as :class:`numaplace.model.HostResources` has it; none once
+    :param resource_requests: what else it requests by name, as ``HostResources`` has it; none once
         it is placed
     :param memo: cache of what other modules derive from this value, by their keys; it lives as long as the value
     """

@@ -35,7 +35,7 @@ class Placement:
     """Where a guest goes, cell by cell in the guest's order; no cells for a guest that floats.
 
     :param devices: PCI devices that it gets
-    :param resources: names of what else it gets of :class:`numaplace.model.HostResources`
+    :param resources: names of what else it gets of ``HostResources``
     """
 
     guest: Guest
