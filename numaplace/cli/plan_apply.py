@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from numaplace import exception
 from numaplace.cli import progress
-from numaplace.model.records import EVACUATION, LIVE_MIGRATION, MIGRATION, RESIZED
+from numaplace.model.records import MIGRATION, RESIZED
 
 if TYPE_CHECKING:
     from oslo_config import cfg
@@ -18,8 +18,6 @@ if TYPE_CHECKING:
     from numaplace.fleet.plan import Step
 
 __all__ = ['carry_out']
-
-_VERBS = {LIVE_MIGRATION: 'live_migrate', MIGRATION: 'migrate', EVACUATION: 'evacuate'}
 
 
 def carry_out(app: App, conf: cfg.ConfigOpts, database: Database, steps: Sequence[Step]) -> int:
@@ -53,7 +51,7 @@ def carry_out(app: App, conf: cfg.ConfigOpts, database: Database, steps: Sequenc
 def _make(conf: cfg.ConfigOpts, database: Database, step: Step, later: Sequence[str]) -> bool:
     """Make a move; return whether it was not made before."""
     from numaplace.compute import migration
-    from numaplace.operations.servers import Direct
+    from numaplace.operations.servers import MOVES, Direct
 
     server = database.instance(step.server)
     move = server.move
@@ -72,7 +70,7 @@ def _make(conf: cfg.ConfigOpts, database: Database, step: Step, later: Sequence[
         return True
     if server.host != step.source:
         raise exception.Conflict(f'it is on {server.host!r}: expected {step.source!r}')
-    moved = Direct(conf).do(database, _VERBS[step.kind], server.uuid, host=step.destination)
+    moved = Direct(conf).do(database, MOVES[step.kind], server.uuid, host=step.destination)
     if step.kind == MIGRATION:
         migration.confirm(database, server.uuid, moved.move.uuid if moved.move else None)
     return True

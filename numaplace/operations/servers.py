@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from numaplace import exception
 from numaplace.compute import claims, migration
+from numaplace.model.records import EVACUATION, LIVE_MIGRATION, MIGRATION
 from numaplace.operations import domain_xml, requests
 from numaplace.scheduler import filters, select
 
@@ -23,7 +24,10 @@ if TYPE_CHECKING:
     from numaplace.model.records import InstanceRecord
     from numaplace.scheduler.select import Claiming
 
-__all__ = ['VERBS', 'Direct']
+__all__ = ['MOVES', 'VERBS', 'Direct']
+
+#: The verbs of moves that keep the flavor, by the kind of the move.
+MOVES = {LIVE_MIGRATION: 'live_migrate', MIGRATION: 'migrate', EVACUATION: 'evacuate'}
 
 
 @dataclass(frozen=True)

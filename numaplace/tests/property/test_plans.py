@@ -6,10 +6,10 @@ import random
 
 import pytest
 
-from numaplace.cli import moving
 from numaplace.compute import migration
 from numaplace.db import api
 from numaplace.model.records import MIGRATION
+from numaplace.operations.servers import MOVES, Direct
 from numaplace.planning import goals
 from numaplace.tests.property import planned
 
@@ -24,8 +24,8 @@ def _replay(database, plan):
     for step in plan.steps:
         server = database.instance(step.server)
         assert step.source == server.host
-        moved, side = moving.move(planned.CONF, database, server, step.kind, host=step.destination)
-        assert (step.destination, step.placement) == (side.host, side.placement)
+        moved = Direct(planned.CONF).do(database, MOVES[step.kind], server.uuid, host=step.destination)
+        assert (step.destination, step.placement) == (moved.host, moved.placement)
         if step.kind == MIGRATION:
             migration.confirm(database, server.uuid, moved.move.uuid)
 
