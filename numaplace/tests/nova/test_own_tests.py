@@ -46,8 +46,8 @@ class Run(NamedTuple):
 
 #: With Nova 34: all functional tests that enable the filter, some that do not, and the unit tests of what is replaced.
 RUNS = {
-    'devices': Run(_LIBVIRT, ('test_pci_sriov_servers',), 116, 2, shares=5, short=2),
-    'servers': Run(_LIBVIRT, ('test_numa_servers',), 56, 7, shares=2, short=2),
+    'devices': Run(_LIBVIRT, ('test_pci_sriov_servers',), 116, 2, shares=5),
+    'servers': Run(_LIBVIRT, ('test_numa_servers',), 56, 7, shares=2),
     'live migrations': Run(_LIBVIRT, ('test_numa_live_migration',), 13, 0),
     'power and real time': Run(_LIBVIRT, ('test_power_manage', 'test_rt_servers'), 21, 7),
     'memory encryption, persistent memory and mediated devices': Run(
@@ -83,7 +83,6 @@ SERVERS = Run(
     33,
     4,
     shares=2,
-    short=2,
 )
 
 

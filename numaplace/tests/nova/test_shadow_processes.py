@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from numaplace.tests import real
+from numaplace.tests import amount, real
 
 
 def _environment():
@@ -36,6 +36,7 @@ def test_in_a_whole_nova_the_guests_go_where_nova_says_and_each_step_is_told():
     assert (2, {}) == (found['run'], found['faults'])
 
 
+@amount.long
 def test_novas_own_tests_of_servers_with_numa_all_pass():
     """Also the one that looks for a line which Nova's own fit writes."""
     found = _whole('nova.tests.functional.libvirt.test_numa_servers.NUMAServersTest')
