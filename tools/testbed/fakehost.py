@@ -6,6 +6,7 @@ Everything works there except starting a guest on a node that the kernel does no
 
 import gzip
 import json
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -43,7 +44,10 @@ class FakeHost:
     :param directory: for the tree and libvirt's files; the first use takes seconds, because libvirt probes QEMU
     :param recording: JSON of the files and links of a host's ``/sys``, compressed; None for this machine itself, on
         which guests can be started
+    :cvar known: directory with what another libvirt has found out about the QEMUs here; None to ask them
     """
+
+    known: Path | None = None
 
     def __init__(self, directory: Path, recording: bytes | None) -> None:
         self._tree = None if recording is None else directory / 'tree'
@@ -57,6 +61,8 @@ class FakeHost:
                 path.write_text(content)
         (self._libvirt / 'etc').mkdir(parents=True)
         (self._libvirt / 'etc' / 'qemu.conf').write_text(_QEMU_CONF)
+        if self.known is not None:
+            shutil.copytree(self.known, self._libvirt / 'cache' / 'qemu' / 'capabilities')
 
     def run(self, *command: str) -> str:
         """Run a command on that host and return what it prints.

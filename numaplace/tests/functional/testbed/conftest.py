@@ -16,6 +16,7 @@ import pytest
 from lxml import etree
 
 from numaplace.tests import real, recordings, summary
+from numaplace.tests.functional import probed
 from numaplace.tests.functional.testbed import driver
 from numaplace.tests.functional.testbed.scenarios import Story
 
@@ -82,7 +83,9 @@ def testbed():
         real.missing('root, who may mount')
     sys.path.append(str(SOURCE / 'tools'))
     names = Tools.__dataclass_fields__
-    return Tools(**{name: real.require_module(f'testbed.{name}') for name in names})
+    tools = Tools(**{name: real.require_module(f'testbed.{name}') for name in names})
+    tools.fakehost.FakeHost.known = probed.known()
+    return tools
 
 
 @pytest.fixture(scope='session')

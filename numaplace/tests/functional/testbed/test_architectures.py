@@ -12,6 +12,7 @@ from lxml import etree
 
 from numaplace.libvirt import connection
 from numaplace.tests import real, recordings
+from numaplace.tests.functional import probed
 
 #: QEMU as root, and its console in a file, as nothing but the embedded libvirt runs.
 _QEMU_CONF = 'user = "root"\ngroup = "root"\nsecurity_driver = "none"\nstdio_handler = "file"\n'
@@ -22,6 +23,7 @@ class Here:
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory
+        probed.give(directory)
         (directory / 'etc').mkdir()
         (directory / 'etc' / 'qemu.conf').write_text(_QEMU_CONF)
         self.uri = f'qemu:///embed?root={directory}'

@@ -15,6 +15,7 @@ from numaplace.libvirt.cpumodel import GuestCpu
 from numaplace.model import MemoryModule
 from numaplace.request import Hotplug
 from numaplace.tests import real
+from numaplace.tests.functional import probed
 from numaplace.tests.unit.libvirt import samples
 from numaplace.tests.unit.libvirt.samples import SAMPLES, Sample, cell, placed
 
@@ -72,6 +73,8 @@ class Here:
     """
 
     def __init__(self, directory, database=None):
+        if not (directory / 'libvirt').exists():
+            probed.give(directory / 'libvirt')
         (directory / 'libvirt' / 'etc').mkdir(parents=True, exist_ok=True)
         settings = ('user = "root"', 'group = "root"', 'security_driver = "none"', 'stdio_handler = "file"')
         (directory / 'libvirt' / 'etc' / 'qemu.conf').write_text(
