@@ -240,7 +240,9 @@ def test_an_open_host_has_the_numbers_of_its_cells_guests_and_devices(opened):
         dialog.get_by_role('table', name='PCI devices')
     )
     dialog.locator('summary').click()
-    cores = rows(dialog.get_by_role('table', name='Cores and siblings'))
+    table = dialog.get_by_role('table', name='Cores and siblings')
+    expect(table.locator('tbody tr').first).to_be_visible()  # it is made when it is opened
+    cores = rows(table)
     assert [f'{cpu}-{cpu + 1}' for cpu in range(0, 16, 2)] == [row[1] for row in cores]
     found = [one for one in FOUND if one.host == FIRST]
     listed = dialog.locator('li.error, li.warning').all_inner_texts()
@@ -289,6 +291,7 @@ def test_a_screen_reader_has_a_name_for_everything_that_can_be_used(opened):
     assert [] == _nameless(page)
     open_host(page, 0)
     page.locator('summary').click()
+    expect(page.get_by_role('table', name='Cores and siblings')).to_be_visible()
     assert [] == _nameless(page)
     text = page.get_by_role('dialog').aria_snapshot()
     assert 'table "Cells"' in text
