@@ -5,7 +5,7 @@ import os
 
 __all__ = ['IS_LONG', 'OPERATIONS', 'SEED']
 
-_SHORT = 1000
+_SHORT = 500
 #: Number of operations of the races, on each database.
 OPERATIONS = int(os.environ.get('NUMAPLACE_STORM', str(_SHORT)))
 SEED = os.environ.get('NUMAPLACE_STORM_SEED', '1')
