@@ -72,7 +72,7 @@ def is_usable(url):
         assert ledger.read(connection).faults() == []
 
 
-#: An empty database, and those of the first and of the last release before this one; all others take minutes.
+#: No tables at all, the first revision and the last one before this; all others take minutes.
 _SHORT = {None, REVISIONS[0], REVISIONS[-2]}
 
 
