@@ -4,7 +4,7 @@
 "Does not fit" is not an error: see :class:`numaplace.model.Refusal`.
 """
 
-from collections.abc import Callable as _Callable
+import collections.abc as _abc
 
 
 class NumaplaceException(Exception):
@@ -267,7 +267,7 @@ class UsageInvalid(NumaplaceException):
 class NoValidHost(NumaplaceException):
     """No host accepts the guest; `refusals` returns the reasons of each host as plain values, which takes a while."""
 
-    def __init__(self, text: str, refusals: _Callable[[], list[dict[str, object]]]) -> None:
+    def __init__(self, text: str, refusals: _abc.Callable[[], list[dict[str, object]]]) -> None:
         super().__init__(text)
         self.refusals = refusals
 
