@@ -131,7 +131,8 @@ class _Problem:
                     return None
         rows = [found[demand] for demand in self.demands]
         if isinstance(strategy, Measured) and 1 < len(rows) < len(self.order):
-            return self._nearest(rows, strategy.costs(self.order, self._guest))
+            ranks = [0 if self._devices is None else self._devices.preference(cell.id) for cell in self.order]
+            return self._nearest(rows, strategy.costs(self.order, self._guest, ranks))
         return self._first(rows, self._affinities, self._devices)
 
     def _nearest(self, rows: list[int], costs: list[list[int]]) -> tuple[int, ...] | None:

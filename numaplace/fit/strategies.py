@@ -30,8 +30,11 @@ class Strategy(Protocol):
 class Measured(Protocol):
     """A strategy that prefers the host cells with the least sum of costs; its order decides between equal sums."""
 
-    def costs(self, cells: Sequence[HostCell], guest: Guest) -> list[list[int]]:
-        """Return the cost of each pair of host cells, symmetric and at least 0; on the diagonal that of each alone."""
+    def costs(self, cells: Sequence[HostCell], guest: Guest, ranks: Sequence[int]) -> list[list[int]]:
+        """Return the cost of each pair of host cells, symmetric and at least 0; on the diagonal that of each alone.
+
+        :param ranks: of the cells for the devices of the guest, or for its lack of any: smaller is better
+        """
 
 
 class _Linear:
@@ -68,15 +71,16 @@ def _free_cpus(cell: HostCell, guest: Guest) -> int:
 
 
 class _Closest(_ByUse):
-    """The host cells that lie nearest to each other, of equal ones those with the most free CPUs in all."""
+    """The host cells that lie nearest to each other, of equal ones the best for devices, then those most free."""
 
-    def costs(self, cells: Sequence[HostCell], guest: Guest) -> list[list[int]]:
-        """Return the distance of each pair in both directions, weighed so that use decides only between equal sums."""
+    def costs(self, cells: Sequence[HostCell], guest: Guest, ranks: Sequence[int]) -> list[list[int]]:
+        """Return the distance of each pair in both directions, weighed so that all else decides between equal sums."""
         free = [_free_cpus(cell, guest) for cell in cells]
         used = [max(free) - each for each in free]
-        table, weight = distances(cells), 1 + sum(used)
+        own = [(1 + sum(used)) * (rank - min(ranks)) + each for rank, each in zip(ranks, used, strict=True)]
+        table, weight = distances(cells), 1 + sum(own)
         return [
-            [used[place] if one is other else weight * table[one.id][other.id] for other in cells]
+            [own[place] if one is other else weight * table[one.id][other.id] for other in cells]
             for place, one in enumerate(cells)
         ]
 

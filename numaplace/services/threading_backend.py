@@ -6,6 +6,7 @@ import warnings
 with warnings.catch_warnings():
     # futurist imports eventlet where it is installed, which warns of its end; nothing here uses it.
     warnings.simplefilter('ignore')
+    import cotyledon  # noqa: F401 - oslo.service runs threads on it, and does not say that it is missing
     from oslo_service import backend
 
     if backend.get_backend_type() is None:  # a command may have imported oslo.versionedobjects, which chooses one

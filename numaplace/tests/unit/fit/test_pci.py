@@ -120,6 +120,21 @@ def test_vfs_are_taken_of_a_pf_that_is_in_use_before_others():
     assert ((pools[2], 2),) == taken
 
 
+@pytest.mark.parametrize(('wanted', 'expected'), [(0, [3, 4]), (1, [0, 2])])
+def test_the_closest_cells_have_the_devices_or_none_before_they_are_the_emptiest(wanted, expected):
+    """Of two sockets with three cells each: the guest cells lie in one, whatever has devices."""
+    cells = [
+        cell(number, f'{4 * number}-{4 * number + 3}', pinned='0' if number == 0 else '', socket=number // 3)
+        for number in range(6)
+    ]
+    devices = fit.PciAssignment(
+        {number: number // 3 for number in range(6)}, _gpus(0, 2, 5), [_wants(1, 'preferred')] if wanted else []
+    )
+    two = guest(guest_cell(0, '0'), guest_cell(1, '1'))
+    answer = fit.place(host(*cells), two, devices=devices, strategy=fit.CLOSEST)
+    assert expected == sorted(placed.host_cell for placed in answer.cells)
+
+
 def test_a_guest_without_devices_is_kept_off_the_cells_that_have_some():
     both = host(cell(), cell(1, '4-7'))
     for node in (0, 1):
