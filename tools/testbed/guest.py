@@ -7,7 +7,7 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from testbed import log
+from testbed import emulator, log
 
 __all__ = ['boot', 'build_initramfs']
 
@@ -65,6 +65,12 @@ def boot(options: Sequence[str], kernel: Path, initramfs: Path, *, timeout_s: fl
     :param options: QEMU's, for the guest's CPUs, memory, nodes and devices
     :raises: RuntimeError with the console if the guest does not end, testbed.log.KernelFault
     """
+    told = emulator.restarted(lambda: _told(options, kernel, initramfs, timeout_s))
+    log.check(told['dmesg'])
+    return told
+
+
+def _told(options: Sequence[str], kernel: Path, initramfs: Path, timeout_s: float) -> dict[str, str]:
     command = [
         'qemu-system-x86_64',
         *_BARE,
@@ -85,10 +91,8 @@ def boot(options: Sequence[str], kernel: Path, initramfs: Path, *, timeout_s: fl
     )
     told = _split(done.stdout.replace('\r', ''))
     if 'end' not in told:
-        raise RuntimeError(
-            f'the guest did not come to its end ({done.returncode}): {done.stderr}\n{done.stdout[-4000:]}'
-        )
-    log.check(told['dmesg'])
+        fault = emulator.Crashed if done.returncode < 0 else RuntimeError
+        raise fault(f'the guest did not come to its end ({done.returncode}): {done.stderr}\n{done.stdout[-4000:]}')
     return told
 
 

@@ -11,7 +11,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from testbed import ext4, log, qmp
+from testbed import emulator, ext4, log, qmp
 from testbed.machine import Machine
 
 __all__ = ['Boot', 'run']
@@ -87,7 +87,7 @@ def run(
         ]
         start = time.monotonic()
         try:
-            _watch(command, machine, monitor, result / 'console', timeout_s)
+            emulator.restarted(lambda: _watch(command, machine, monitor, result / 'console', timeout_s))
         except (OSError, RuntimeError, subprocess.SubprocessError) as error:
             raise RuntimeError(f'{machine.name}: {error}\n{_end_of(result / "console")}') from error
         wall_s = time.monotonic() - start
@@ -120,17 +120,19 @@ def _watch(command: list[str], machine: Machine, monitor: Path, console: Path, t
     qemu = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
     try:
         if added := machine.added_cpus():
-            while _RUNS not in _end_of(console):
-                if qemu.poll() is not None or time.monotonic() > latest:
+            while qemu.poll() is None and _RUNS not in _end_of(console):
+                if time.monotonic() > latest:
                     raise RuntimeError('the kernel does not come to its init')
                 time.sleep(0.1)
-            qmp.add_devices(monitor, added)
+            if qemu.poll() is None:
+                qmp.add_devices(monitor, added)
         printed, _ = qemu.communicate(timeout=max(latest - time.monotonic(), 0))
     finally:
         qemu.kill()
         qemu.wait()
     if qemu.returncode:
-        raise RuntimeError(f'QEMU ended with status {qemu.returncode}: {printed.decode(errors="replace")}')
+        fault = emulator.Crashed if qemu.returncode < 0 else RuntimeError
+        raise fault(f'QEMU ended with status {qemu.returncode}: {printed.decode(errors="replace")}')
 
 
 def _end_of(file: Path) -> str:

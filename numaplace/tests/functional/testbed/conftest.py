@@ -28,6 +28,7 @@ class Tools:
     """The modules of the directory tools/testbed."""
 
     arguments: ModuleType
+    emulator: ModuleType
     fakehost: ModuleType
     guest: ModuleType
     hwloc: ModuleType
