@@ -131,9 +131,10 @@ class HostIndex:
         if new or old or cells > self._cells:
             self._make_room(records, new, old, max(cells, self._cells))
             rows = {name: self.row(name) for name in records}
+        added = set(new)
         for name, row in rows.items():
             if row is not None:
-                self._replace(row, records[name], None if name in new else self.records[row])
+                self._replace(row, records[name], None if name in added else self.records[row])
 
     def _make_room(self, records: Mapping[str, HostRecord], new: list[str], old: list[int], cells: int) -> None:
         """Move the rows of hosts that stay to where they are with the new ones and without the old ones."""
