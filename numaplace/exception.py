@@ -265,11 +265,20 @@ class UsageInvalid(NumaplaceException):
 
 
 class NoValidHost(NumaplaceException):
-    """No host accepts the guest; `refusals` returns the reasons of each host as plain values, which takes a while."""
+    """No host accepts the guest.
 
-    def __init__(self, text: str, refusals: _abc.Callable[[], list[dict[str, object]]]) -> None:
+    `refusals` returns the reasons of hosts as plain values, which takes a while; `counts` are the numbers of hosts by
+    filter and kind of reason, over all hosts, also as plain values.
+    """
+
+    def __init__(
+        self,
+        text: str,
+        refusals: _abc.Callable[[], list[dict[str, object]]],
+        counts: _abc.Sequence[dict[str, object]] = (),
+    ) -> None:
         super().__init__(text)
-        self.refusals = refusals
+        self.refusals, self.counts = refusals, list(counts)
 
 
 class ConcurrentUpdate(NumaplaceException):

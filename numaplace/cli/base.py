@@ -235,8 +235,8 @@ class _Displayed(_Command):
     def _show_refusals(self, error: exception.NoValidHost, parsed_args: argparse.Namespace) -> None:
         if self.is_nested(parsed_args):
             message = str(error).partition('\n')[0].removeprefix(f'{self.app.NAME}: ').removesuffix(':')
-            values = (type(error).__name__, message, error.refusals())
-            self.formatter.emit_one(('error', 'message', 'refusals'), values, self.app.stdout, parsed_args)
+            values = (type(error).__name__, message, error.counts, error.refusals())
+            self.formatter.emit_one(('error', 'message', 'counts', 'refusals'), values, self.app.stdout, parsed_args)
 
 
 class ListOf(_Displayed, lister.Lister):

@@ -27,8 +27,6 @@ __all__ = [
 
 #: The property that holds the name of an image.
 IMAGE_NAME = 'image_name'
-#: Hosts whose reasons are found without being asked for; with more, only counts are about all of them.
-MOST_HOSTS = 1000
 #: Most flavors that the error for an unknown flavor names.
 _SHOWN = 8
 

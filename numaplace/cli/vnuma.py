@@ -111,7 +111,9 @@ def _check(domain: Domain, host: Host) -> None:
 def _refuse(name: str, refusal: Refusal) -> exception.NoValidHost:
     lines = [f'numaplace: the guest does not fit {names.shorten(name)}:']
     lines += [f'  {explain.escape(line)}' for line in explain.lines(refusal)]
-    return exception.NoValidHost('\n'.join(lines), lambda: explain.plain([explain.HostRefusal(name, 'fit', refusal)]))
+    refused = [explain.HostRefusal(name, 'fit', refusal)]
+    counts = explain.plain_counts({('fit', kind): 1 for kind in refusal.kinds})
+    return exception.NoValidHost('\n'.join(lines), lambda: explain.plain(refused), counts)
 
 
 class PlanVnuma(_OfDomain, base.ListOf):

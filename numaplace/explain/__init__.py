@@ -3,7 +3,7 @@
 
 from numaplace.explain.codes import CODES, Code
 from numaplace.explain.escaping import escape, shorten
-from numaplace.explain.grouping import MANY_HOSTS, HostRefusal, counted, grouped, plain
+from numaplace.explain.grouping import MANY_HOSTS, HostRefusal, counted, grouped, plain, plain_counts
 from numaplace.explain.reasons import code_of, lines, sentence
 from numaplace.explain.summary import nearness, summary
 
@@ -19,6 +19,7 @@ __all__ = [
     'lines',
     'nearness',
     'plain',
+    'plain_counts',
     'sentence',
     'shorten',
     'summary',

@@ -90,6 +90,15 @@ def counted(counts: Mapping[tuple[str, str], int]) -> str:
     return f'hosts by cause: {"; ".join(texts)}'
 
 
+def plain_counts(counts: Mapping[tuple[str, str], int]) -> list[dict[str, object]]:
+    """Return how many hosts refuse a guest as plain values, the largest numbers first: `filter`, `kind` and `hosts`.
+
+    :param counts: as for :func:`counted`
+    """
+    listed = sorted((-number, name, kind) for (name, kind), number in counts.items())
+    return [{'filter': name, 'kind': kind or None, 'hosts': -number} for number, name, kind in listed]
+
+
 def plain(refusals: Sequence[HostRefusal]) -> list[dict[str, Any]]:
     """Return all refusals as plain values: a dict for each host, the nearest first, with its reasons.
 

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, TypedDict
 
 from numaplace import exception, explain
@@ -202,20 +203,19 @@ def refuse(name: str, answer: NoHost, *, all_hosts: bool = False) -> exception.N
             f'{head}: there are no hosts; register one with `numaplace host discover` or `numaplace host import`', list
         )
     is_part = not all_hosts and len(nearest) > MOST_HOSTS
+    if is_part:
+        nearest = nearest[:MOST_HOSTS]
     refusals = [explain.HostRefusal(each.host, each.filter, each.refusal) for each in nearest]
-
-    def plain() -> list[dict[str, object]]:
-        found = answer.rejections if is_part else nearest
-        return explain.plain([explain.HostRefusal(each.host, each.filter, each.refusal) for each in found])
-
+    plain = partial(explain.plain, refusals)
+    counts = explain.plain_counts(answer.counts)
     if not is_part and (cause := _one_machine(nearest)):
-        return exception.NoValidHost(f'{head}: {cause}', plain)
-    lines = explain.grouped(refusals[:-1] if is_part else refusals, each=all_hosts, hint='; --all-hosts shows each')
+        return exception.NoValidHost(f'{head}: {cause}', plain, counts)
+    lines = explain.grouped(refusals, each=all_hosts, hint='; --all-hosts shows each')
     if is_part:
         lines.insert(0, f'of {MOST_HOSTS} hosts, those that are nearest; --all-hosts looks at the others too')
     if is_part or (len(refusals) >= explain.MANY_HOSTS and len(answer.counts) > 1):
         lines.insert(0, explain.counted(answer.counts))
-    return exception.NoValidHost('\n  '.join((f'{head}:', *lines)), plain)
+    return exception.NoValidHost('\n  '.join((f'{head}:', *lines)), plain, counts)
 
 
 def _one_machine(rejections: Sequence[Rejection]) -> str:

@@ -124,13 +124,17 @@ def test_of_very_many_hosts_some_are_asked_for_all_reasons(wide, monkeypatch):
         '  3 hosts: h0, h1, h2 (claim):',
     ] == text.splitlines()[:4]
     assert ['h0', 'h1', 'h2', 'h3'] == asked
-    assert 20 == len(requests.refuse('x', NoHost(find)).refusals())
+    error = requests.refuse('x', NoHost(find, {('ComputeFilter', 'host'): 20}))
+    assert [{'filter': 'ComputeFilter', 'kind': 'host', 'hosts': 20}] == error.counts
+    assert ['h0', 'h1', 'h2'] == [each['host'] for each in error.refusals()]
+    assert 20 == len(requests.refuse('x', NoHost(find), all_hosts=True).refusals())
 
 
 def test_machines_get_every_host(wide):
     _add_hosts(wide, [f'a{number}' for number in range(9)])
     shown = json.loads(refused(wide, f'{WIDE} x -f json').stdout)
     assert [*(f'a{number}' for number in range(9)), 'seed3'] == [each['host'] for each in shown['refusals']]
+    assert [{'filter': 'NUMATopologyFilter', 'kind': 'cpus', 'hosts': 10}] == shown['counts']
 
 
 @pytest.mark.parametrize('form', ['table', 'value', 'shell'])
@@ -145,7 +149,7 @@ def test_without_hosts_the_document_is_there(numaplace):
         "no valid host for server 'x': there are no hosts; register one with `numaplace host discover` or "
         '`numaplace host import`'
     )
-    assert {'error': 'NoValidHost', 'message': message, 'refusals': []} == json.loads(done.stdout)
+    assert {'error': 'NoValidHost', 'message': message, 'counts': [], 'refusals': []} == json.loads(done.stdout)
 
 
 MOVES = {
