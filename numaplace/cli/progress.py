@@ -23,10 +23,13 @@ class Progress:
     """How many of a number of things are done.
 
     :param draw: shows that one more is done
+    :param beside: shows how many of other things are done, which these wait for: their noun, how many are, and of how
+        many
     """
 
     total: int
     draw: Callable[[], object]
+    beside: Callable[[str, int, int], object] = lambda _noun, _done, _total: None
     done: int = 0
 
     def advance(self) -> None:
@@ -49,7 +52,7 @@ def shown(app: App, noun: str, total: int) -> Iterator[Progress]:
     from rich.console import Console
 
     columns = (
-        progress.TextColumn(noun),
+        progress.TextColumn('{task.description}'),
         progress.BarColumn(),
         progress.MofNCompleteColumn(),
         progress.TimeElapsedColumn(),
@@ -62,10 +65,16 @@ def shown(app: App, noun: str, total: int) -> Iterator[Progress]:
     with progress.Progress(
         *columns, console=console, transient=True, redirect_stdout=False, redirect_stderr=False
     ) as bar:
-        task = bar.add_task('', total=total)
+        tasks = {noun: bar.add_task(noun, total=total)}
+
+        def beside(other: str, done: int, of: int) -> None:
+            if other not in tasks:
+                tasks[other] = bar.add_task(other)
+            bar.update(tasks[other], completed=done, total=of, visible=done < of)
+
         app.above = above
         try:
-            yield Progress(total, lambda: bar.advance(task))
+            yield Progress(total, lambda: bar.advance(tasks[noun]), beside)
         finally:
             app.above = None
 

@@ -153,7 +153,13 @@ class CreateServer(base.ShowOf):
                 bar.advance()
 
             return scheduler.create(
-                database, wanted, parsed_args.name, at_least=at_least, host=parsed_args.host, claimed=claimed
+                database,
+                wanted,
+                parsed_args.name,
+                at_least=at_least,
+                host=parsed_args.host,
+                claimed=claimed,
+                read=partial(bar.beside, 'hosts read'),
             )
 
     def _left(self) -> str:

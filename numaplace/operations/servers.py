@@ -57,17 +57,20 @@ class Direct:
         at_least: int = 1,
         host: str | None = None,
         claimed: Callable[[], object] = lambda: None,
+        read: Callable[[int, int], object] = lambda _read, _of: None,
     ) -> list[InstanceRecord]:
         """Claim a host for each server that fits, and give all claims back if that fails.
 
         :param name: what the refusal names
-        :param at_least: as for :func:`numaplace.scheduler.select.select_many`, as are `host` and `claimed`
+        :param at_least: as for :func:`numaplace.scheduler.select.select_many`, as are `host`, `claimed` and `read`
         :raises: :class:`~numaplace.exception.NoValidHost`, the faults of
             :func:`numaplace.scheduler.select.select_many`, and of :func:`numaplace.operations.domain_xml.check`
         """
         options = self._options(wanted[0].flavor)
         asked = [filters.Request(each, **options) for each in wanted]
-        answer = select.select_many(database, asked, self.policy, at_least=at_least, host=host, claimed=claimed)
+        answer = select.select_many(
+            database, asked, self.policy, at_least=at_least, host=host, claimed=claimed, read=read
+        )
         if isinstance(answer, select.NoHost):
             raise requests.refuse(name, answer, all_hosts=self.all_hosts)
         with ExitStack() as undo:

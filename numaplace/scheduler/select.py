@@ -132,6 +132,7 @@ def select_many(
     at_least: int,
     host: str | None = None,
     claimed: Callable[[], object] = lambda: None,
+    read: Callable[[int, int], object] = lambda _read, _of: None,
 ) -> Selections | NoHost:
     """Find hosts for several servers, one after the other, until one fits nowhere.
 
@@ -140,10 +141,13 @@ def select_many(
 
     :param at_least: how many have to fit; if fewer do, none keeps its place
     :param claimed: called after each claim
+    :param read: called with the numbers of hosts that are read and to be read, while all are read first
     :raises: as :func:`select`
     """
     found: list[Selection] = []
     index = _index(database) if len(requests) > 1 and host is None else None
+    if index is not None:
+        index.refresh(read)
     with ExitStack() as undo:
         for request in requests:
             answer = (

@@ -50,6 +50,7 @@ class Remote:
         at_least: int = 1,
         host: str | None = None,
         claimed: Callable[[], object] = lambda: None,
+        read: Callable[[int, int], object] = lambda _read, _of: None,  # noqa: ARG002 - the scheduler has read them
     ) -> list[InstanceRecord]:
         """Have servers created.
 

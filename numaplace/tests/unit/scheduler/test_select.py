@@ -143,7 +143,9 @@ def test_races_lost_again_and_again_are_not_reported_as_no_valid_host(database, 
 
 def test_several_servers_each_have_a_claim(database, policy):
     asked = [Request(samples.instance_request(samples.guest(vcpus=8), f'guest{number}')) for number in range(5)]
-    answer = select.select_many(database, asked, policy, at_least=5)
+    read = []
+    answer = select.select_many(database, asked, policy, at_least=5, read=lambda *numbers: read.append(numbers))
+    assert [(3, 3)] == read
     assert ['guest0', 'guest1', 'guest2', 'guest3', 'guest4'] == [each.claim.instance.name for each in answer.found]
     assert answer.missing is None
     assert 5 == len({(server.host, server.placement.cells[0].host_cell) for server in database.instances()})
