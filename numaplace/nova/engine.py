@@ -16,7 +16,7 @@ from numaplace import conf, exception
 __all__ = ['KNOWN_SERIES', 'install', 'install_compute']
 
 #: The first and the last major version of Nova whose functions can be replaced.
-KNOWN_SERIES = (31, 34)
+KNOWN_SERIES = (29, 34)
 
 _EMPTY = inspect.Parameter.empty
 

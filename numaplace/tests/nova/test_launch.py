@@ -91,7 +91,7 @@ def test_a_series_that_is_not_known_is_one_line(tmp_path):
     script = f'import nova.cmd.compute; {other}; {LAUNCHER[-1]}'
     ended = _run(['--config-file', _conf(tmp_path, '')], launcher=[*LAUNCHER[:-1], script])
     assert (1, '') == (ended.returncode, ended.stdout)
-    assert 'numaplace-nova-compute: Nova 35.0.0 is not known to numaplace; known are 31 to 34\n' == ended.stderr
+    assert 'numaplace-nova-compute: Nova 35.0.0 is not known to numaplace; known are 29 to 34\n' == ended.stderr
 
 
 def test_a_tracker_that_is_not_known_is_one_line(tmp_path):
@@ -158,23 +158,37 @@ def test_a_started_compute_node_has_the_trait_in_placement():
 
 # --- the unit of systemd ------------------------------------------------------------------
 
-DROP_IN = SOURCE / 'etc' / 'systemd' / 'nova-compute.service.d' / 'numaplace.conf'
+UNITS = SOURCE / 'etc' / 'systemd'
+DROP_IN = Path('nova-compute.service.d', 'numaplace.conf')
 
 
 def test_the_drop_in_takes_the_command_away_and_puts_ours_in_its_place():
-    commands = re.findall(r'^ExecStart=(.*)$', DROP_IN.read_text('utf-8'), re.MULTILINE)
+    commands = re.findall(r'^ExecStart=(.*)$', (UNITS / DROP_IN).read_text('utf-8'), re.MULTILINE)
     assert '' == commands[0]
     assert ['numaplace-nova-compute'] == [os.path.basename(command.split()[0]) for command in commands[1:]]
 
 
-def test_systemd_takes_the_drop_in(tmp_path):
+#: What the unit of Debian runs, as far as the program is concerned.
+SCRIPT = '[ -n "$DAEMON" ] || DAEMON=/usr/bin/nova-compute; echo "$DAEMON"'
+
+
+def test_the_drop_in_of_debian_leaves_the_command_and_names_the_program_to_its_script():
+    text = (UNITS / 'debian' / DROP_IN).read_text('utf-8')
+    assert 'ExecStart=' not in text
+    (name, value), *others = re.findall(r'^Environment=(\w+)=(.*)$', text, re.MULTILINE)
+    told = subprocess.run(['sh', '-c', SCRIPT], env={name: value}, capture_output=True, text=True, check=True)
+    assert ('/usr/bin/numaplace-nova-compute\n', []) == (told.stdout, others)
+
+
+@pytest.mark.parametrize('source', [UNITS, UNITS / 'debian'], ids=lambda source: source.name)
+def test_systemd_takes_the_drop_in(tmp_path, source):
     """As its own program reads a unit with it, whose command is one that this machine has."""
     analyze = real.require_program('systemd-analyze')
     unit = tmp_path / 'nova-compute.service'
     unit.write_text('[Unit]\nDescription=Nova\n[Service]\nExecStart=/bin/true\n', 'utf-8')
-    drop_in = tmp_path / 'nova-compute.service.d' / 'numaplace.conf'
+    drop_in = tmp_path / DROP_IN
     drop_in.parent.mkdir()
-    text = DROP_IN.read_text('utf-8')
+    text = (source / DROP_IN).read_text('utf-8')
     drop_in.write_text(re.sub(r'/usr/bin/numaplace-nova-compute', '/bin/false', text), 'utf-8')
     told = subprocess.run([analyze, 'verify', str(unit)], capture_output=True, text=True, check=False, timeout=60)
     assert (0, '') == (told.returncode, told.stderr)
