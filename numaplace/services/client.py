@@ -75,7 +75,8 @@ class Remote:
         decision = self.call('create', request)
         for _ in decision.uuids:
             claimed()
-        return [database.instance(each) for each in decision.uuids]
+        found = {server.uuid: server for server in database.instances_of(decision.uuids)}
+        return [found[each] for each in decision.uuids if each in found]
 
     def do(
         self, database: Database, verb: str, uuid_: str, *, flavor: Flavor | None = None, host: str | None = None

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from numaplace.db.api import Database
     from numaplace.db.records import InstanceRequest
     from numaplace.model.records import InstanceRecord
+    from numaplace.scheduler.fresh import FreshIndex
 
 __all__ = ['Endpoint']
 
@@ -38,13 +39,14 @@ class Endpoint:
     """Carries requests out; each method returns a Decision, whatever comes of it.
 
     :param worker: name of the process
+    :param index: of all hosts, which somebody keeps fresh
     """
 
     target = oslo_messaging.Target(version=messaging.VERSION)
 
-    def __init__(self, conf: cfg.ConfigOpts, database: Database, worker: str) -> None:
+    def __init__(self, conf: cfg.ConfigOpts, database: Database, worker: str, index: FreshIndex) -> None:
         self._conf, self._database, self._worker = conf, database, worker
-        self._direct = Direct(conf)
+        self._direct = Direct(conf, index=index)
         _ = self._direct.policy  # a plug-in that is missing is a fault of the start
 
     def create(self, _context: object, **arguments: Any) -> dict[str, Any]:
