@@ -150,7 +150,7 @@ def main() -> None:
                     url=url,
                     topic=topic,
                     workers=options.workers,
-                    subset=options.workers,
+                    subset=1 if shuffles else options.workers,
                     shuffles=shuffles,
                 )
             )

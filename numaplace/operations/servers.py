@@ -79,9 +79,18 @@ class Direct:
             # Guests whose XML cannot be written must not keep their claims.
             for selection in answer.found:
                 undo.enter_context(selection.claim)
-            for selection in answer.found:
-                domain_xml.check(self.conf, database, selection.claim.instance, selection.record)
+            self._check_xml(database, answer.found)
         return [selection.claim.instance for selection in answer.found]
+
+    def _check_xml(self, database: Database, found: Sequence[select.Selection]) -> None:
+        """Check the XML of servers of one request: once for all that are alike, on hosts of the same kind."""
+        checked: list[tuple[Any, Guest]] = []
+        for selection in found:
+            server = selection.claim.instance
+            kind = selection.record.facts.get('architecture'), server.placement.guest
+            if kind not in checked:
+                domain_xml.check(self.conf, database, server, selection.record)
+                checked.append(kind)
 
     def do(
         self, database: Database, verb: str, uuid: str, *, flavor: Flavor | None = None, host: str | None = None
