@@ -101,10 +101,10 @@ class Remote:
 
     def _answer(self, client: Any, method: str, request: messages.CreateRequest | messages.ServerRequest) -> object:
         patience_s = self.conf.numaplace.scheduler_timeout
-        client = client.prepare(timeout=patience_s / _ATTEMPTS)
+        client, level = client.prepare(timeout=patience_s / _ATTEMPTS), messaging.level(self.conf)
         for attempt in range(_ATTEMPTS):
             try:
-                answer: object = client.call({}, method, request=messages.write(request))
+                answer: object = client.call({}, method, request=messages.write(request, level))
             except oslo_messaging.MessagingTimeout as error:
                 if attempt + 1 == _ATTEMPTS:
                     raise exception.NoAnswer(
