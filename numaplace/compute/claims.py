@@ -90,10 +90,11 @@ class Claim:
 
     :param instance: the server as it is stored
     :param undo: releases what was claimed
+    :param is_new: whether it was stored now, and not when the same request came before
     """
 
-    def __init__(self, instance: InstanceRecord, undo: Callable[[], object]) -> None:
-        self.instance = instance
+    def __init__(self, instance: InstanceRecord, undo: Callable[[], object], *, is_new: bool = True) -> None:
+        self.instance, self.is_new = instance, is_new
         self._undo = undo
         self._closed = False
 
@@ -123,15 +124,22 @@ class Claim:
 
 
 def instance_claim(
-    database: api.Database, request: InstanceRequest, host_name: str, **options: Unpack[FitOptions]
+    database: api.Database,
+    request: InstanceRequest,
+    host_name: str,
+    *,
+    version: tuple[int | None, int] | None = None,
+    **options: Unpack[FitOptions],
 ) -> Claim | Refusal:
     """Place a new server on a host and record it, in one transaction.
 
     If another claim on the host came first, the guest is fitted again to what is left.
 
+    :param version: number and generation of the host as it was chosen; None if they do not matter
     :param options: see :class:`FitOptions`
     :returns: the claim, or the refusal of the fit, which leaves the database unchanged
     :raises: :class:`~numaplace.exception.NotFound` for an unknown host,
+        :class:`~numaplace.exception.HostChanged` if it has others,
         :class:`~numaplace.exception.ConcurrentUpdate` if the race for the host was lost too often
     """
 
@@ -150,9 +158,9 @@ def instance_claim(
 
     try:
         with undo_on_interrupt(undo):
-            answer = retry(lambda: database.claim(request, host_name, place, storing=storing))
+            answer = retry(lambda: database.claim(request, host_name, place, version=version, storing=storing))
     except exception.AlreadyCarriedOut:  # and this is what it claimed, which belongs to whoever did it
-        return Claim(database.instance(request.uuid), lambda: None)
+        return Claim(database.instance(request.uuid), lambda: None, is_new=False)
     return answer if isinstance(answer, Refusal) else Claim(answer, undo)
 
 

@@ -19,6 +19,7 @@ from numaplace.conf import (
     numaplace,
     pci,
     scheduler,
+    upgrade_levels,
 )
 
 __all__ = [
@@ -51,7 +52,10 @@ def list_opts() -> list[tuple[str, list[cfg.Opt]]]:
     """Return all options by group, for the generator of the sample file."""
     return [
         (default.GROUP, default.OPTIONS + logs.OPTIONS),
-        *((module.GROUP, module.OPTIONS) for module in (numaplace, filter_scheduler, scheduler, compute, libvirt, pci)),
+        *(
+            (module.GROUP, module.OPTIONS)
+            for module in (numaplace, filter_scheduler, scheduler, compute, libvirt, pci, upgrade_levels)
+        ),
         *databases.OPTIONS.items(),
         (neutron.GROUP, neutron.OPTIONS),
         (neutron.TUNNEL_GROUP, neutron.TUNNEL_OPTIONS),

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import os
 import uuid
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from datetime import datetime
@@ -22,6 +22,7 @@ from numaplace.db.grouping import Grouping
 from numaplace.db.records import HostUsage, InstanceRequest, MigrationRecord
 from numaplace.db.repeated_requests import RepeatedRequests
 from numaplace.db.retry import repeated, retry
+from numaplace.db.tables import INSTANCES
 from numaplace.model import GrantedDevice, Host, Placement, Refusal, allocations, held
 from numaplace.model.fleet import Fleet, Unread, in_aggregates
 from numaplace.model.records import HostRecord, InstanceRecord, Side
@@ -414,6 +415,12 @@ class Database(FlavorTransactions, Grouping, RepeatedRequests):
             return servers.find(connection, servers.find_uuid(connection, name_or_uuid))[0]
 
     @repeated
+    def instances_of(self, uuids: Collection[str]) -> list[InstanceRecord]:
+        """Return servers by number, as of one moment; UUIDs without one are left out."""
+        with self._transaction(reads=True) as connection:
+            return servers.find_all(connection, INSTANCES.c.uuid.in_(uuids))[0]
+
+    @repeated
     def instance_uuid(self, name_or_uuid: str) -> str:
         """Return the UUID of a server, even if its rows cannot be read.
 
@@ -428,6 +435,7 @@ class Database(FlavorTransactions, Grouping, RepeatedRequests):
         host_name: str,
         place: Callable[[Host], Placement | Refusal],
         *,
+        version: tuple[int | None, int] | None = None,
         storing: Callable[[], object] | None = None,
     ) -> InstanceRecord | Refusal:
         """Place a server on a host and store it together with its usage.
@@ -438,8 +446,10 @@ class Database(FlavorTransactions, Grouping, RepeatedRequests):
 
         :param place: decides from the current host; a refusal leaves the database unchanged. So does a domain on the
             host that has the name
+        :param version: number and generation of the host as it was chosen; None if they do not matter
         :param storing: called immediately before the commit
         :raises: :class:`~numaplace.exception.NotFound` for an unknown host,
+            :class:`~numaplace.exception.HostChanged` if it has others,
             :class:`~numaplace.exception.AlreadyExists` for a known UUID, as :meth:`for_request`,
             :class:`~numaplace.exception.ConcurrentUpdate` if the database prefers another transaction
         """
@@ -449,6 +459,8 @@ class Database(FlavorTransactions, Grouping, RepeatedRequests):
                 return refusal
             # The host first: its row is the lock that every writer takes before it writes anything else.
             found = hosts.lock_usage(connection, host_name)
+            if version is not None and (found.number, found.generation) != version:
+                raise exception.HostChanged(f'host {host_name!r} has changed')
             if request.adopted_name is None:
                 taken = held.name_taken(found.unmanaged, request.uuid, request.name)
                 placement = place(found.host) if taken is None else taken

@@ -62,12 +62,14 @@ NOTHING: Final = Known()
 class Changes(NamedTuple):
     """What has changed since the last look.
 
-    :param names: hosts that are new, or changed themselves, or are in an aggregate that did, or were in it
+    :param versions: numbers and generations of hosts that are new or changed themselves, by name
+    :param moved: hosts of aggregates that changed, and those that were in them
     :param gone: hosts that are deleted
     :param known: what is known now
     """
 
-    names: frozenset[str]
+    versions: Mapping[str, tuple[int, int]]
+    moved: frozenset[str]
     gone: frozenset[str]
     known: Known
 
@@ -82,13 +84,13 @@ def find(connection: Connection, known: Known) -> Changes:
     stored = {number: _Row(generation, name) for number, generation, name in _rows(connection, differing)}
     compared = known.rows if len(differing) > _MOST_SUMS else _numbers(differing)
     before = {number: known.rows[number] for number in compared if number in known.rows}
-    changed = {row.name for number, row in stored.items() if before.get(number) != row}
+    changed = {row.name: (number, row.generation) for number, row in stored.items() if before.get(number) != row}
     gone = {row.name for row in before.values()} - {row.name for row in stored.values()}
     members, moved = _members(connection, known.members)
     rows = known.rows
     if changed or gone:
         rows = {**{number: row for number, row in rows.items() if number not in before}, **stored}
-    return Changes(frozenset(changed | moved - gone), frozenset(gone), Known(sums, rows, members))
+    return Changes(changed, frozenset(moved - gone), frozenset(gone), Known(sums, rows, members))
 
 
 def _rows(connection: Connection, sums: Sequence[int]) -> Iterator[Any]:

@@ -8,6 +8,7 @@ import uuid
 from collections.abc import Callable, Collection, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import replace
+from datetime import datetime
 from typing import TypeVar
 
 from sqlalchemy.engine import Connection
@@ -84,6 +85,12 @@ class Grouping(abc.ABC):
         """Return hosts as they are now, by name: :func:`numaplace.db.candidates.read`."""
         with self._transaction(reads=True) as connection:
             return candidates.read(connection, names, unread)
+
+    @repeated
+    def up_until(self, names: Collection[str]) -> dict[str, datetime]:
+        """Return until when hosts are up, as their agents say, by name; those without an agent are left out."""
+        with self._transaction(reads=True) as connection:
+            return hosts.up_until(connection, list(names))
 
     # --- aggregates
 

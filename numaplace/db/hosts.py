@@ -14,6 +14,7 @@ from sqlalchemy.engine import Connection
 from numaplace import exception
 from numaplace.db import convert, pci_devices, rows
 from numaplace.db.capacity import ORDERS, ROOMS
+from numaplace.db.columns import Fields
 from numaplace.db.records import HostUsage
 from numaplace.db.tables import HOSTS, UNMANAGED_DOMAINS
 from numaplace.model import Host
@@ -40,6 +41,7 @@ __all__ = [
     'replace_usage',
     'report_up',
     'set_state',
+    'up_until',
 ]
 
 _SELECT = sa.select(*convert.HOST.selected).order_by(HOSTS.c.host)
@@ -62,6 +64,9 @@ _LOCK_USAGE = _locked(sa.select(*convert.USAGE.selected))
 _IS_AS_READ = HOSTS.c.id == sa.bindparam('read_number'), HOSTS.c.generation == sa.bindparam('read_generation')
 _REPLACE = sa.update(HOSTS).where(*_IS_AS_READ)
 _DELETE = sa.delete(HOSTS).where(*_IS_AS_READ)
+
+_UNTIL = HOSTS.c.up_until
+_UP_UNTIL = Fields([_UNTIL])
 
 _DOMAIN_HOST = UNMANAGED_DOMAINS.c.host
 _SELECT_DOMAINS = sa.select(*convert.DOMAIN.selected).order_by(UNMANAGED_DOMAINS.c.name, UNMANAGED_DOMAINS.c.id)
@@ -256,6 +261,16 @@ def report_up(connection: Connection, name: str, until: datetime) -> bool:
     """Write until when a host is up; return whether there is such a host. Its generation and its times stay."""
     change = sa.update(HOSTS).where(_IS_NAMED).values(up_until=until, updated_at=HOSTS.c.updated_at)
     return connection.execute(change, {'name': name}).rowcount == 1
+
+
+def up_until(connection: Connection, names: Sequence[str]) -> dict[str, datetime]:
+    """Return until when hosts are up, as their agents say; those without an agent are left out."""
+    found: dict[str, datetime] = {}
+    for first in range(0, len(names), _MAX_NAMES):
+        some = names[first : first + _MAX_NAMES]
+        query = sa.select(HOSTS.c.host, *_UP_UNTIL.selected).where(HOSTS.c.host.in_(some), _UNTIL.is_not(None))
+        found |= {name: _UP_UNTIL.read(values)['up_until'] for name, *values in connection.execute(query)}
+    return found
 
 
 def _replace(connection: Connection, read: HostRecord | HostUsage, values: Mapping[str, Any]) -> None:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from numaplace.db.records import InstanceRequest
     from numaplace.model import Flavor, Guest
     from numaplace.model.records import InstanceRecord
+    from numaplace.scheduler.fresh import FreshIndex
     from numaplace.scheduler.select import Claiming
 
 __all__ = ['MOVES', 'VERBS', 'Direct']
@@ -35,10 +36,12 @@ class Direct:
     """Chooses hosts in the database, in this process.
 
     :param all_hosts: as for :func:`numaplace.operations.requests.refuse`
+    :param index: the hosts, where they are known and kept fresh
     """
 
     conf: cfg.ConfigOpts
     all_hosts: bool = False
+    index: FreshIndex | None = None
 
     @cached_property
     def policy(self) -> select.Policy:
@@ -69,16 +72,33 @@ class Direct:
         options = self._options(wanted[0].flavor)
         asked = [filters.Request(each, **options) for each in wanted]
         answer = select.select_many(
-            database, asked, self.policy, at_least=at_least, host=host, claimed=claimed, read=read
+            database,
+            asked,
+            self.policy,
+            at_least=at_least,
+            host=host,
+            claimed=claimed,
+            read=read,
+            index=self.index,
         )
         if isinstance(answer, select.NoHost):
             raise requests.refuse(name, answer, all_hosts=self.all_hosts)
         with ExitStack() as undo:
             # Guests whose XML cannot be written must not keep their claims.
-            servers = [undo.enter_context(selection.claim).instance for selection in answer.found]
-            for server in servers:
-                domain_xml.check(self.conf, database, server)
-        return servers
+            for selection in answer.found:
+                undo.enter_context(selection.claim)
+            self._check_xml(database, answer.found)
+        return [selection.claim.instance for selection in answer.found]
+
+    def _check_xml(self, database: Database, found: Sequence[select.Selection]) -> None:
+        """Check the XML of servers of one request: once for all that are alike, on hosts of the same kind."""
+        checked: list[tuple[Any, Guest]] = []
+        for selection in found:
+            server = selection.claim.instance
+            kind = selection.record.facts.get('architecture'), server.placement.guest
+            if kind not in checked:
+                domain_xml.check(self.conf, database, server, selection.record)
+                checked.append(kind)
 
     def do(
         self, database: Database, verb: str, uuid: str, *, flavor: Flavor | None = None, host: str | None = None
@@ -109,7 +129,10 @@ class Direct:
         host: str | None = None,
         leaves: str | None = None,
     ) -> claims.Claim:
-        answer = select.select(database, request, self.policy, claim=claim, host=host, leaves=leaves)
+        if self.index is None or host is not None:
+            answer = select.select(database, request, self.policy, claim=claim, host=host, leaves=leaves)
+        else:
+            answer = self.index.select(request, self.policy, claim=claim, leaves=leaves)
         if isinstance(answer, select.NoHost):
             raise requests.refuse(request.instance.name, answer, all_hosts=self.all_hosts)
         return answer.claim

@@ -65,12 +65,14 @@ class Policy:
             shuffles=group.shuffle_best_same_weighed_hosts,
         )
 
-    def order(self, weighed: Iterable[tuple[HostRecord, float]]) -> Iterator[HostRecord]:
+    def order(self, weighed: Iterable[tuple[HostRecord, float]], *, is_shuffled: bool = False) -> Iterator[HostRecord]:
         """Yield the hosts in the order in which they are tried (Nova 34, `_get_sorted_hosts`).
 
         :param weighed: hosts and their weights, the heaviest first; no more are taken than are needed
+        :param is_shuffled: those of the same weight come in a random order already, if they should
         """
-        hosts = self._shuffled(iter(weighed)) if self.shuffles else (host for host, _weight in weighed)
+        shuffles = self.shuffles and not is_shuffled
+        hosts = self._shuffled(iter(weighed)) if shuffles else (host for host, _weight in weighed)
         if self.subset_size > 1:
             best = list(islice(hosts, self.subset_size))
             if best:

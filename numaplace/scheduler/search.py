@@ -33,6 +33,7 @@ class Search:
 
     :param filters: names and filters, in their order
     :param weighers: weighers and their multipliers
+    :param shuffles: whether hosts of the same weight come in a random order, and not by name
     """
 
     def __init__(
@@ -41,6 +42,8 @@ class Search:
         request: Request,
         filters: Sequence[tuple[str, Filter]],
         weighers: Sequence[tuple[Weigher, float]],
+        *,
+        shuffles: bool = False,
     ) -> None:
         self.index, self.request, self.filters, self._weighers = index, request, filters, weighers
         self._records = index.records
@@ -54,6 +57,8 @@ class Search:
             np.bitwise_and, [each for each in self._passing if each is not None and each is not everything], everything
         )
         self._rows: _Rows = np.flatnonzero(self._is_left)
+        if shuffles:
+            np.random.default_rng().shuffle(self._rows)
 
     def heaviest_first(self) -> Iterator[tuple[HostRecord, float]]:
         """Yield the hosts that take the guest with their weights, as :func:`numaplace.scheduler.weights.weigh` does.
@@ -145,7 +150,7 @@ class Search:
         return next((float(measures[position]) for position in self._takers(measures)), 0.0)
 
     def _takers(self, values: Measures) -> Iterator[int]:
-        """Yield which of the rows take the guest, those with the highest values first, and equal ones by name."""
+        """Yield which of the rows take the guest, the highest values first, and equal ones in their order."""
         left = values.copy()
         while len(left) and left[best := int(np.argmax(left))] > -np.inf:
             left[best] = -np.inf

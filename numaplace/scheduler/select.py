@@ -115,7 +115,7 @@ def select(
                 break
             answer = claim_on(claiming, request, candidate)
             if isinstance(answer, claims.Claim):
-                return Selection(candidate.name, answer, tuple(rejections))
+                return Selection(candidate, answer, tuple(rejections))
             if isinstance(answer, exception.NumaplaceException):
                 lost.append(candidate.name)
             rejections.append(rejected(candidate, answer))
@@ -133,6 +133,7 @@ def select_many(
     host: str | None = None,
     claimed: Callable[[], object] = lambda: None,
     read: Callable[[int, int], object] = lambda _read, _of: None,
+    index: FreshIndex | None = None,
 ) -> Selections | NoHost:
     """Find hosts for several servers, one after the other, until one fits nowhere.
 
@@ -141,17 +142,22 @@ def select_many(
 
     :param at_least: how many have to fit; if fewer do, none keeps its place
     :param claimed: called after each claim
-    :param read: called with the numbers of hosts that are read and to be read, while all are read first
+    :param read: called with the numbers of hosts that are read and to be read, where an index is made for this call
+    :param index: of the hosts; without one, several servers make theirs
     :raises: as :func:`select`
     """
     found: list[Selection] = []
-    index = _index(database) if len(requests) > 1 and host is None else None
-    if index is not None:
+    if host is not None:
+        index = None
+    elif index is None and len(requests) > 1:
+        index = _index(database)
         index.refresh(read)
     with ExitStack() as undo:
         for request in requests:
             answer = (
-                index.select(request, policy) if index is not None else select(database, request, policy, host=host)
+                select(database, request, policy, host=host)
+                if index is None
+                else index.select(request, policy, database=database)
             )
             if not isinstance(answer, NoHost):
                 undo.callback(answer.claim.abort)
@@ -186,7 +192,7 @@ def _directly(database: Database, request: Request, policy: Policy, claiming: Cl
     for candidate in islice(policy.order(found), policy.max_attempts):
         answer = claim_on(claiming, request, candidate)
         if isinstance(answer, claims.Claim):
-            return Selection(candidate.name, answer, tuple(rejections))
+            return Selection(candidate, answer, tuple(rejections))
         rejections.append(rejected(candidate, answer))
     return None
 

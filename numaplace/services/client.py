@@ -76,7 +76,8 @@ class Remote:
         decision = self.call('create', request)
         for _ in decision.uuids:
             claimed()
-        return [database.instance(each) for each in decision.uuids]
+        found = {server.uuid: server for server in database.instances_of(decision.uuids)}
+        return [found[each] for each in decision.uuids if each in found]
 
     def do(
         self, database: Database, verb: str, uuid_: str, *, flavor: Flavor | None = None, host: str | None = None
@@ -101,10 +102,10 @@ class Remote:
 
     def _answer(self, client: Any, method: str, request: messages.CreateRequest | messages.ServerRequest) -> object:
         patience_s = self.conf.numaplace.scheduler_timeout
-        client = client.prepare(timeout=patience_s / _ATTEMPTS)
+        client, level = client.prepare(timeout=patience_s / _ATTEMPTS), messaging.level(self.conf)
         for attempt in range(_ATTEMPTS):
             try:
-                answer: object = client.call({}, method, request=messages.write(request))
+                answer: object = client.call({}, method, request=messages.write(request, level))
             except oslo_messaging.MessagingTimeout as error:
                 if attempt + 1 == _ATTEMPTS:
                     raise exception.NoAnswer(

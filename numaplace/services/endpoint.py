@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The methods of the scheduler on the message bus, version 1.0."""
+"""The methods of the scheduler on the message bus."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from numaplace import exception, explain
 from numaplace import request as requested
 from numaplace.operations import requests
 from numaplace.operations.servers import Direct
-from numaplace.services import messaging, metrics
+from numaplace.services import metrics
 from numaplace.services.threading_backend import oslo_messaging
 from numaplace.wire import messages
 
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from numaplace.db.api import Database
     from numaplace.db.records import InstanceRequest
     from numaplace.model.records import InstanceRecord
+    from numaplace.scheduler.fresh import FreshIndex
 
 __all__ = ['Endpoint']
 
@@ -38,13 +39,14 @@ class Endpoint:
     """Carries requests out; each method returns a Decision, whatever comes of it.
 
     :param worker: name of the process
+    :param index: of all hosts, which somebody keeps fresh
     """
 
-    target = oslo_messaging.Target(version=messaging.VERSION)
+    target = oslo_messaging.Target(version=messages.NEWEST)
 
-    def __init__(self, conf: cfg.ConfigOpts, database: Database, worker: str) -> None:
+    def __init__(self, conf: cfg.ConfigOpts, database: Database, worker: str, index: FreshIndex) -> None:
         self._conf, self._database, self._worker = conf, database, worker
-        self._direct = Direct(conf)
+        self._direct = Direct(conf, index=index)
         _ = self._direct.policy  # a plug-in that is missing is a fault of the start
 
     def create(self, _context: object, **arguments: Any) -> dict[str, Any]:
@@ -70,7 +72,7 @@ class Endpoint:
             _check_uuids(message)
         except _INVALID as error:
             LOG.warning('%s: an invalid message is refused: %s', method, explain.escape(str(error)))
-            return messages.write(self._refused(error))
+            return messages.write(self._refused(error), messages.FIRST)  # which everybody reads
         try:
             decision = act(message)
         except exception.NumaplaceException as error:
@@ -81,8 +83,9 @@ class Endpoint:
                 exception.NumaplaceException(f'unexpected {type(error).__name__} in the scheduler')
             )
         metrics.DECISIONS.labels(method, decision.fault or 'done').inc()
-        metrics.LATENCY.labels(method).observe(time.monotonic() - started)
-        return messages.write(decision)
+        took_s = time.monotonic() - started
+        metrics.LATENCY.labels(method).observe(took_s)
+        return messages.write(replace(decision, took_ms=round(took_s * 1000)), message.answer_version)
 
     def _refused(self, error: exception.NumaplaceException) -> messages.Decision:
         refusals = error.refusals() if isinstance(error, exception.NoValidHost) else None

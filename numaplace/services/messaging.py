@@ -12,10 +12,9 @@ from oslo_config import cfg
 
 from numaplace import exception
 from numaplace.services.threading_backend import opts, oslo_messaging
+from numaplace.wire import messages
 
-__all__ = ['VERSION', 'check', 'client', 'server']
-
-VERSION = '1.0'
+__all__ = ['check', 'client', 'level', 'server']
 
 _RABBIT = 'oslo_messaging_rabbit'
 #: Requests that a process of the scheduler works on at the same time, and takes from the bus at once: the others are
@@ -30,8 +29,14 @@ def client(conf: cfg.ConfigOpts, arguments: Sequence[str]) -> Any:
     :param arguments: the configuration files as options
     :raises: :class:`~numaplace.exception.InvalidConfiguration`
     """
-    target = oslo_messaging.Target(topic=conf.numaplace.scheduler_topic, version=VERSION)
-    return oslo_messaging.get_rpc_client(_transport(check(conf), tuple(arguments)), target)
+    target = oslo_messaging.Target(topic=conf.numaplace.scheduler_topic, version=messages.FIRST)
+    made = oslo_messaging.get_rpc_client(_transport(check(conf), tuple(arguments)), target)
+    return made.prepare(version=level(conf))
+
+
+def level(conf: cfg.ConfigOpts) -> str:
+    """Return the version of the methods that all schedulers know."""
+    return str(conf.upgrade_levels.numaplace or messages.NEWEST)
 
 
 def server(conf: cfg.ConfigOpts, arguments: Sequence[str], name: str, endpoint: object) -> Any:

@@ -7,6 +7,7 @@ import logging
 import os
 import socket
 import threading
+import time
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -15,6 +16,7 @@ from oslo_config import cfg
 
 from numaplace import exception, explain
 from numaplace.db import api
+from numaplace.scheduler.fresh import FreshIndex
 from numaplace.services import launching, messaging, metrics
 from numaplace.services.endpoint import Endpoint
 
@@ -25,6 +27,8 @@ LOG = logging.getLogger(__name__)
 #: How long a request is remembered, and how often old ones are forgotten.
 _MEMORY, _FORGET_S = timedelta(days=1), 3600
 _RETRY_S = 2
+#: How often the index looks for changes, and for how long a look is believed: a slow one is not late at once.
+_LOOK_S, _TRUST_S = 1.0, 3.0
 
 
 class Worker(launching.ServiceBase):  # type: ignore[misc]  # oslo.service has no types
@@ -35,6 +39,7 @@ class Worker(launching.ServiceBase):  # type: ignore[misc]  # oslo.service has n
         self._ended = threading.Event()
         self._server: Any = None
         self._database: api.Database | None = None
+        self._index: FreshIndex | None = None
 
     def start(self) -> None:
         """Begin to answer, once the database is there."""
@@ -47,9 +52,10 @@ class Worker(launching.ServiceBase):  # type: ignore[misc]  # oslo.service has n
         if self._database is None:
             return
         name = f'{socket.gethostname()}:{os.getpid()}'
-        self._server = messaging.server(
-            self._conf, self._given.arguments, name, Endpoint(self._conf, self._database, name)
-        )
+        index = self._index = FreshIndex(self._database, trust_s=_TRUST_S)
+        self._look()
+        endpoint = Endpoint(self._conf, self._database, name, index)
+        self._server = messaging.server(self._conf, self._given.arguments, name, endpoint)
         self._server.start()
         LOG.info('worker %s answers', name)
 
@@ -71,13 +77,26 @@ class Worker(launching.ServiceBase):  # type: ignore[misc]  # oslo.service has n
 
     def wait(self) -> None:
         """Wait for the end; what is under way is answered."""
-        while not self._ended.wait(_FORGET_S):
-            self._forget()
+        forget_s = time.monotonic() + _FORGET_S
+        while not self._ended.wait(_LOOK_S):
+            self._look()
+            if time.monotonic() >= forget_s:
+                self._forget()
+                forget_s += _FORGET_S
         if self._server is not None:
             self._server.stop()
             self._server.wait()
         if self._database is not None:
             self._database.close()
+
+    def _look(self) -> None:
+        """Let the index follow the database; what it misses now, it finds by the next look, and by claims."""
+        if self._index is None:
+            return
+        try:
+            self._index.refresh()
+        except exception.NumaplaceException as error:
+            LOG.warning('the hosts cannot be read: %s', explain.escape(str(error)))
 
     def _forget(self) -> None:
         if self._database is None:

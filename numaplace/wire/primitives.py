@@ -12,7 +12,17 @@ from numaplace.wire import legacy, values
 from numaplace.wire.kinds import Kind
 from numaplace.wire.table import MISSING, SPECS, Field
 
-__all__ = ['data_of', 'dumps', 'load_row', 'loads', 'old_format', 'open_object', 'primitive', 'take_back']
+__all__ = [
+    'data_of',
+    'dumps',
+    'load_row',
+    'loads',
+    'old_format',
+    'older_primitive',
+    'open_object',
+    'primitive',
+    'take_back',
+]
 
 
 def loads(text: str) -> dict[str, Any]:
@@ -63,6 +73,18 @@ def primitive(name: str, data: dict[str, Any]) -> dict[str, Any]:
     """Return the dict that represents an object in JSON."""
     name_key, namespace_key, version_key, data_key, namespace, version = _ENVELOPES[name]
     return {name_key: name, namespace_key: namespace, version_key: version, data_key: data}
+
+
+def older_primitive(name: str, data: Mapping[str, Any], version: str) -> dict[str, Any]:
+    """Return the dict that represents an object in JSON in a version of the table, or an older one.
+
+    :raises: as :func:`take_back`
+    """
+    _, _, version_key, _, _, newest = _ENVELOPES[name]
+    taken = dict(data)
+    if version != newest:
+        take_back(name, taken, version)
+    return primitive(name, taken) | {version_key: version}
 
 
 # --- versions

@@ -518,9 +518,12 @@ _FLEET = {
 
 # --- messages between the command and the scheduler
 
+#: The version of Decision that the client reads: a scheduler answers a client of the release before as it expects.
+_ANSWER_VERSION = Field(kinds.STRING, since=1, absent='1.0')
+
 _MESSAGES = {
     'CreateRequest': _own(
-        '1.0',
+        '1.1',
         {
             'uuid': Field(kinds.STRING),
             # Of the servers, in their order; hints are KEY=VALUE.
@@ -529,24 +532,27 @@ _MESSAGES = {
             'flavor': Field(kinds.object_of('FleetFlavor')),
             'image_properties': Field(kinds.STRINGS_BY_NAME),
             **{name: Field(kinds.STRING, nullable=True) for name in ('availability_zone', 'host', 'project', 'group')},
+            'answer_version': _ANSWER_VERSION,
         },
     ),
     'ServerRequest': _own(
-        '1.0',
+        '1.1',
         {
             **_strings('uuid', 'server_uuid', 'verb'),
             'flavor': Field(kinds.object_of('FleetFlavor'), nullable=True),
             'host': Field(kinds.STRING, nullable=True),
+            'answer_version': _ANSWER_VERSION,
         },
     ),
     'Decision': _own(
-        '1.0',
+        '1.1',
         {
             'worker': Field(kinds.STRING),
             'uuids': Field(kinds.STRINGS),
             'hosts': Field(kinds.STRINGS),
             # Name and text of the exception; the reasons of hosts are JSON.
             **{name: Field(kinds.STRING, nullable=True) for name in ('fault', 'text', 'refusals')},
+            'took_ms': Field(kinds.INTEGER, since=1, absent=0),
         },
     ),
 }

@@ -1,19 +1,22 @@
 # SPDX-License-Identifier: Apache-2.0
 """The scheduler as processes on a real bus: what it answers, once and not twice, to whom, and when it dies."""
 
+import json
 import os
 import random
 import signal
+import sqlite3
 import threading
 import uuid
 from collections import Counter
 from dataclasses import replace
+from importlib import resources
 
 import pytest
 
 from numaplace import conf as configuration
 from numaplace import exception, wire
-from numaplace.compute import resource_tracker
+from numaplace.compute import claims, resource_tracker
 from numaplace.db import api
 from numaplace.model.records import HostRecord
 from numaplace.tests import real, samples
@@ -75,12 +78,12 @@ class Client:
     def create(self, request):
         return self.remote.call('create', request)
 
-    def send(self, method, **arguments):
+    def send(self, method, version=None, **arguments):
         """Send anything; return the answer as it is."""
         from numaplace.services import messaging  # noqa: PLC0415
 
         client = messaging.client(self.remote.conf, ['--config-file', *self.remote.files])
-        return client.prepare(timeout=9).call({}, method, **arguments)
+        return client.prepare(timeout=9, **({'version': version} if version else {})).call({}, method, **arguments)
 
 
 def a_request(database, number=1, flavor='m1.tiny', **fields):
@@ -145,13 +148,51 @@ def test_a_move_that_a_worker_left_on_its_way_is_finished_by_the_next_one(runnin
         resource_tracker.register(database, replace(database.host('seed3'), name='other', uuid='', unmanaged=()))
         server = database.instance('moving')
         request = messages.ServerRequest(str(uuid.uuid4()), server.uuid, 'live_migrate')
-        from numaplace.compute import claims  # noqa: PLC0415
-
         assert claims.live_migration_claim(database.for_request(request.uuid), server.uuid, 'other')
         for _ in range(2):
             assert ('other',) == client.remote.call('do', request).hosts
         assert ['completed'] == [move.status for move in database.migrations()]
         assert [] == ledger.at(url).faults()
+
+
+def before(name):
+    """Return a message, or what an agent stored, of the release before."""
+    return json.loads(resources.files('numaplace.tests.data').joinpath('messages', name).read_text())
+
+
+def test_a_scheduler_answers_a_client_of_the_release_before_and_a_client_asks_a_scheduler_of_it(running):
+    """Its messages are fixtures; they are answered as it expects, about hosts as its agents stored them."""
+    fleet, _ = running
+    client, url = Client(fleet), f'sqlite:///{fleet.database}'
+    old = before('1.0.json')
+    with api.connect(url) as database:
+        resource_tracker.register(
+            database, HostRecord('older', samples.host(cells=2), facts={'architecture': 'x86_64'})
+        )
+        with sqlite3.connect(fleet.database) as rows:
+            text = json.dumps(before('agent.json'))
+            rows.execute("UPDATE compute_nodes SET numa_topology = ? WHERE host = 'older'", (text,))
+        create = old['CreateRequest']
+        data = create['numaplace_object.data'] | {'uuid': str(uuid.uuid4()), 'uuids': [str(uuid.uuid4())]}
+        data['host'] = 'older'
+        answer = client.send('create', version='1.0', request=create | {'numaplace_object.data': data})
+        assert '1.0' == answer['numaplace_object.version']
+        assert old['Decision']['numaplace_object.data'].keys() == answer['numaplace_object.data'].keys()
+        assert ['older'] == answer['numaplace_object.data']['hosts']
+        asked = a_request(database)
+        assert '1.1' == client.send('create', request=messages.write(asked))['numaplace_object.version']
+
+        fleet.config.write_text(fleet.config.read_text() + '[upgrade_levels]\nnumaplace = 1.0\n')
+        pinned = Client(fleet)
+        assert 0 == pinned.create(a_request(database)).took_ms, 'a Decision 1.0 does not say it'
+        assert '1.0' == pinned.send('explain', request=messages.write(asked, '1.0'))['numaplace_object.version']
+        fleet.config.write_text(fleet.config.read_text().replace('numaplace = 1.0', 'numaplace = 0.9'))
+        with pytest.raises(exception.InvalidConfiguration, match='upgrade_levels'):
+            Client(fleet)
+        fleet.config.write_text(fleet.config.read_text().partition('[upgrade_levels]')[0])
+        for server in database.instances():
+            claims.release(database, server.uuid)
+        database.delete_host('older')
 
 
 STRANGE = {
