@@ -30,6 +30,8 @@ def _cost(change: Change) -> tuple[float, ...]:
 
 def _fewer_vcpus(case: Case) -> Change | None:
     total = case.guest.vcpus
+    if not case.has_memory():
+        return None
     for guest in _each_fewer(case.guest):
         if case.takes_guest(guest):
             return Change(VCPUS, ((total - guest.vcpus) / total, 0), total, guest.vcpus)
@@ -62,8 +64,9 @@ def _less_memory(case: Case) -> Change | None:
     def takes(limit_mib: int) -> bool:
         return case.takes_guest(_limited(guest, limit_mib))
 
-    # Up to a multiple of its size, pages of each size back memory; see :func:`_largest`.
-    limit_mib = max([_largest(takes, step, most) for step in steps])
+    limit_mib = 0
+    for step in sorted(steps, reverse=True):
+        limit_mib = _largest(takes, step, limit_mib, most)
     if not limit_mib:
         return None
     left = _limited(guest, limit_mib).memory_mib
@@ -76,14 +79,15 @@ def _limited(guest: Guest, limit_mib: int) -> Guest:
     return with_cells(guest, [replace(cell, memory_mib=min(cell.memory_mib, limit_mib)) for cell in guest.cells])
 
 
-def _largest(takes: Callable[[int], bool], step: int, end: int) -> int:
-    """Return a multiple of a step below an end that is taken, and no smaller than all that pages up to it back.
+def _largest(takes: Callable[[int], bool], step: int, begin: int, end: int) -> int:
+    """Return the largest multiple of a step between two amounts that is taken, or the first amount if none is.
 
-    Larger pages may back a few larger multiples as well: the call with their size as the step finds the largest.
+    Pages of the size of the step back every multiple up to the largest. The few beyond it that larger pages back are
+    found with the larger step, which comes first.
     """
-    low, high = 1, -(-end // step)
-    if high <= low or not takes(step):
-        return 0
+    low, high = begin // step + 1, -(-end // step)
+    if high <= low or not takes(low * step):
+        return begin
     while high - low > 1:
         middle = (low + high) // 2
         low, high = (middle, high) if takes(middle * step) else (low, middle)

@@ -73,12 +73,22 @@ class Case:
 
     def may_fit(self, wanted: Sequence[Demand]) -> bool:
         """Return whether guest cells fit on host cells of their own, apart from networks and devices."""
+        rows = self.rows(wanted)
+        return all(rows) and hall_violator(rows) is None
+
+    def has_memory(self) -> bool:
+        """Return whether the memory of guest cells fits on host cells of their own, whatever CPUs these have."""
+        wanted = demands(self.guest, self.limits)
+        return self.may_fit([each._replace(dedicated=0, shared=0, emulator=0, thread_policy=None) for each in wanted])
+
+    def rows(self, wanted: Sequence[Demand]) -> list[int]:
+        """Return for each demand the mask of the places of host cells that it fits."""
         cells = self.host.cells
-        rows = {
-            demand: sum(1 << place for place, cell in enumerate(cells) if shortfall(cell, demand) is None)
+        found = {
+            demand: sum([1 << place for place, cell in enumerate(cells) if shortfall(cell, demand) is None])
             for demand in set(wanted)
         }
-        return all(rows.values()) and hall_violator([rows[demand] for demand in wanted]) is None
+        return [found[demand] for demand in wanted]
 
 
 def with_cells(guest: Guest, cells: Sequence[GuestCell]) -> Guest:

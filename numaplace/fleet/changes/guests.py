@@ -61,8 +61,10 @@ def _largest(guest: Guest) -> int | None:
 def other_threads(case: Case) -> Change | None:
     """Return the thread policy with which the guest fits; prefer comes first, then require."""
     policies = {cell.thread_policy for cell in case.guest.cells if cell.is_pinned}
+    if not policies or not case.has_memory():
+        return None
     for rank, policy in enumerate(_POLICIES):
-        if not policies or policies <= {policy} or (policy == PREFER and policies <= {PREFER, None}):
+        if policies <= {policy} or (policy == PREFER and policies <= {PREFER, None}):
             continue
         cells = [replace(cell, thread_policy=policy) if cell.is_pinned else cell for cell in case.guest.cells]
         if case.takes_guest(replace(case.guest, cells=tuple(cells))):

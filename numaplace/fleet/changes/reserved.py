@@ -42,7 +42,8 @@ def fewer_reserved(case: Case) -> Change | None:
     The cheapest assignment of guest cells to host cells is taken at once, in guest cells ** 2 x host cells; only where
     networks or devices exclude it, choices are tried in the order of their memory.
     """
-    if not case.guest.cells or len(case.host.cells) < len(case.guest.cells):
+    is_reserved = any(pages.reserved for cell in case.host.cells for pages in cell.pages)
+    if not is_reserved or not 0 < len(case.guest.cells) <= len(case.host.cells):
         return None
     wanted = demands(case.guest, case.limits)
     by_demand = {demand: [_lift(cell, demand) for cell in case.host.cells] for demand in set(wanted)}

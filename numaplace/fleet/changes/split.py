@@ -3,15 +3,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import replace
 from itertools import permutations
 
 from numaplace import cpuset
+from numaplace.fit.assignment import hall_violator
 from numaplace.fit.cell_demand import Demand, demands
 from numaplace.fit.cells import shortfall
 from numaplace.fleet.changes.base import Case, Change, amounts_of, with_cells
-from numaplace.model import Guest, GuestCell
+from numaplace.model import Guest, GuestCell, HostCell
 from numaplace.model.limits import limit
 from numaplace.units import KIB_PER_MIB, MOST_MIB
 
@@ -28,17 +29,16 @@ def other_split(case: Case) -> Change | None:
     cells x page sizes ** 2 at most, most of which cost a comparison.
     """
     guest = case.guest
-    if len(guest.cells) < 2 or len(guest.cells) > len(case.host.cells):
+    if len(guest.cells) < 2 or not _has_enough(case):
         return None
-    pairs = list(_pairs(case))
-    edges = _edges(case)
+    pairs, search = list(_pairs(case)), _Search(case)
     most = max([cell.vcpus.bit_count() for cell in guest.cells])
     for number in range(most):
         trials = [
             (abs(mib), giver, taker, mib)
             for giver, taker in pairs
             if number < guest.cells[giver].vcpus.bit_count()
-            for mib in _amounts(case, edges, giver, taker, number)
+            for mib in search.amounts(giver, taker, number)
             if number or mib > 0
         ]
         for mib, giver, taker, moved in sorted(trials):
@@ -48,13 +48,27 @@ def other_split(case: Case) -> Change | None:
     return None
 
 
+def _has_enough(case: Case) -> bool:
+    """Return whether as many host cells as the guest has together have its memory and its CPUs, however it is split."""
+    guest, number = case.guest, len(case.guest.cells)
+    cpus = sorted([cell.free_cpus.bit_count() + cell.shape.shared_cpus.bit_count() for cell in case.host.cells])
+    memory = sorted([max(_limits(case, cell), default=0) for cell in case.host.cells])
+    enough = sum(cpus[-number:]) >= guest.vcpus and sum(memory[-number:]) >= guest.memory_mib
+    return number <= len(case.host.cells) and enough
+
+
 def _pairs(case: Case) -> Iterator[tuple[int, int]]:
-    """Yield a giver and a taker; of guest cells that are alike the first."""
+    """Yield a giver and a taker without which the other guest cells fit; of guest cells that are alike the first."""
     wanted, seen = demands(case.guest, case.limits), set[tuple[Demand, Demand]]()
+    rows = case.rows(wanted)
+    competing, columns = hall_violator(rows) or (0, 0)
+    too_many = competing.bit_count() - columns.bit_count()
     for giver, taker in permutations(range(len(wanted)), 2):
-        if (wanted[giver], wanted[taker]) not in seen:
-            seen.add((wanted[giver], wanted[taker]))
-            yield giver, taker
+        pair = wanted[giver], wanted[taker]
+        if pair not in seen and (competing & (1 << giver | 1 << taker)).bit_count() >= too_many:
+            seen.add(pair)
+            if hall_violator([row for place, row in enumerate(rows) if place not in (giver, taker)]) is None:
+                yield giver, taker
 
 
 def _moved(guest: Guest, giver: int, taker: int, number: int, mib: int) -> Guest:
@@ -73,19 +87,16 @@ def _with(cell: GuestCell, shared: int, dedicated: int, mib: int) -> GuestCell:
     return replace(cell, shared_vcpus=shared, dedicated_vcpus=dedicated, memory_mib=cell.memory_mib + mib)
 
 
-def _edges(case: Case) -> list[int]:
-    """Return the memory in MiB at which a guest cell may just fit a host cell, in whole pages of each size; sorted."""
-    ratio = case.limits.ram_allocation_ratio if case.limits else None
-    found: set[int] = set()
-    for cell in case.host.cells:
-        found.update((cell.shape.memory_mib, cell.free_memory_mib))
-        found.update(pages.free * pages.size_kib // KIB_PER_MIB for pages in cell.pages)
-        found.update(pages.total * pages.size_kib // KIB_PER_MIB for pages in cell.pages)
-        if ratio is not None:
-            most = min(limit(cell.shape.memory_mib, ratio), MOST_MIB)
-            found.add(int(most) - cell.memory_usage_mib - cell.held_mib)
-    sizes = _sizes(case)
-    return sorted({edge // size * size for edge in found for size in sizes if edge >= size})
+def _limits(case: Case, cell: HostCell) -> Iterator[int]:
+    """Yield the memory in MiB at which a guest cell may just fit a host cell."""
+    yield cell.shape.memory_mib
+    yield cell.free_memory_mib
+    for pages in cell.pages:
+        yield pages.free * pages.size_kib // KIB_PER_MIB
+        yield pages.total * pages.size_kib // KIB_PER_MIB
+    if case.limits is not None:
+        most = min(limit(cell.shape.memory_mib, case.limits.ram_allocation_ratio), MOST_MIB)
+        yield int(most) - cell.memory_usage_mib - cell.held_mib
 
 
 def _sizes(case: Case) -> set[int]:
@@ -93,22 +104,38 @@ def _sizes(case: Case) -> set[int]:
     return {1} | {max(1, pages.size_kib // KIB_PER_MIB) for cell in case.host.cells for pages in cell.pages}
 
 
-def _amounts(case: Case, edges: Sequence[int], giver: int, taker: int, number: int) -> set[int]:
-    """Return the amounts of memory that are worth a trial with so many vCPUs: no other is the smallest that fits."""
-    guest = case.guest
-    gives, takes = guest.cells[giver].memory_mib, guest.cells[taker].memory_mib
-    step = max(1, (guest.cells[giver].pagesize_kib or 0) // KIB_PER_MIB)
-    found = {0, *(gives - edge for edge in edges), *(edge - takes for edge in edges)}
-    found |= {mib + -(takes + mib) % size for mib in found for size in _sizes(case)}
-    moved = [mib for mib in found if -takes < mib < gives and mib % step == 0]
-    bare = demands(_moved(guest, giver, taker, number, 0), case.limits)
-    return {
-        mib
-        for mib in moved
-        if _fits_somewhere(case, bare[giver], gives - mib) and _fits_somewhere(case, bare[taker], takes + mib)
-    }
+class _Search:
+    """The amounts of memory that are worth a trial."""
 
+    def __init__(self, case: Case) -> None:
+        self._case, self._sizes = case, _sizes(case)
+        limits = {mib for cell in case.host.cells for mib in _limits(case, cell)}
+        edges = {mib // size * size for mib in limits for size in self._sizes if mib >= size}
+        self._edges = sorted(edges, reverse=True)
+        self._most: dict[Demand, int] = {}
 
-def _fits_somewhere(case: Case, demand: Demand, mib: int) -> bool:
-    wanted = demand._replace(memory_mib=mib)
-    return any(shortfall(cell, wanted) is None for cell in case.host.cells)
+    def amounts(self, giver: int, taker: int, number: int) -> list[int]:
+        """Return the amounts to move with so many vCPUs: the smallest one that fits is among them."""
+        guest = self._case.guest
+        gives, takes = guest.cells[giver].memory_mib, guest.cells[taker].memory_mib
+        bare = demands(_moved(guest, giver, taker, number, 0), self._case.limits)
+        least, most = gives - self._largest(bare[giver]), self._largest(bare[taker]) - takes
+        if least > most:
+            return []
+        step = max(1, (guest.cells[giver].pagesize_kib or 0) // KIB_PER_MIB)
+        found = {0, *(gives - edge for edge in self._edges), *(edge - takes for edge in self._edges)}
+        found |= {mib + -(takes + mib) % size for mib in found for size in self._sizes}
+        return [mib for mib in found if max(least, 1 - takes) <= mib <= min(most, gives - 1) and mib % step == 0]
+
+    def _largest(self, demand: Demand) -> int:
+        """Return the most memory with which a demand fits some host cell; 0 if it does not fit for other reasons."""
+        bare = demand._replace(memory_mib=0)
+        if bare not in self._most:
+            cells = [cell for cell in self._case.host.cells if shortfall(cell, bare) is None]
+            fitting = (
+                mib
+                for mib in self._edges
+                if any(shortfall(cell, bare._replace(memory_mib=mib)) is None for cell in cells)
+            )
+            self._most[bare] = next(fitting, 0) if cells else 0
+        return self._most[bare]
