@@ -8,10 +8,12 @@ import shlex
 import signal
 import sys
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from devstack import localconf
-from devstack.stack import Devstack, Plan
+from devstack.stack import MODES, Devstack, Plan
 from ministack.processes import StackError
 
 _ABOUT = """\
@@ -51,6 +53,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog='python -m devstack', description=_ABOUT, formatter_class=argparse.RawDescriptionHelpFormatter
     )
+    usual = Plan()
     commands = parser.add_subparsers(required=True, metavar='COMMAND')
     up = commands.add_parser('up', help='make a container and run stack.sh in it')
     up.add_argument('--state', type=Path, help='directory for everything that is written (default: a temporary one)')
@@ -60,23 +63,23 @@ def _parser() -> argparse.ArgumentParser:
         metavar='DIR',
         help='folder of git repositories openstack/NAME or openstack/NAME.git (default: the network)',
     )
-    up.add_argument('--branch', default='stable/2026.1', help='branch of these repositories (%(default)s)')
+    up.add_argument('--branch', default=usual.branch, help='branch of these repositories (%(default)s)')
     up.add_argument(
         '--cells',
         type=int,
         choices=sorted(localconf.CELLS),
-        default=3,
+        default=usual.cells,
         help='NUMA cells of a host: 1 is libvirt with QEMU on what this machine has, 3 are two hosts without a '
         'hypervisor (%(default)s)',
     )
-    up.add_argument('--mode', choices=('enforce', 'shadow'), default='enforce', help='who decides (%(default)s)')
+    up.add_argument('--mode', choices=MODES, default=usual.mode, help='who decides (%(default)s)')
     up.add_argument('--apt', type=Path, metavar='FILE', help='sources of apt with Debian 12 (default: those of apt)')
-    pip = Path('/etc/pip.conf')
     up.add_argument(
-        '--pip', type=Path, metavar='FILE', default=pip if pip.exists() else None, help=f'pip.conf (default: {pip})'
+        '--pip', type=Path, metavar='FILE', default=usual.pip, help='pip.conf of the container (%(default)s)'
     )
     up.set_defaults(command=_up)
-    _add(commands, 'stack', 'run stack.sh again', _stack)
+    again = _add(commands, 'stack', 'run stack.sh again', lambda it, given: _stack(it, given.mode))
+    again.add_argument('--mode', choices=MODES, help='who decides (default: as before)')
     test = _add(commands, 'test', 'run tox -e devstack in the container', lambda it, given: it.test(given.words))
     test.add_argument('words', nargs='*', metavar='WORD', help='for pytest')
     run = _add(commands, 'exec', 'run a command in the container', lambda it, given: it.run(shlex.join(given.words)))
@@ -87,9 +90,11 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _add(commands, name, about, work):
+def _add(
+    commands: Any, name: str, about: str, work: Callable[[Devstack, argparse.Namespace], int | None]
+) -> argparse.ArgumentParser:
     """Add a command that works on a devstack."""
-    parser = commands.add_parser(name, help=about)
+    parser: argparse.ArgumentParser = commands.add_parser(name, help=about)
     parser.add_argument('--state', type=Path, required=True, help='what was given to up, or printed by it')
     parser.set_defaults(command=lambda given: work(Devstack.load(given.state), given))
     return parser
@@ -105,8 +110,8 @@ def _up(arguments: argparse.Namespace) -> None:
     _stack(devstack)
 
 
-def _stack(devstack: Devstack, _: argparse.Namespace | None = None) -> None:
-    for name, seconds in devstack.stack().items():
+def _stack(devstack: Devstack, mode: str | None = None) -> None:
+    for name, seconds in devstack.stack(mode).items():
         sys.stdout.write(f'{name:20} {seconds:5}\n')
 
 

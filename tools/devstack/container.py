@@ -83,7 +83,7 @@ class Container:
             *('--register=no', '--keep-unit'),
             *(f'--network-namespace-path={self.network.namespace}', '--resolv-conf=off', '--timezone=off'),
             # devstack wants to write it, which may not be done here: it is hidden.
-            '--inaccessible=/sys/kernel/mm/ksm',
+            '--tmpfs=/sys/kernel/mm/ksm',
             '--console=read-only',
         ]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-__all__ = ['CELLS', 'DEST', 'IMAGE', 'PASSWORD', 'Settings', 'text']
+__all__ = ['CELLS', 'DEST', 'IMAGE', 'PASSWORD', 'TESTS', 'Settings', 'text']
 
 #: Where devstack puts everything.
 DEST = '/opt/stack'
@@ -67,6 +67,9 @@ topology = {dest}/numaplace/numaplace/tests/data/seed/three-cell-host.json
 
 #: The number of NUMA cells of the largest host, and what makes hosts of them.
 CELLS = {1: _LIBVIRT, 3: _FAKE}
+
+#: Variables for the tests of each: a guest with more pinned vCPUs in a cell than any cell of a host has CPUs.
+TESTS = {1: {}, 3: {'NUMAPLACE_TEST_MISPLACED': '1,1,5'}}
 
 
 @dataclass(frozen=True, slots=True)

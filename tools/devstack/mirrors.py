@@ -62,5 +62,13 @@ def branch_of(repository: Path) -> str:
 
 
 def _has(repository: Path, branch: str) -> bool:
-    asked = ['git', '-C', repository, 'rev-parse', '--quiet', '--verify', f'refs/heads/{branch}^{{commit}}']
+    asked: list[str | Path] = [
+        'git',
+        '-C',
+        repository,
+        'rev-parse',
+        '--quiet',
+        '--verify',
+        f'refs/heads/{branch}^{{commit}}',
+    ]
     return repository.is_dir() and not subprocess.run(asked, capture_output=True, check=False).returncode

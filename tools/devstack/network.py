@@ -26,7 +26,7 @@ _USUAL_MTU = 1500
 class Network:
     """What belongs to a container.
 
-    :param name: of the namespace, of the table of nftables and of the device; at most 15 characters
+    :param name: of the namespace, of the table of nftables and of the device: letters and eight hexadecimal digits
     :param forwards: whether the machine forwarded packets before
     """
 
@@ -40,8 +40,8 @@ class Network:
 
     @property
     def addresses(self) -> tuple[str, str]:
-        """The addresses of machine and container, in a network of 4 that the name determines."""
-        number = int.from_bytes(self.name.encode()[-4:], 'big') * 4 % _NETWORK.num_addresses
+        """The addresses of machine and container, in a network of 4 that the last four digits of the name determine."""
+        number = int(self.name[-4:], 16) * 4 % _NETWORK.num_addresses
         return str(_NETWORK[number + 1]), str(_NETWORK[number + 2])
 
     @property

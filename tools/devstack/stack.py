@@ -19,7 +19,7 @@ from devstack.network import Network
 from ministack import processes
 from ministack.processes import Process, StackError
 
-__all__ = ['SOURCE', 'Devstack', 'Plan']
+__all__ = ['DRIVER', 'MODES', 'SOURCE', 'Devstack', 'Plan']
 
 #: The source tree, whose plugin devstack enables.
 SOURCE = Path(__file__).resolve().parents[2]
@@ -27,11 +27,14 @@ SOURCE = Path(__file__).resolve().parents[2]
 _STATE = 'devstack.json'
 _MIRRORS = Path('/opt/mirrors')
 _USER = 'stack'
+#: What decides: numaplace, or Nova while numaplace tells where it would not have.
+MODES = ('enforce', 'shadow')
+_PIP = Path('/etc/pip.conf')
 #: A guest's disk is made of it; more is not read.
 _IMAGE_BYTES = 2**20
 
 #: The driver of the fake hosts, which Nova takes from its own package alone.
-_DRIVER = 'tools/ministack/drivers/numa_fake.py'
+DRIVER = 'tools/ministack/drivers/numa_fake.py'
 
 #: What could be left of numaplace: files of systemd and of services, and the environment of Nova.
 _OURS = f'/etc {DEST}/data/venv/bin {DEST}/data/venv/lib/python3*/site-packages'
@@ -49,12 +52,12 @@ class Plan:
     :param pip: pip.conf, None for none
     """
 
-    mirrors: Path | None
-    branch: str
-    cells: int
-    mode: str
-    apt: Path | None
-    pip: Path | None
+    mirrors: Path | None = None
+    branch: str = 'stable/2026.1'
+    cells: int = 3
+    mode: str = MODES[0]
+    apt: Path | None = None
+    pip: Path | None = _PIP if _PIP.exists() else None
 
 
 @dataclass(slots=True)
@@ -63,8 +66,11 @@ class Devstack:
 
     state: Path
     cells: int
+    git_base: str
+    branch: str
     name: str
     forwards: bool
+    mode: str
     process: Process | None = None
 
     @classmethod
@@ -76,9 +82,10 @@ class Devstack:
         """
         sources = root.apt_sources(plan.apt)
         found = mirrors.find(plan.mirrors, plan.branch) if plan.mirrors else {}
-        branch = mirrors.branch_of(SOURCE)
+        base = str(_MIRRORS) if plan.mirrors else mirrors.NETWORK
         name = f'ds{secrets.token_hex(4)}'
-        made = cls(state.resolve(), plan.cells, name, Network.plan(name).forwards)
+        forwards = Network.plan(name).forwards
+        made = cls(state.resolve(), plan.cells, base, mirrors.branch_of(SOURCE), name, forwards, plan.mode)
         made._make_directory()
         try:
             root.build(made._root, sources, plan.pip, name)
@@ -88,7 +95,7 @@ class Devstack:
                 made.process = made._container.boot()
                 made._save()
             made._container.wait(made.process)
-            made._settle(plan, branch)
+            made._settle(plan.branch)
         except BaseException:
             made._stop()
             raise
@@ -109,11 +116,14 @@ class Devstack:
         found.process = Process(**process | {'log': Path(process['log'])})
         return found
 
-    def stack(self) -> log.Timing:
+    def stack(self, mode: str | None = None) -> log.Timing:
         """Run stack.sh and return the seconds of its parts.
 
+        :param mode: one of :data:`MODES`; None for that of the last time
         :raises: :class:`StackError` with the end of its log
         """
+        if mode is not None:
+            self._configure(mode)
         self._script('stack.sh')
         seconds = log.timing(self.log('stack.sh').read_text('utf-8', 'replace'))
         if seconds is None:
@@ -146,7 +156,8 @@ class Devstack:
             'NUMAPLACE_REQUIRE_REAL': '1',
             'NUMAPLACE_TEST_CLOUD': 'devstack-admin',
             'NUMAPLACE_TEST_HOST_CELLS': self.cells,
-        }
+            'NUMAPLACE_TEST_MODE': self.mode,
+        } | localconf.TESTS[self.cells]
         set_them = ' '.join(f'{name}={value}' for name, value in variables.items())
         return self.run(' '.join([f'cd {DEST}/numaplace && {set_them} {tox} -e devstack', '--', *words]))
 
@@ -205,22 +216,26 @@ class Devstack:
             mirrors.copy(repository, place / 'openstack' / f'{name}.git')
         (place / Path(localconf.IMAGE).name).write_bytes(bytes(_IMAGE_BYTES))
 
-    def _settle(self, plan: Plan, branch: str) -> None:
+    def _settle(self, branch: str) -> None:
         """Clone what has to be there before stack.sh, and write local.conf."""
-        base = str(_MIRRORS) if plan.mirrors else mirrors.NETWORK
-        settings = Settings(
-            cells=plan.cells,
-            address=self._network.addresses[1],
-            git_base=base,
-            plugin=str(_MIRRORS / 'numaplace.git'),
-            branch=branch,
-            mode=plan.mode,
-        )
-        target = self._root / DEST.lstrip('/')
         for name in ('devstack', 'nova'):
-            self._must(f'git clone --quiet --branch {plan.branch} {base}/openstack/{name}.git {DEST}/{name}')
-        root.write(target / 'devstack/local.conf', localconf.text(settings))
-        self._must(f'ln --symbolic {DEST}/numaplace/{_DRIVER} {DEST}/nova/nova/virt/')
+            self._must(f'git clone --quiet --branch {branch} {self.git_base}/openstack/{name}.git {DEST}/{name}')
+        self._must(f'ln --symbolic {DEST}/numaplace/{DRIVER} {DEST}/nova/nova/virt/')
+        self._configure(self.mode)
+
+    def _configure(self, mode: str) -> None:
+        """Write local.conf."""
+        self.mode = mode
+        self._save()
+        settings = Settings(
+            cells=self.cells,
+            address=self._network.addresses[1],
+            git_base=self.git_base,
+            plugin=str(_MIRRORS / 'numaplace.git'),
+            branch=self.branch,
+            mode=mode,
+        )
+        root.write(self._root / DEST.lstrip('/') / 'devstack/local.conf', localconf.text(settings))
 
     def _must(self, command: str) -> None:
         said = self.log('settle')
