@@ -19,6 +19,8 @@ from ministack.processes import Process, StackError
 __all__ = ['Container']
 
 _GROUPS = Path('/sys/fs/cgroup')
+#: devstack sets what packets of its network do.
+_WRITABLE = {'SYSTEMD_NSPAWN_API_VFS_WRITABLE': 'network'}
 #: Seconds that systemd has to start, and to stop everything: databases take their time.
 _PATIENCE = 120
 
@@ -47,7 +49,7 @@ class Container:
         # The container sees no control group above its own: it is started in it.
         joins = ''.join(f'echo $$ >{shlex.quote(str(group / "cgroup.procs"))} && ' for group in groups)
         command = ['sh', '-c', f'{joins}exec {shlex.join(self._nspawn())}']
-        return processes.start('container', command, self.log, env=dict(os.environ))
+        return processes.start('container', command, self.log, env={**os.environ, **_WRITABLE})
 
     def wait(self, process: Process) -> None:
         """Wait until systemd has started everything.

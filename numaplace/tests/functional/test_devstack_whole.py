@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A whole devstack in a container: stack.sh with our plugin, the tests of its cloud, unstack.sh, clean.sh, and again."""
+"""A whole devstack in a container: stack.sh with our plugin, the tests of its cloud, unstack.sh, clean.sh, again."""
 
 import os
 import sys
