@@ -60,7 +60,9 @@ def build(root: Path, sources: Path, pip: Path | None, name: str) -> None:
     :raises: :class:`StackError`
     """
     packages = f'--include={",".join(_PACKAGES)}'
-    command('mmdebstrap', '--quiet', '--variant=minbase', packages, _SUITE, root, sources)
+    # Its processes and what it mounts end with it, also if it is interrupted.
+    apart = ('unshare', '--mount', '--pid', '--fork', '--kill-child', '--mount-proc')
+    command(*apart, 'mmdebstrap', '--quiet', '--variant=minbase', packages, _SUITE, root, sources)
     for settings in Path('/etc/apt/apt.conf.d').iterdir():
         if settings.read_text('utf-8').lstrip().startswith('Acquire'):
             shutil.copy(settings, root / 'etc/apt/apt.conf.d')
