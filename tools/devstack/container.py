@@ -21,6 +21,8 @@ __all__ = ['Container']
 _GROUPS = Path('/sys/fs/cgroup')
 #: devstack sets what packets of its network do.
 _WRITABLE = {'SYSTEMD_NSPAWN_API_VFS_WRITABLE': 'network'}
+#: devstack would write into it, which belongs to the machine and is read-only here.
+_HIDE = 'test ! -d /sys/kernel/mm/ksm || mount -t tmpfs none /sys/kernel/mm/ksm'
 #: Seconds that systemd has to start, and to stop everything: databases take their time.
 _PATIENCE = 120
 
@@ -57,6 +59,7 @@ class Container:
         :raises: :class:`StackError` with the console if it ends or takes too long
         """
         processes.wait_for(lambda: self._state(process) in _STARTED, 'systemd has started everything', process)
+        self.run(process, 'root', _HIDE)
 
     def run(self, process: Process, user: str, command: str, output: IO[bytes] | int | None = None) -> int:
         """Run a command of the shell as a user who logs in, and return its status.
@@ -84,8 +87,6 @@ class Container:
             # Nobody may be there who knows machines.
             *('--register=no', '--keep-unit'),
             *(f'--network-namespace-path={self.network.namespace}', '--resolv-conf=off', '--timezone=off'),
-            # devstack wants to write it, which may not be done here: it is hidden.
-            '--tmpfs=/sys/kernel/mm/ksm',
             '--console=read-only',
         ]
 
