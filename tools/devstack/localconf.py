@@ -31,6 +31,7 @@ GIT_BASE={git_base}
 LOGFILE={dest}/logs/stack.sh.log
 LOG_COLOR=False
 API_WORKERS=1
+MYSQL_GATHER_PERFORMANCE=False
 disable_all_services
 enable_service {services}
 # No agent of Neutron: guests have no ports.
