@@ -106,12 +106,15 @@ def alive(process: Process) -> bool:
     return stat is not None and stat[0] != 'Z' and int(stat[19]) == process.started
 
 
-def stop(processes: Iterable[Process]) -> None:
-    """End processes and their children: send a request first, and kill those that do not end."""
+def stop(processes: Iterable[Process], grace: float = _GRACE) -> None:
+    """End processes and their children: send a request first, and kill those that do not end.
+
+    :param grace: seconds that all together have to end by themselves
+    """
     running = [process for process in processes if alive(process)]
     for process in running:
         os.kill(process.pid, signal.SIGTERM)
-    deadline = time.monotonic() + _GRACE
+    deadline = time.monotonic() + grace
     while any(alive(process) for process in running) and time.monotonic() < deadline:
         time.sleep(0.05)
     for process in running:
