@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Refusals: the verdict alone, with its reasons, and in words."""
+"""Refusals: the verdict alone, with its reasons, in words, and the nearest change."""
 
 from __future__ import annotations
 
 from benchmarks import inputs
 from numaplace import explain, fit
+from numaplace.fleet import changes
 from numaplace.model import Guest, Host, Refusal
 
 
@@ -39,6 +40,14 @@ class Full:
     def time_words(self, _cells: int) -> None:
         """Compute the reasons and put them into lines."""
         explain.lines(self.refusal)
+
+    def time_nearest(self, _cells: int) -> None:
+        """Find the nearest change after which it fits."""
+        changes.nearest({'host': changes.Case(self.host, self.guest, _takes)})
+
+
+def _takes(trial: changes.Trial) -> bool:
+    return fit.refusal(trial.host, trial.guest, networks=trial.networks) is None
 
 
 class Contest(Full):

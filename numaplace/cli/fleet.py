@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from oslo_config import cfg
 
     from numaplace.db.records import InstanceRequest
+    from numaplace.fleet.changes import Change
     from numaplace.fleet.configuration import Settings
     from numaplace.fleet.explain import Check
     from numaplace.model import Flavor
@@ -33,11 +34,13 @@ __all__ = [
     'find_flavor',
     'find_server',
     'read',
+    'request',
     'request_of',
     'settings',
 ]
 
 _MOST_HOURS = 1_000_000
+_EXPLAINED = ('host', 'takes', 'filter', 'reasons')
 
 
 def _hours(text: str) -> timedelta:
@@ -176,6 +179,7 @@ class ExplainFleet(base.ListOf):
         'numaplace fleet explain --flavor m1.numa',
         'numaplace fleet explain --flavor m1.numa --image-property hw_numa_nodes=4 --all-hosts',
         'numaplace fleet explain --from fleet.json.gz --server cirros2',
+        'numaplace fleet explain --flavor m1.numa --nearest',
         'numaplace fleet explain --flavor m1.numa -f json',
     )
 
@@ -197,11 +201,18 @@ class ExplainFleet(base.ListOf):
         )
         parser.add_argument('--zone', metavar='ZONE', help='Availability zone that a new server asks for.')
         parser.add_argument('--all-hosts', action='store_true', help='Show each host by itself.')
+        parser.add_argument(
+            '--nearest',
+            action='store_true',
+            help='If no host takes it, find the smallest change of the guest or a host with which one does; with '
+            '--all-hosts, that of each host.',
+        )
         return parser
 
     def take_action(self, parsed_args: argparse.Namespace) -> tuple[tuple[str, ...], list[tuple[Any, ...]]]:
         """Return the hosts, those that take it first, then the nearest."""
         from numaplace import explain as words
+        from numaplace.cli import fleet_nearest
         from numaplace.fleet import explain
         from numaplace.model.fleet import candidates
 
@@ -212,18 +223,24 @@ class ExplainFleet(base.ListOf):
         asked = _request(self.conf, fleet, server, parsed_args)
         if server is not None:
             fleet = explain.without(fleet, server)
-        answers = explain.ask(candidates(fleet), checks(self.conf, fleet, asked, server))
+        joined = candidates(fleet)
+        answers = explain.ask(joined, checks(self.conf, fleet, asked, server))
         behind = explain.causes(fleet, asked.instance.flavor, server, answers)
         with_placement = bool(fleet.providers)
         self._lines = list(explain.lines(answers, behind, each=parsed_args.all_hosts, with_placement=with_placement))
-        rows: list[tuple[Any, ...]] = [
-            (base.Text(answer.host), True, '', _reasons([])) for answer in answers if answer.by is None
-        ]
+        found: dict[str, Change] = {}
+        if parsed_args.nearest:
+            found = fleet_nearest.nearest(self.conf, joined, asked, answers, server, each=parsed_args.all_hosts)
+            is_refused = all(answer.by is not None for answer in answers)
+            self._lines = [*self._lines, *(fleet_nearest.lines(found) if found or is_refused else ())]
+        rows = [(answer.host, True, '', _reasons([])) for answer in answers if answer.by is None]
         rows += [
-            (base.Text(refused['host']), False, refused['filter'], _reasons(refused['reasons']))
+            (refused['host'], False, refused['filter'], _reasons(refused['reasons']))
             for refused in words.plain(explain.refusals(answers))
         ]
-        return ('host', 'takes', 'filter', 'reasons'), rows
+        changes = {host: fleet_nearest.plain(change) for host, change in found.items()}
+        names = (*_EXPLAINED, 'nearest') if parsed_args.nearest else _EXPLAINED
+        return names, [(base.Text(row[0]), *row[1:], _change(changes.get(row[0])))[: len(names)] for row in rows]
 
     def produce_output(self, parsed_args: argparse.Namespace, column_names: Sequence[str], data: Any) -> int:
         """Print text for people, rows for machines."""
@@ -248,7 +265,7 @@ def _request(
             requests.check_keys(asked.instance.flavor, properties)
         return asked
     guest = requests.read_again(conf, server, with_pci=_knows_devices(fleet))
-    return _asked(conf, fleet, requests.again(server, guest), parsed_args.source)
+    return request(conf, fleet, sources.known_to(fleet, parsed_args.source, requests.again(server, guest)))
 
 
 def request_of(
@@ -278,7 +295,7 @@ def request_of(
         scheduling=requests.NO_SCHEDULING,
         with_pci=_knows_devices(fleet),
     )
-    return _asked(conf, fleet, asked, source)
+    return request(conf, fleet, sources.known_to(fleet, source, asked))
 
 
 def _knows_devices(fleet: Fleet) -> bool:
@@ -286,11 +303,11 @@ def _knows_devices(fleet: Fleet) -> bool:
     return any(record.host.devices for record in fleet.hosts)
 
 
-def _asked(conf: cfg.ConfigOpts, fleet: Fleet, asked: InstanceRequest, source: str) -> Request:
+def request(conf: cfg.ConfigOpts, fleet: Fleet, instance: InstanceRequest) -> Request:
+    """Return what hosts are asked for a server."""
     from numaplace.scheduler.filters import Request
     from numaplace.scheduler.select import strategy
 
-    instance = sources.known_to(fleet, source, asked)
     group = next((each for each in fleet.server_groups if each.uuid == instance.group), None)
     return Request(
         instance, strategy=strategy(conf, instance.flavor), machine_types=conf.libvirt.hw_machine_type, group=group
@@ -314,6 +331,10 @@ def checks(
 
 def _reasons(reasons: Sequence[dict[str, Any]]) -> base.Written:
     return base.Written(list(reasons), '; '.join(reason['text'] for reason in reasons))
+
+
+def _change(change: dict[str, Any] | None) -> Any:
+    return None if change is None else base.Written(change, change['text'])
 
 
 def _first_checks(fleet: Fleet, server: InstanceRecord | None, asked: Request) -> Iterator[tuple[str, Check]]:

@@ -5,18 +5,20 @@ from __future__ import annotations
 
 import argparse
 import time
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from numaplace import exception
-from numaplace.cli import base, fleet, names
+from numaplace.cli import base, fleet, names, server_request
 from numaplace.cli import fleet_sources as sources
 
 if TYPE_CHECKING:
     from oslo_config import cfg
 
-    from numaplace.fleet.capacity import Question
+    from numaplace.fleet.capacity import Capacity, Question
+    from numaplace.fleet.mix import Mix
     from numaplace.model import Flavor, Refusal
     from numaplace.model.fleet import Fleet
     from numaplace.model.records import HostRecord
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
 __all__ = ['CapacityFleet', 'add_guests', 'add_seconds', 'not_counted', 'question']
 
 _MOST_SECONDS = 86_400
+_MOST_NUMBER = 10_000
 _COLUMNS = ('flavor', 'host', 'at_least', 'at_most', 'binding')
 
 
@@ -79,7 +82,7 @@ def question(conf: cfg.ConfigOpts, read: Fleet, flavor: Flavor, parsed_args: arg
 
     :raises: :class:`~numaplace.exception.Invalid`
     """
-    from numaplace.cli import fleet_sources, server_request
+    from numaplace.cli import fleet_sources
     from numaplace.fleet import placement
     from numaplace.fleet.capacity import Question
     from numaplace.model import Devices
@@ -129,17 +132,60 @@ def not_counted(read: Fleet) -> list[str]:
     return [f'not counted, as they cannot be read (`numaplace fleet audit`): {len(unread)} hosts'] if unread else []
 
 
+def _row(found: Capacity) -> tuple[Any, ...]:
+    host = None if found.host is None else base.Text(found.host)
+    return base.Text(found.flavor), host, found.at_least, found.at_most, found.binding
+
+
+def _mix(text: str) -> dict[str, int]:
+    """Read a word of ``--mix``.
+
+    :raises: argparse.ArgumentTypeError
+    """
+    found: dict[str, int] = {}
+    for word in text.split(','):
+        flavor, _sign, number = word.rpartition(':')
+        if not flavor or flavor in found or not number.isdecimal() or not 0 < int(number[:9]) <= _MOST_NUMBER:
+            raise argparse.ArgumentTypeError(
+                f'{names.shorten(text)!r}: expected FLAVOR:NUMBER,..., each flavor once, with numbers from 1 to '
+                f'{_MOST_NUMBER}'
+            )
+        found[flavor] = int(number)
+    return found
+
+
+def _asked(conf: cfg.ConfigOpts, read: Fleet, numbers: Mapping[str, int], parsed_args: argparse.Namespace) -> Mix:
+    from numaplace.fleet import placement
+    from numaplace.fleet.mix import Mix
+
+    flavors = [fleet.find_flavor(read, name, '--mix') for name in numbers]
+    questions = [question(conf, read, flavor, parsed_args) for flavor in flavors]
+    image = server_request.properties_of(parsed_args)
+    wanted = [placement.wanted(flavor, image, one.guest) for flavor, one in zip(flavors, questions, strict=True)]
+
+    def offers(record: HostRecord, new: Sequence[int]) -> bool:
+        amounts = Counter[str]()
+        for many, one in zip(new, wanted, strict=True):
+            amounts.update({name: many * amount for name, amount in one.resources.items()})
+        return placement.check(read, placement.Wanted(amounts))(record) is None
+
+    if not read.providers:
+        return Mix(tuple(questions), tuple(numbers.values()))
+    return Mix(tuple(questions), tuple(numbers.values()), offers)
+
+
 class CapacityFleet(base.ListOf):
-    """Count how many more guests of a flavor fit, host by host and in all.
+    """Count how many more guests of a flavor fit, host by host and in all, or how many rounds of a mix of flavors.
 
     It is the largest number, which one server after the other may miss if its cells are several: where it is not found
-    within the time limit, two bounds are shown. Each flavor is counted by itself. What refuses the next guest is named
-    by its code.
+    within the time limit, two bounds are shown. Each flavor is counted by itself, those of a mix together. What refuses
+    the next guest is named by its code.
     """
 
     examples = (
         'numaplace fleet capacity --flavor m1.numa',
         'numaplace fleet capacity --flavor m1.numa m1.large --hosts',
+        'numaplace fleet capacity --mix m1.numa:3,m1.large:1',
         'numaplace fleet capacity --from fleet.json.gz --flavor m1.numa -f json',
     )
 
@@ -149,34 +195,41 @@ class CapacityFleet(base.ListOf):
         """Add the guests, and how far the answer goes."""
         parser = super().get_parser(prog_name)
         sources.add_to(parser)
-        add_guests(parser, is_required=True, hosts='Show each host too.')
+        add_guests(parser, is_required=False, hosts='Show each host too, for each flavor.')
+        parser.add_argument(
+            '--mix',
+            metavar='FLAVOR:NUMBER,...',
+            dest='mixes',
+            type=_mix,
+            action='append',
+            default=[],
+            help='Flavors with their numbers in a round; count how many rounds fit together. May be repeated.',
+        )
         return parser
 
     def take_action(self, parsed_args: argparse.Namespace) -> tuple[tuple[str, ...], list[tuple[Any, ...]]]:
         """Return the whole fleet first for each flavor, then with --hosts each host."""
         from numaplace.fleet import capacity
+        from numaplace.fleet import mix as mixes
         from numaplace.model.fleet import candidates
 
+        if not parsed_args.flavors and not parsed_args.mixes:
+            self.misuse('no guests: expected one or more of --flavor and --mix')
         read = fleet.read(self, parsed_args)
         flavors = [fleet.find_flavor(read, name) for name in dict.fromkeys(parsed_args.flavors)]
         questions = [question(self.conf, read, flavor, parsed_args) for flavor in flavors]
         asked = candidates(read)
         end = time.monotonic() + parsed_args.seconds
         lines, rows = list[str](), list[tuple[Any, ...]]()
-        for each in questions:
-            hosts = capacity.capacity(asked, each, stop=lambda: time.monotonic() >= end)
-            lines += capacity.lines(each.flavor, hosts, each=parsed_args.hosts)
-            shown = [capacity.in_all(each.flavor, hosts), *(hosts if parsed_args.hosts else ())]
-            rows += [
-                (
-                    base.Text(one.flavor),
-                    None if one.host is None else base.Text(one.host),
-                    one.at_least,
-                    one.at_most,
-                    one.binding,
-                )
-                for one in shown
-            ]
+        for one in questions:
+            hosts = capacity.capacity(asked, one, stop=lambda: time.monotonic() >= end)
+            lines += capacity.lines(one.flavor, hosts, each=parsed_args.hosts)
+            shown = [capacity.in_all(one.flavor, hosts), *(hosts if parsed_args.hosts else ())]
+            rows += map(_row, shown)
+        for each in [_asked(self.conf, read, pairs, parsed_args) for pairs in parsed_args.mixes]:
+            found = mixes.mix(asked, each, stop=lambda: time.monotonic() >= end)
+            lines += capacity.mix_lines(found)
+            rows.append(_row(found))
         self._lines = [*lines, *not_counted(read)]
         return _COLUMNS, rows
 

@@ -40,7 +40,7 @@ class CreateServer(base.ShowOf):
         'numaplace server create --flavor m1.tiny --image-property hw_numa_nodes=2 cirros3',
         'numaplace server create --flavor m1.pinned --host compute1 db1',
         'numaplace server create --flavor m1.numa --min 2 --max 5 web',
-        'numaplace server create --flavor m1.numa --dry-run cirros3',
+        'numaplace server create --flavor m1.numa --dry-run --why cirros3',
         'numaplace server create --flavor m1.numa --hint group=web --project p1 web1',
         'numaplace server create --flavor m1.numa --nic network=default,node=1 --disk path=/srv/db.img,node=0 db2',
         'numaplace server create --flavor m1.numa --nic physnet=lake,vnic=direct,policy=required db3',
@@ -59,6 +59,11 @@ class CreateServer(base.ShowOf):
         parser.add_argument('--availability-zone', metavar='ZONE', help='Only hosts of this zone.')
         parser.add_argument('--host', '--hypervisor-hostname', metavar='HOST', help='Only this host.')
         server_request.add_all_hosts(parser)
+        parser.add_argument(
+            '--why',
+            action='store_true',
+            help='If no host takes the server, find the smallest change of the request or a host with which one does.',
+        )
         self.add_dry_run(parser)
         server_hints.add(parser)
         parser.add_argument(
@@ -152,15 +157,38 @@ class CreateServer(base.ShowOf):
                 self._claimed += 1
                 bar.advance()
 
-            return scheduler.create(
-                database,
-                wanted,
-                parsed_args.name,
-                at_least=at_least,
-                host=parsed_args.host,
-                claimed=claimed,
-                read=partial(bar.beside, 'hosts read'),
-            )
+            try:
+                return scheduler.create(
+                    database,
+                    wanted,
+                    parsed_args.name,
+                    at_least=at_least,
+                    host=parsed_args.host,
+                    claimed=claimed,
+                    read=partial(bar.beside, 'hosts read'),
+                )
+            except exception.NoValidHost as error:
+                if not parsed_args.why:
+                    raise
+                raise self._with_change(database, wanted[0], error, parsed_args) from error
+
+    def _with_change(
+        self,
+        database: Database,
+        wanted: InstanceRequest,
+        error: exception.NoValidHost,
+        parsed_args: argparse.Namespace,
+    ) -> exception.NoValidHost:
+        """Return a refusal that names the nearest change, too."""
+        from numaplace.cli import fleet_nearest
+
+        found = fleet_nearest.for_new(self.conf, database.fleet(), wanted, host=parsed_args.host)
+
+        def refusals() -> list[dict[str, object]]:
+            changes = {name: fleet_nearest.plain(change) for name, change in found.items()}
+            return [{**refused, 'nearest': changes.get(str(refused['host']))} for refused in error.refusals()]
+
+        return exception.NoValidHost('\n  '.join((str(error), *fleet_nearest.lines(found))), refusals, error.counts)
 
     def _left(self) -> str:
         """Return what an interrupt has left."""

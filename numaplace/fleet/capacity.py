@@ -15,7 +15,7 @@ from numaplace.model import Guest, Limits, Networks, Refusal
 from numaplace.model.fleet import Fleet
 from numaplace.model.records import HostRecord
 
-__all__ = ['Admit', 'Capacity', 'Question', 'capacity', 'in_all', 'lines']
+__all__ = ['Admit', 'Capacity', 'Question', 'capacity', 'in_all', 'lines', 'mix_lines']
 
 #: Asks whether a host admits one more guest after some that are new there too: a refusal is falsy.
 Admit: TypeAlias = Callable[[HostRecord, int], Refusal | None]
@@ -145,6 +145,14 @@ def lines(flavor: str, hosts: Sequence[Capacity], *, each: bool = False) -> Iter
     if each:
         for one in hosts:
             yield f'  {explain.escape(one.host or "")}: {_bounds(one)}; {one.binding or "no limit"} binds'
+
+
+def mix_lines(found: Capacity) -> Iterator[str]:
+    """Yield the answer for rounds of a mix as text."""
+    yield f'{explain.escape(found.flavor)}: {_bounds(found)} more rounds'
+    if found.used_cpus or found.free_cpus:
+        yield f'  dedicated CPUs free: {found.free_cpus:,}, used by these rounds: {found.used_cpus:,}'
+    yield f'  {found.binding or "no limit"} binds'
 
 
 def _bounds(found: Capacity) -> str:

@@ -20,7 +20,7 @@ from numaplace.fleet.counting import MOST, largest, spread
 from numaplace.model import ISOLATE, Guest, Host, HostCell, Limits, Networks, Refusal
 from numaplace.model.host_resources import PMEM
 
-__all__ = ['Room', 'crowded', 'never', 'room']
+__all__ = ['Room', 'crowded', 'left', 'never', 'room']
 
 
 class Room(NamedTuple):
@@ -166,13 +166,19 @@ def _repeat(host: Host, guest: Guest, limits: Limits | None, networks: Networks 
 def _one_by_one(host: Host, guest: Guest, limits: Limits | None, networks: Networks | None) -> Room:
     """Return bounds for guests that are divided: one after the other, and what all cells have together."""
     reached, binding = _repeat(host, guest, limits, networks)
-    memory = cpus = 0.0
+    cpus, memory = left(host, limits)
+    most = min(memory // max(guest.memory_mib, 1), cpus // max(guest.vcpus, 1), MOST)
+    return Room(reached, max(reached, int(most)), binding)
+
+
+def left(host: Host, limits: Limits | None) -> tuple[float, float]:
+    """Return upper bounds of the vCPUs and of the memory in MiB that guests with cells can still have together."""
+    cpus = memory = 0.0
     for cell in host.cells:
         pages_mib = sum(max(0, pages.free) * pages.size_kib for pages in cell.pages) // 1024
         memory += max(0, cell.free_memory_mib, pages_mib, cell_room.ram_left(cell, limits))
         cpus += cell.free_cpus.bit_count() + max(0, cell_room.cpus_left(cell, limits))
-    most = min(memory // max(guest.memory_mib, 1), cpus // max(guest.vcpus, 1), MOST)
-    return Room(reached, max(reached, int(most)), binding)
+    return cpus, memory
 
 
 def _in_cells(
