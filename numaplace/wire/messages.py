@@ -18,7 +18,7 @@ __all__ = ['FIRST', 'LEVELS', 'NEWEST', 'CreateRequest', 'Decision', 'ServerRequ
 LEVELS: Final[Mapping[str, Mapping[str, str]]] = {
     version: dict.fromkeys(('CreateRequest', 'ServerRequest', 'Decision'), version) for version in ('1.0', '1.1')
 }
-FIRST, NEWEST = next(iter(LEVELS)), next(reversed(LEVELS))
+FIRST, *_, NEWEST = LEVELS
 
 
 @dataclass(frozen=True, slots=True)
