@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from numaplace.model import Flavor, Refusal
     from numaplace.model.fleet import Fleet
     from numaplace.model.records import HostRecord
+    from numaplace.scheduler.index import HostIndex
 
 __all__ = ['CapacityFleet', 'add_guests', 'add_seconds', 'not_counted', 'question']
 
@@ -77,9 +78,16 @@ def add_seconds(parser: argparse.ArgumentParser, text: str) -> None:
     parser.add_argument('--seconds', metavar='SECONDS', type=_seconds, default='10', help=text)
 
 
-def question(conf: cfg.ConfigOpts, read: Fleet, flavor: Flavor, parsed_args: argparse.Namespace) -> Question:
+def question(
+    conf: cfg.ConfigOpts,
+    read: Fleet,
+    flavor: Flavor,
+    parsed_args: argparse.Namespace,
+    index: HostIndex | None = None,
+) -> Question:
     """Return what every host is asked about the guests that the options of :func:`add_guests` describe.
 
+    :param index: of the hosts, if it is enough to know that others take none; then only those that may are asked
     :raises: :class:`~numaplace.exception.Invalid`
     """
     from numaplace.cli import fleet_sources
@@ -108,7 +116,12 @@ def question(conf: cfg.ConfigOpts, read: Fleet, flavor: Flavor, parsed_args: arg
     )
     guest = fleet_sources.known_to(read, parsed_args.source, guest)
     asked = Request(guest, strategy=select.strategy(conf, flavor), machine_types=conf.libvirt.hw_machine_type)
-    filters = select.Policy.of(conf).filters
+    filters, takers = select.Policy.of(conf).filters, None
+    if index is not None:
+        from numaplace.scheduler.search import Search, is_exact
+
+        takers = frozenset(Search(index, asked, filters, ()).names())
+        filters = tuple([(name, check) for name, check in filters if not is_exact(check)])
     offers = placement.times(read, placement.wanted(flavor, guest.image_properties, guest.guest))
 
     def admit(record: HostRecord, before: int) -> Refusal | None:
@@ -122,7 +135,7 @@ def question(conf: cfg.ConfigOpts, read: Fleet, flavor: Flavor, parsed_args: arg
                 return answer
         return None
 
-    return Question(flavor.name, guest.guest, limits, admit, asked.networks)
+    return Question(flavor.name, guest.guest, limits, admit, asked.networks, takers)
 
 
 def not_counted(read: Fleet) -> list[str]:

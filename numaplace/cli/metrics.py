@@ -78,14 +78,16 @@ class WriteMetrics(base.Action):
         from numaplace.fleet import capacity
         from numaplace.model.fleet import candidates
         from numaplace.request.pci import ALIAS_KEY
+        from numaplace.scheduler.index import HostIndex
 
         named = [fleet.find_flavor(read, name) for name in dict.fromkeys(parsed_args.flavors)]
         flavors = named or [one for one in read.flavors if not one.extra_specs.get(ALIAS_KEY, '').strip()]
         asked, end = candidates(read), time.monotonic() + parsed_args.seconds
+        index = HostIndex(asked.hosts)
         least, most, faulty = list[Any](), list[Any](), list[Any]()
         for flavor in flavors:
             try:
-                question = fleet_capacity.question(self.conf, read, flavor, parsed_args)
+                question = fleet_capacity.question(self.conf, read, flavor, parsed_args, index)
             except (exception.Invalid, exception.UnsupportedRequest):
                 if named:
                     raise

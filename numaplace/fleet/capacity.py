@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 
@@ -29,6 +29,7 @@ class Question:
     :param limits: the allocation ratios of a host
     :param admit: the filters, and placement where it is known; what refuses one guest refuses it after more of them too
     :param networks: those that each guest attaches to
+    :param takers: names of hosts, where it is known that all others refuse one guest; what they lack is not named then
     """
 
     flavor: str
@@ -36,6 +37,7 @@ class Question:
     limits: Callable[[HostRecord], Limits]
     admit: Admit
     networks: Networks | None = None
+    takers: Collection[str] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +70,9 @@ def capacity(fleet: Fleet, question: Question, *, stop: Callable[[], bool] = nev
     known: dict[Any, Room] = {}
     found = []
     for record in fleet.hosts:
+        if question.takers is not None and record.name not in question.takers:
+            found.append(_of(record, question, Room(0, 0, '')))
+            continue
         limits = question.limits(record)
         key = record.host, limits
         fits = known.get(key)

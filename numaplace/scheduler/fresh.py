@@ -60,10 +60,11 @@ class FreshIndex:
 
     :param trust_s: for so many seconds after a look, a host is not read again before it is claimed for a new server:
         the claim compares its number and generation, and what the look said of aggregates and silent agents holds
+    :param lost: called for each claim that failed because others were faster
     """
 
-    def __init__(self, database: Database, *, trust_s: float = 0.0) -> None:
-        self._database, self._trust_s = database, trust_s
+    def __init__(self, database: Database, *, trust_s: float = 0.0, lost: Callable[[], object] = lambda: None) -> None:
+        self._database, self._trust_s, self._lost = database, trust_s, lost
         #: When the last look began, by the monotonic clock.
         self._looked_s = -math.inf
         self._index = HostIndex()
@@ -110,9 +111,10 @@ class FreshIndex:
         """Seconds since the last look began; infinite before the first one."""
         return time.monotonic() - self._looked_s
 
-    def __len__(self) -> int:
-        """Return the number of hosts."""
-        return len(self._index)
+    def count(self, state: str) -> int:
+        """Return the number of hosts in a state, in time linear in all of them."""
+        with self._using:
+            return sum(record.state == state for record in self._index.records)
 
     def _version(self, name: str) -> tuple[int | None, int] | None:
         row = self._index.row(name)
@@ -245,6 +247,7 @@ class FreshIndex:
             if isinstance(answer, claims.Claim):
                 return Selection(candidate, answer, tuple(refused.values()))
             if isinstance(answer, exception.NumaplaceException):
+                self._lost()
                 lost.append(name)
             else:
                 refused[name] = rejected(candidate, answer)
@@ -257,6 +260,7 @@ class FreshIndex:
         try:
             answer = claim_on(partial(create, version=_version_of(known)), request, known)
         except exception.HostChanged:
+            self._lost()
             return None
         if isinstance(answer, claims.Claim) and answer.is_new:
             used = known.host.consume(answer.instance.placement)

@@ -20,7 +20,7 @@ from numaplace.scheduler.index import HostIndex, Measures
 from numaplace.scheduler.weights import Weigher
 from numaplace.scheduler.weights.base import ALIKE
 
-__all__ = ['Search']
+__all__ = ['Search', 'is_exact']
 
 _Rows = npt.NDArray[np.intp]
 
@@ -49,7 +49,7 @@ class Search:
         self._records = index.records
         self._asked: dict[int, tuple[str, Refusal] | None] = {}
         #: Filters that may refuse hosts that their arrays do not leave out.
-        self._unsure = [(name, check) for name, check in filters if not _is_exact(check)]
+        self._unsure = [(name, check) for name, check in filters if not is_exact(check)]
         #: Which hosts each filter passes by its arrays, if it has any.
         self._passing = [check.may_admit(index, request) for _name, check in filters]
         everything = index.everything()
@@ -59,6 +59,10 @@ class Search:
         self._rows: _Rows = np.flatnonzero(self._is_left)
         if shuffles:
             np.random.default_rng().shuffle(self._rows)
+
+    def names(self) -> list[str]:
+        """Return the hosts that the arrays do not leave out; some of them may refuse the guest all the same."""
+        return [self._records[row].name for row in self._rows]
 
     def heaviest_first(self) -> Iterator[tuple[HostRecord, float]]:
         """Yield the hosts that take the guest with their weights, as :func:`numaplace.scheduler.weights.weigh` does.
@@ -158,6 +162,6 @@ class Search:
                 yield best
 
 
-def _is_exact(check: Filter) -> bool:
+def is_exact(check: Filter) -> bool:
     """Return whether a filter's array says what the filter says: it was asked about hosts that are alike."""
     return check.reads is not None and type(check).may_admit is Filter.may_admit

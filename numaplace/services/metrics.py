@@ -4,14 +4,19 @@
 from __future__ import annotations
 
 import logging
+from functools import partial
 from typing import TYPE_CHECKING
 
 from prometheus_client import Counter, Gauge, Histogram, start_http_server
 
+from numaplace.model.records import DOWN, UP
+
 if TYPE_CHECKING:
     from oslo_config import cfg
 
-__all__ = ['DECISIONS', 'FAULTS', 'FINDINGS', 'HEARTBEATS', 'LATENCY', 'REFUSALS', 'serve']
+    from numaplace.scheduler.fresh import FreshIndex
+
+__all__ = ['DECISIONS', 'FAULTS', 'FINDINGS', 'HEARTBEATS', 'LATENCY', 'LOST', 'REFUSALS', 'follow', 'serve']
 
 LOG = logging.getLogger(__name__)
 
@@ -21,6 +26,16 @@ FAULTS = Gauge('numaplace_waiting', 'Whether a task of the agent waits for somet
 DECISIONS = Counter('numaplace_decisions', 'Requests that the scheduler has answered.', ['method', 'outcome'])
 LATENCY = Histogram('numaplace_decision_seconds', 'How long an answer takes.', ['method'])
 REFUSALS = Counter('numaplace_refusals', 'Hosts that refused a server, by the first word of the cause.', ['cause'])
+LOST = Counter('numaplace_lost_claims', 'Claims that failed because another one on the host came first.')
+INDEX_AGE = Gauge('numaplace_index_age_seconds', 'Time since the scheduler looked for hosts that have changed.')
+INDEX_HOSTS = Gauge('numaplace_index_hosts', 'Hosts that the scheduler knows, by state.', ['state'])
+
+
+def follow(index: FreshIndex) -> None:
+    """Let the metrics of an index say what it is like whenever they are read."""
+    INDEX_AGE.set_function(lambda: index.age_s)
+    for state in (UP, DOWN):
+        INDEX_HOSTS.labels(state).set_function(partial(index.count, state))
 
 
 def serve(conf: cfg.ConfigOpts, number: int) -> None:

@@ -52,7 +52,8 @@ class Worker(launching.ServiceBase):  # type: ignore[misc]  # oslo.service has n
         if self._database is None:
             return
         name = f'{socket.gethostname()}:{os.getpid()}'
-        index = self._index = FreshIndex(self._database, trust_s=_TRUST_S)
+        index = self._index = FreshIndex(self._database, trust_s=_TRUST_S, lost=metrics.LOST.inc)
+        metrics.follow(index)
         self._look()
         endpoint = Endpoint(self._conf, self._database, name, index)
         self._server = messaging.server(self._conf, self._given.arguments, name, endpoint)
