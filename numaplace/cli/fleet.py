@@ -305,13 +305,10 @@ def _knows_devices(fleet: Fleet) -> bool:
 
 def request(conf: cfg.ConfigOpts, fleet: Fleet, instance: InstanceRequest) -> Request:
     """Return what hosts are asked for a server."""
-    from numaplace.scheduler.filters import Request
-    from numaplace.scheduler.select import strategy
+    from numaplace.scheduler import select
 
     group = next((each for each in fleet.server_groups if each.uuid == instance.group), None)
-    return Request(
-        instance, strategy=strategy(conf, instance.flavor), machine_types=conf.libvirt.hw_machine_type, group=group
-    )
+    return select.asked(conf, instance, group=group)
 
 
 def checks(

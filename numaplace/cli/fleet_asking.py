@@ -96,7 +96,6 @@ class _Requests:
         from numaplace.fleet.explain import as_requested
         from numaplace.model.records import LIVE_MIGRATION
         from numaplace.scheduler import select
-        from numaplace.scheduler.filters import Request
 
         fixed = None
         if kind == LIVE_MIGRATION:
@@ -105,12 +104,7 @@ class _Requests:
         else:
             guest = self._requested(server)
         asked = requests.again(as_requested(server), guest)
-        return Request(
-            asked,
-            strategy=select.strategy(self._conf, asked.flavor),
-            host_cell_ids=fixed,
-            machine_types=self._conf.libvirt.hw_machine_type,
-        )
+        return select.asked(self._conf, asked, host_cell_ids=fixed)
 
     def _requested(self, server: InstanceRecord) -> Guest:
         """Return what a server requests."""

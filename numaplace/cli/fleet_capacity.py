@@ -97,7 +97,6 @@ def question(
     from numaplace.operations import requests
     from numaplace.request.pci import ALIAS_KEY
     from numaplace.scheduler import select
-    from numaplace.scheduler.filters import Request
     from numaplace.scheduler.limits import limits
 
     if flavor.extra_specs.get(ALIAS_KEY, '').strip() and any('pci_devices' in host.facts for host in read.hosts):
@@ -115,7 +114,7 @@ def question(
         scheduling=requests.NO_SCHEDULING,
     )
     guest = fleet_sources.known_to(read, parsed_args.source, guest)
-    asked = Request(guest, strategy=select.strategy(conf, flavor), machine_types=conf.libvirt.hw_machine_type)
+    asked = select.asked(conf, guest)
     filters, takers = select.Policy.of(conf).filters, None
     if index is not None:
         from numaplace.scheduler.search import Search, is_exact

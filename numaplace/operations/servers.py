@@ -48,9 +48,6 @@ class Direct:
         """How hosts are chosen."""
         return select.Policy.of(self.conf)
 
-    def _options(self, flavor: Flavor) -> dict[str, Any]:
-        return {'strategy': select.strategy(self.conf, flavor), 'machine_types': self.conf.libvirt.hw_machine_type}
-
     def create(
         self,
         database: Database,
@@ -69,8 +66,8 @@ class Direct:
         :raises: :class:`~numaplace.exception.NoValidHost`, the faults of
             :func:`numaplace.scheduler.select.select_many`, and of :func:`numaplace.operations.domain_xml.check`
         """
-        options = self._options(wanted[0].flavor)
-        asked = [filters.Request(each, **options) for each in wanted]
+        first = select.asked(self.conf, wanted[0])
+        asked = [first, *(replace(first, instance=each) for each in wanted[1:])]
         answer = select.select_many(
             database,
             asked,
@@ -151,9 +148,7 @@ class Direct:
         """Choose a host, claim it and move the server there; return the server after the move."""
         if host is not None and host == leaves:
             raise exception.UnableToMigrateToSelf(f'server {server.name!r} is on host {host!r} already')
-        request = filters.Request(
-            requests.again(server, guest), host_cell_ids=host_cell_ids, **self._options(server.flavor)
-        )
+        request = select.asked(self.conf, requests.again(server, guest), host_cell_ids=host_cell_ids)
         # A guest whose XML cannot be written must not keep its claim.
         with self._select(database, request, claim, host=host, leaves=leaves) as claimed:
             new, move = claimed.side, claimed.instance.move
@@ -208,7 +203,7 @@ class Direct:
     ) -> InstanceRecord:
         claims.check_shelved(server)
         guest = self._read(server.flavor, server)
-        request = filters.Request(requests.again(server, guest), **self._options(server.flavor))
+        request = select.asked(self.conf, requests.again(server, guest))
         claim = partial(claims.unshelve_claim, database, server.uuid, read=partial(requests.read, self.conf))
         # A guest whose XML cannot be written must not keep its claim.
         with self._select(database, request, claim, host=host) as claimed:

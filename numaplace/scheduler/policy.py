@@ -8,7 +8,7 @@ import random
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from numaplace import conf as configuration
 from numaplace import fit, plugins
@@ -16,13 +16,15 @@ from numaplace.model import Flavor
 from numaplace.model.records import HostRecord
 from numaplace.request import keys
 from numaplace.scheduler import names
-from numaplace.scheduler.filters import Filter
+from numaplace.scheduler.filters import Filter, Request
 from numaplace.scheduler.weights import Weigher
 
 if TYPE_CHECKING:
     from oslo_config import cfg
 
-__all__ = ['Policy', 'strategy']
+    from numaplace.db.records import InstanceRequest
+
+__all__ = ['Policy', 'asked', 'strategy']
 
 LOG = logging.getLogger(__name__)
 
@@ -114,6 +116,17 @@ def _weigher_names(conf: cfg.ConfigOpts) -> list[str]:
         if name in names.IDLE_WEIGHERS:
             LOG.debug('%s weighs nothing: %s', name, names.IDLE_WEIGHERS[name])
     return [name for name in named if name not in names.IDLE_WEIGHERS]
+
+
+def asked(conf: cfg.ConfigOpts, instance: InstanceRequest, **more: Any) -> Request:
+    """Return what hosts are asked for a server, with the strategy and the machine types that hold for it.
+
+    :param more: other fields of the request
+    :raises: as :func:`strategy`
+    """
+    return Request(
+        instance, strategy=strategy(conf, instance.flavor), machine_types=conf.libvirt.hw_machine_type, **more
+    )
 
 
 def strategy(conf: cfg.ConfigOpts, flavor: Flavor) -> fit.Strategy:

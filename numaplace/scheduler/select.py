@@ -38,7 +38,7 @@ from numaplace.scheduler.claiming import (
     unread,
 )
 from numaplace.scheduler.filters import Filter, Request
-from numaplace.scheduler.policy import Policy, strategy
+from numaplace.scheduler.policy import Policy, asked, strategy
 from numaplace.scheduler.weights import weigh
 
 if TYPE_CHECKING:
@@ -55,6 +55,7 @@ __all__ = [
     'Selection',
     'Selections',
     'ask',
+    'asked',
     'select',
     'select_many',
     'strategy',

@@ -151,16 +151,11 @@ class Endpoint:
         return self._decided([server])
 
     def _explain(self, message: messages.CreateRequest) -> messages.Decision:
-        from numaplace.scheduler import filters, select  # noqa: PLC0415 - only this method
+        from numaplace.scheduler import select  # noqa: PLC0415 - only this method
 
         wanted = self._wanted(message)[0]
-        request = filters.Request(
-            wanted,
-            strategy=select.strategy(self._conf, wanted.flavor),
-            machine_types=self._conf.libvirt.hw_machine_type,
-        )
         hosts, group = self._database.candidates(wanted.group, message.host, {})
-        taking, refusals = select.ask(hosts, replace(request, group=group), self._direct.policy)
+        taking, refusals = select.ask(hosts, select.asked(self._conf, wanted, group=group), self._direct.policy)
         reasons = [explain.HostRefusal(each.host, each.filter, each.refusal) for each in refusals]
         return messages.Decision(
             self._worker, (), tuple([host.name for host in taking]), refusals=json.dumps(explain.plain(reasons))
