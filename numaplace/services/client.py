@@ -124,7 +124,8 @@ def _fault(decision: messages.Decision) -> exception.NumaplaceException:
     """Return the exception that a scheduler tells, of its class if there is one."""
     text = decision.text or ''
     if decision.fault == exception.NoValidHost.__name__:
-        return exception.NoValidHost(text, partial(json.loads, decision.refusals or '[]'))
+        refusals, counts = decision.refusals or '[]', decision.counts or '[]'
+        return exception.NoValidHost(text, partial(json.loads, refusals), json.loads(counts))
     kind = getattr(exception, decision.fault or '', None)
     is_known = isinstance(kind, type) and issubclass(kind, exception.NumaplaceException)
     return kind(text) if is_known and kind is not None else exception.NumaplaceException(f'{decision.fault}: {text}')

@@ -88,11 +88,13 @@ class Endpoint:
         return messages.write(replace(decision, took_ms=round(took_s * 1000)), message.answer_version)
 
     def _refused(self, error: exception.NumaplaceException) -> messages.Decision:
-        refusals = error.refusals() if isinstance(error, exception.NoValidHost) else None
-        for cause in _causes(refusals or ()):
+        decision = messages.Decision(self._worker, fault=type(error).__name__, text=str(error))
+        if not isinstance(error, exception.NoValidHost):
+            return decision
+        refusals = error.refusals()
+        for cause in _causes(refusals):
             metrics.REFUSALS.labels(cause).inc()
-        written = None if refusals is None else json.dumps(refusals)
-        return messages.Decision(self._worker, (), (), type(error).__name__, str(error), written)
+        return replace(decision, refusals=json.dumps(refusals), counts=json.dumps(error.counts))
 
     def _decided(self, servers: Sequence[InstanceRecord]) -> messages.Decision:
         return messages.Decision(

@@ -76,6 +76,7 @@ class Decision:
     :param uuids: of the servers that exist then, on `hosts`
     :param fault: name of the exception, with its `text`; None if it was done
     :param refusals: the reasons of each host, as JSON
+    :param counts: how many hosts refuse the servers, by cause, as JSON; None if it is not known
     :param took_ms: how long that took, in milliseconds; 0 if it is not known
     """
 
@@ -86,6 +87,7 @@ class Decision:
     text: str | None = None
     refusals: str | None = None
     took_ms: int = 0
+    counts: str | None = None
 
 
 _KINDS = {kind.__name__: kind for kind in (CreateRequest, ServerRequest, Decision)}

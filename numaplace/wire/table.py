@@ -553,6 +553,7 @@ _MESSAGES = {
             # Name and text of the exception; the reasons of hosts are JSON.
             **{name: Field(kinds.STRING, nullable=True) for name in ('fault', 'text', 'refusals')},
             'took_ms': Field(kinds.INTEGER, since=1, absent=0),
+            'counts': Field(kinds.STRING, nullable=True, since=1),
         },
     ),
 }

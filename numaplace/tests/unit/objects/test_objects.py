@@ -47,7 +47,7 @@ FINGERPRINTS = {
     'FleetRemark': '1.0-afa47a825eb6238a617f53c18edf2b90',
     'FleetRequestSpec': '1.0-81f97a137d1530bb092fea6677af23f0',
     'CreateRequest': '1.1-cf4587beb8cf245b3bb1344bdbd23779',
-    'Decision': '1.1-b07e013ecb8f43a0e07aad22d8cbb3bc',
+    'Decision': '1.1-8f91986019d44ca4dc4c7f719ff38eee',
     'ServerRequest': '1.1-e454d16965a262ff3a5060c24053129e',
     'FleetServer': '1.3-ef2d810a0baa6601a33b2d12e5b55fd8',
     'FleetSide': '1.0-cbc4719f2aae9102767af6a456dd40cb',
