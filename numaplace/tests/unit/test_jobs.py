@@ -30,7 +30,7 @@ def _jobs():
 
 def _pipelines():
     (project,) = _items('project')
-    return {name: pipeline['jobs'] for name, pipeline in project.items()}
+    return {name: pipeline['jobs'] for name, pipeline in project.items() if name != 'queue'}
 
 
 def _ini(name):
@@ -78,8 +78,20 @@ def test_a_playbook_of_a_job_exists_and_every_playbook_is_of_a_job():
 def test_a_playbook_is_a_list_of_plays_that_do_something():
     for path in (SOURCE / 'playbooks').rglob('*.yaml'):
         for play in yaml.safe_load(path.read_text('utf-8')):
+            assert play['name']
             assert play['hosts']
             assert all(task['name'] for task in play['tasks'])
+
+
+def test_what_a_job_calls_irrelevant_exists_and_holds_nothing_that_runs():
+    directories = ('benchmarks', 'debian', 'devstack', 'doc', 'numaplace', 'releasenotes', 'tools')
+    paths = [*SOURCE.iterdir(), *(path for name in directories for path in (SOURCE / name).rglob('*'))]
+    files = [str(path.relative_to(SOURCE)) for path in paths if path.is_file()]
+    for name, job in _jobs().items():
+        for pattern in job.get('irrelevant-files', []):
+            matching = [file for file in files if re.search(pattern, file)]
+            assert matching, f'{name}: {pattern}'
+            assert not [file for file in matching if file.startswith(('devstack/plugin', 'numaplace/', 'tools/'))]
 
 
 def test_a_job_runs_environments_that_tox_has():

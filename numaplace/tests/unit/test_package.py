@@ -4,6 +4,7 @@
 import ast
 import importlib.metadata
 import os
+import re
 from importlib import resources
 from pathlib import Path
 
@@ -33,6 +34,20 @@ def test_the_man_page_is_installed():
 
 def test_the_version_is_the_one_that_is_installed():
     assert numaplace.__version__ == importlib.metadata.version('numaplace')
+
+
+def test_the_metadata_say_what_an_index_shows():
+    told = importlib.metadata.metadata('numaplace')
+    assert ('numaplace', 'text/x-rst') == (told['Name'], told['Description-Content-Type'])
+    assert all(told[name] for name in ('Summary', 'Author', 'License'))
+    assert told.get_payload().lstrip().startswith('=========\nnumaplace\n')
+    versions = [name.rpartition(' :: ')[2] for name in told.get_all('Classifier') if ':: Python :: 3.' in name]
+    assert f'>={versions[0]}' == told['Requires-Python']
+
+
+def test_outside_of_the_extras_nothing_is_required_that_nova_does_not_have():
+    base = {re.match(r'[\w.-]+', item)[0] for item in importlib.metadata.requires('numaplace') if 'extra' not in item}
+    assert {'oslo.config', 'oslo.log', 'oslo.versionedobjects', 'stevedore'} == base
 
 
 def test_the_types_are_shipped():
