@@ -178,15 +178,14 @@ class _Fleet:
         found.refresh(self.records)
         return found
 
-    def arrive(self, name: str, kind: Kind, *, among: Callable[[int], bool] | None = None) -> bool:
+    def arrive(self, name: str, kind: Kind) -> bool:
         """Place a guest on the best host; return whether there is one."""
         answers = self.answers(kind)
         rows = np.flatnonzero(answers.fits)
-        if among is not None:
-            rows = np.array([row for row in rows.tolist() if among(row)], int)
-        if not len(rows):
-            return False
-        row = answers.best(rows)
+        return bool(len(rows)) and self._place(name, kind, answers.best(rows))
+
+    def _place(self, name: str, kind: Kind, row: int) -> bool:
+        answers = self.answers(kind)
         placement = fit.place(self.records[row].host, answers.guest, strategy=self._way.strategy)
         if not isinstance(placement, Placement):
             return False
@@ -221,24 +220,32 @@ class _Fleet:
         :returns: how many moved, and how many hosts are empty now
         """
         moved = emptied = 0
+        filled = set[int]()
         for row in sorted((row for row, held in enumerate(self.guests) if held), key=lambda row: len(self.guests[row])):
+            if row in filled:
+                continue  # no guest moves twice
             names = sorted(self.guests[row], key=lambda name: (-self.where[name][2].vcpus, name))
             if len(names) > most - moved:
                 break
             before = {name: self.where[name] for name in names}
             if all([self._move(name, row) for name in names]):
                 moved, emptied = moved + len(names), emptied + 1
+                filled.update(self.where[name][0] for name in names)
                 continue
             for name in names:
                 self.depart(name)
-            for name, place in before.items():
+            for name, place in before.items():  # back to where they were
                 self._take(name, *place)
         return moved, emptied
 
     def _move(self, name: str, row: int) -> bool:
+        """Move a guest to the fullest other host that takes it and is not empty; it departs even if there is none."""
         kind = self.where[name][2]
         self.depart(name)
-        return self.arrive(name, kind, among=lambda other: other != row and bool(self.guests[other]))
+        rows = [other for other in np.flatnonzero(self.answers(kind).fits).tolist() if other != row]
+        rows = [other for other in rows if self.guests[other]]
+        fullest = min(rows, key=lambda other: self.records[other].host.free_cpus.bit_count(), default=None)
+        return fullest is not None and self._place(name, kind, fullest)
 
     def sample(self, time_s: float, widest: Kind) -> Sample:
         """Return how the fleet is now."""
