@@ -97,8 +97,8 @@ class SimulateFleet(base.ListOf):
         trace.add_argument(
             '--trace',
             metavar='FILE',
-            help='CSV, may be compressed by gzip, with the header time_s,batch,vcpus,memory_gib,lifetime_s_low,censored '
-            'or vmid,cpu,memory,time,type (type 0: arrives, 1: departs; memory in GiB).',
+            help='CSV, may be compressed by gzip; header time_s,batch,vcpus,memory_gib,lifetime_s_low,censored or '
+            'vmid,cpu,memory,time,type (type 0: arrives, 1: departs; memory in GiB).',
         )
         trace.add_argument(
             '--generate', metavar='NUMBER', type=names.whole(1, _MOST_GUESTS), help='Make so many arrivals instead.'

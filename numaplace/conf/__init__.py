@@ -255,7 +255,7 @@ def register_strategy(conf: cfg.ConfigOpts) -> None:
 
 
 def own_strategy(conf: cfg.ConfigOpts) -> str | None:
-    """Return the strategy that a Nova service is told to use in place of Nova's, by ``[numaplace] strategy``, or None."""
+    """Return what ``[numaplace] strategy`` of a Nova service names in place of Nova's strategies, or None."""
     name = getattr(getattr(conf, numaplace.GROUP, None), numaplace.STRATEGY.dest, None)
     return name if name in {'closest', 'preserve'} else None
 

@@ -53,9 +53,9 @@ STRATEGY = cfg.Opt(
     help="""
 Which host cells are preferred for a guest: those nearest to each other and of equal ones the emptiest (closest), or
 those after whose use the host can take most further guests (preserve), the first by number (linear), the emptiest
-(spread) or the fullest (pack). If not set, it is pack where ``[compute] packing_host_numa_cells_allocation_strategy`` is
-true, and closest otherwise. Inside Nova, only closest and preserve have an effect: without them, Nova's option decides
-between spread and pack.
+(spread) or the fullest (pack). If not set, it is pack where ``[compute]
+packing_host_numa_cells_allocation_strategy`` is true, and closest otherwise. Inside Nova, only closest and preserve
+have an effect: without them, Nova's option decides between spread and pack.
 
 Form: closest, preserve, linear, spread or pack.
 """,

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Replay arrivals and departures over a fleet that is nowhere: the fit, the strategies and the weighers are the real ones.
+"""Replay arrivals and departures over imagined hosts: the fit, the strategies and the weighers are the real ones.
 
-Answers of hosts are kept by kind of guest, and only hosts that changed are asked again, so an event costs one fit and one
-measure for each kind of guest rather than for each host.
+Answers of hosts are kept by kind of guest, and only hosts that changed are asked again, so an event costs one fit and
+one measure for each kind of guest rather than for each host.
 """
 
 from __future__ import annotations
@@ -228,7 +228,7 @@ class _Fleet:
             if len(names) > most - moved:
                 break
             before = {name: self.where[name] for name in names}
-            if all([self._move(name, row) for name in names]):
+            if all(self._move(name, row) for name in names):
                 moved, emptied = moved + len(names), emptied + 1
                 filled.update(self.where[name][0] for name in names)
                 continue

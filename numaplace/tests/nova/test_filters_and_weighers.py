@@ -19,7 +19,8 @@ pytestmark = pytest.mark.filterwarnings('ignore')  # Nova and what it imports wa
 
 #: Pairs of a fleet and a request for each filter and weigher.
 CASES = int(os.environ.get('NUMAPLACE_FILTER_CASES', '1000'))
-#: Compared elsewhere (so is the weigher that Nova does not have): the fit itself, and devices, of which numaplace knows none.
+#: Compared elsewhere, as is the weigher that Nova does not have: the fit itself, and devices, of which
+#: numaplace knows none.
 ELSEWHERE = {'NUMATopologyFilter', 'PciPassthroughFilter'}
 
 ERROR = 'error'

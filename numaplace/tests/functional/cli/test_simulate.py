@@ -20,7 +20,7 @@ def test_novas_order_leaves_a_wide_guest_without_a_host_and_preserve_places_it(n
     assert (5, 0) == tuple(rows['preserve'][key] for key in ('accepted', 'refused_wide'))
     assert {'time_s', 'active_hosts', 'free_cpus', 'stranded_cpus', 'stranded_mib'} == set(rows['nova']['samples'][0])
     text = page.read_text('utf-8')
-    assert 'default-src \'none\'' in text
+    assert "default-src 'none'" in text
     assert '<script' not in text
     plots = text.split('<svg')[1:]
     assert 4 == len(plots)
