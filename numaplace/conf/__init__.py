@@ -258,16 +258,22 @@ def register_strategy(conf: cfg.ConfigOpts) -> None:
     _in_nova(conf, numaplace.STRATEGY)
 
 
-def prefers_closest(conf: cfg.ConfigOpts) -> bool:
-    """Return whether a Nova service that knows ``[numaplace] strategy`` is told to prefer the closest host cells."""
-    return getattr(getattr(conf, numaplace.GROUP, None), numaplace.STRATEGY.dest, None) == 'closest'
+def own_strategy(conf: cfg.ConfigOpts) -> str | None:
+    """Return what ``[numaplace] strategy`` of a Nova service names in place of Nova's strategies, or None."""
+    name = getattr(getattr(conf, numaplace.GROUP, None), numaplace.STRATEGY.dest, None)
+    return name if name in {'closest', 'preserve'} else None
 
 
-def _in_nova(conf: cfg.ConfigOpts, option: cfg.Opt) -> str:
-    conf.register_opt(option, group=numaplace.GROUP)
+def register_preserve(conf: cfg.ConfigOpts) -> None:
+    """Make the multiplier of NUMAPreserveWeigher known to a Nova service; parameter and errors as mode."""
+    _in_nova(conf, filter_scheduler.PRESERVE, filter_scheduler.GROUP)
+
+
+def _in_nova(conf: cfg.ConfigOpts, option: cfg.Opt, group: str = numaplace.GROUP) -> str:
+    conf.register_opt(option, group=group)
     files = [*(getattr(conf, 'config_file', None) or ()), *_in_directories(getattr(conf, 'config_dir', None) or ())]
-    _check_values(conf, _raw_values(files), [(numaplace.GROUP, [option])])
-    return str(conf[numaplace.GROUP][option.dest])
+    _check_values(conf, _raw_values(files), [(group, [option])])
+    return str(conf[group][option.dest])
 
 
 def _in_directories(paths: Iterable[str]) -> list[str]:

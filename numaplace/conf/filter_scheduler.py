@@ -22,6 +22,21 @@ _MULTIPLIERS = {
 }
 
 
+#: The one that numaplace adds to Nova's; a real nova-scheduler reads it too.
+PRESERVE = cfg.Opt(
+    'numa_preserve_weight_multiplier',
+    type=types.Weight(),
+    default=1.0,
+    help="""
+Weight of how useful a host stays for further guests, for ``NUMAPreserveWeigher``. With a negative value hosts that lose
+most come first. The key of the same name of an aggregate takes its place on the hosts of the aggregate. Weighers that
+spread servers work against it: name it alone in ``weight_classes``, or give the others smaller multipliers.
+
+Form: a number.
+""",
+)
+
+
 def _multipliers() -> list[cfg.Opt]:
     return [
         cfg.Opt(
@@ -76,7 +91,8 @@ Form: classes with their modules; ``nova.scheduler.filters.all_filters`` stands 
 Weighers that order the hosts which pass the filters.
 
 Form: names from the entry point group ``numaplace.scheduler.weights``, separated by commas, with or without the
-module before them; ``nova.scheduler.weights.all_weighers`` stands for all of them.
+module before them; ``nova.scheduler.weights.all_weighers`` stands for all of them but ``NUMAPreserveWeigher``, which
+has to be named.
 """,
     ),
     cfg.Opt(
@@ -149,4 +165,5 @@ Form: a text.
         help='What follows the namespace in the keys of aggregates. Form: a text.',
     ),
     *_multipliers(),
+    PRESERVE,
 ]

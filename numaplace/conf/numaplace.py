@@ -49,14 +49,15 @@ Form: nova or continue.
 
 STRATEGY = cfg.Opt(
     'strategy',
-    type=types.Choice('closest', 'linear', 'spread', 'pack'),
+    type=types.Choice('closest', 'preserve', 'linear', 'spread', 'pack'),
     help="""
-Which host cells are preferred for a guest: those nearest to each other and of equal ones the emptiest (closest), the
-first by number (linear), the emptiest (spread) or the fullest (pack). If not set, it is pack where ``[compute]
-packing_host_numa_cells_allocation_strategy`` is true, and closest otherwise. Inside Nova, only closest has an effect:
-without it, Nova's option decides between spread and pack.
+Which host cells are preferred for a guest: those nearest to each other and of equal ones the emptiest (closest), or
+those after whose use the host can take most further guests (preserve), the first by number (linear), the emptiest
+(spread) or the fullest (pack). If not set, it is pack where ``[compute]
+packing_host_numa_cells_allocation_strategy`` is true, and closest otherwise. Inside Nova, only closest and preserve
+have an effect: without them, Nova's option decides between spread and pack.
 
-Form: closest, linear, spread or pack.
+Form: closest, preserve, linear, spread or pack.
 """,
 )
 

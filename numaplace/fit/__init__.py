@@ -5,12 +5,13 @@ from numaplace.fit.devices import Devices
 from numaplace.fit.host_wide import memory_reason
 from numaplace.fit.pci import PciAssignment
 from numaplace.fit.placing import place, refusal
-from numaplace.fit.strategies import CLOSEST, LINEAR, PACK, SPREAD, Strategy
+from numaplace.fit.strategies import CLOSEST, LINEAR, PACK, PRESERVE, SPREAD, Strategy
 
 __all__ = [
     'CLOSEST',
     'LINEAR',
     'PACK',
+    'PRESERVE',
     'SPREAD',
     'Devices',
     'PciAssignment',

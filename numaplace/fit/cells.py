@@ -18,6 +18,7 @@ __all__ = [
     'dedicated_shortfall',
     'memory_limit_shortfall',
     'place',
+    'remember',
     'shared_shortfall',
     'shortfall',
     'shortfalls',
@@ -37,11 +38,12 @@ def shortfall(host_cell: HostCell, demand: Demand) -> Lack | None:
     lack: Lack | None = host_cell.memo.get(demand, _UNKNOWN)
     if lack is _UNKNOWN:
         lack = _find_shortfall(host_cell, demand)
-        _remember(host_cell.memo, demand, lack)
+        remember(host_cell.memo, demand, lack)
     return lack
 
 
-def _remember(memo: dict[Any, Any], key: object, answer: object) -> None:
+def remember(memo: dict[Any, Any], key: object, answer: object) -> None:
+    """Cache an answer about a host cell value; all of them are forgotten at the limit."""
     if len(memo) >= _MEMO_SIZE:
         memo.clear()
     memo[key] = answer
@@ -124,7 +126,7 @@ def place(host_cell: HostCell, guest_cell: GuestCell, demand: Demand) -> CellPla
     placed: CellPlacement | None = host_cell.memo.get(key)
     if placed is None:
         placed = _find_place(host_cell, guest_cell, demand)
-        _remember(host_cell.memo, key, placed)
+        remember(host_cell.memo, key, placed)
     return placed
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Which of several placements is taken: Nova's orders of host cells, and the cells that lie nearest to each other.
+"""Which placement is taken: by Nova's orders of host cells, the nearest ones, or those that are missed least.
 
 A strategy never decides whether there is a placement.
 """
@@ -10,9 +10,10 @@ from collections.abc import Sequence
 from typing import Protocol, runtime_checkable
 
 from numaplace.fit.nearest import distances
+from numaplace.fit.usefulness import losses
 from numaplace.model import Guest, Host, HostCell
 
-__all__ = ['CLOSEST', 'LINEAR', 'PACK', 'SPREAD', 'Measured', 'Strategy']
+__all__ = ['CLOSEST', 'LINEAR', 'PACK', 'PRESERVE', 'SPREAD', 'Measured', 'Strategy']
 
 
 class Strategy(Protocol):
@@ -75,17 +76,38 @@ class _Closest(_ByUse):
 
     def costs(self, cells: Sequence[HostCell], guest: Guest, ranks: Sequence[int]) -> list[list[int]]:
         """Return the distance of each pair in both directions, weighed so that all else decides between equal sums."""
-        free = [_free_cpus(cell, guest) for cell in cells]
-        used = [max(free) - each for each in free]
-        own = [(1 + sum(used)) * (rank - min(ranks)) + each for rank, each in zip(ranks, used, strict=True)]
+        each_alone = self._each_alone(cells, guest)
+        steps = zip(ranks, each_alone, strict=True)
+        own = [(1 + sum(each_alone)) * (rank - min(ranks)) + each for rank, each in steps]
         table, weight = distances(cells), 1 + sum(own)
         return [
             [own[place] if one is other else weight * table[one.id][other.id] for other in cells]
             for place, one in enumerate(cells)
         ]
 
+    def _each_alone(self, cells: Sequence[HostCell], guest: Guest) -> list[int]:
+        """Return what each cell costs beside distances and devices, at least 0: how many CPUs fewer it has free."""
+        free = [_free_cpus(cell, guest) for cell in cells]
+        return [max(free) - each for each in free]
+
+
+class _Preserve(_Closest):
+    """The host cells after whose use the host stays most useful, of equal ones the fullest; wide guests stay near."""
+
+    def order(self, host: Host, guest: Guest) -> tuple[HostCell, ...]:
+        """Return the cells by what the host loses; linear where the guest needs every host cell."""
+        if len(host.cells) <= len(guest.cells):
+            return LINEAR.order(host, guest)
+        ids = [cell.id for cell in host.cells]
+        lost = dict(zip(ids, self._each_alone(host.cells, guest), strict=True))
+        return tuple(sorted(super().order(host, guest), key=lambda cell: lost[cell.id]))
+
+    def _each_alone(self, cells: Sequence[HostCell], guest: Guest) -> list[int]:
+        return losses(cells, guest)
+
 
 LINEAR = _Linear()
 CLOSEST = _Closest('closest', -1)
 SPREAD = _ByUse('spread', -1)
 PACK = _ByUse('pack', 1)
+PRESERVE = _Preserve('preserve', 1)

@@ -45,6 +45,9 @@ __all__ = [
     'restoring',
 ]
 
+#: Strategies that Nova does not have.
+_OWN = {strategy.name: strategy for strategy in (fit.CLOSEST, fit.PRESERVE)}
+
 
 def numa_fit_instance_to_host(  # noqa: PLR0917 - as Nova's callers give them
     host_topology: Any,
@@ -67,7 +70,7 @@ def numa_fit_instance_to_host(  # noqa: PLR0917 - as Nova's callers give them
             return None  # as Nova does, before the cells are read
         host, guest = topologies.read(host_topology), convert.read_guest(instance_topology)
         offered = devices(host, provider_mapping, pci_requests, pci_stats)
-        answer = place(host, guest, limits, offered, near=our_conf.prefers_closest(conf.CONF))
+        answer = place(host, guest, limits, offered, own=our_conf.own_strategy(conf.CONF))
         if isinstance(answer, Refusal):
             claim_log.refused(guest, answer)
             return None
@@ -90,19 +93,19 @@ def devices(
 
 
 def place(
-    host: Host, guest: Guest, limits: Any, offered: PciDevices | None, *, near: bool = False
+    host: Host, guest: Guest, limits: Any, offered: PciDevices | None, *, own: str | None = None
 ) -> Placement | Refusal:
     """Return the answer of the fit by the strategy of Nova's configuration.
 
     :param limits: Nova's ``NUMATopologyLimits``, or None
-    :param near: prefer the closest host cells, which Nova cannot
+    :param own: the name of a strategy that Nova does not have
     """
     impossible = scheduler_request.impossible(guest)
     if impossible is not None:
         return impossible
     ratios, networks = convert.read_limits(limits)
     novas = fit.PACK if conf.CONF.compute.packing_host_numa_cells_allocation_strategy else fit.SPREAD
-    strategy = fit.CLOSEST if near else novas
+    strategy = _OWN[own] if own else novas
     return fit.place(host, guest, limits=ratios, devices=offered, networks=networks, strategy=strategy)
 
 

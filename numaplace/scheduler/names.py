@@ -61,6 +61,8 @@ IDLE_WEIGHERS: Mapping[str, str] = {
     'PCIWeigher': 'hosts are not ordered by their PCI devices',
 }
 _AVAILABLE = 'available_filters'
+#: The weigher that works against those of Nova's default, and so is not one of all.
+PRESERVE = 'NUMAPreserveWeigher'
 #: Group and name of the options that have the names.
 FILTERS, WEIGHERS = ('filter_scheduler', 'enabled_filters'), ('filter_scheduler', 'weight_classes')
 STRATEGY = ('numaplace', 'strategy')
@@ -93,7 +95,7 @@ def weighers(conf: cfg.ConfigOpts) -> list[str]:
     """
     classes = conf.filter_scheduler.weight_classes
     if filter_scheduler.ALL_WEIGHERS in classes:
-        return plugins.known(plugins.WEIGHTS)
+        return [name for name in plugins.known(plugins.WEIGHTS) if name != PRESERVE]
     names = list(map(_last, classes))
     _check(conf, WEIGHERS, plugins.WEIGHTS, names, IDLE_WEIGHERS)
     return names

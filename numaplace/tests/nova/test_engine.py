@@ -112,6 +112,8 @@ def test_the_strategy_closest_of_nova_conf_keeps_guests_to_few_sockets(theirs, h
     conf.set_override('strategy', 'closest', group='numaplace')
     try:
         assert [0, 1, 2] == chosen()
+        conf.set_override('strategy', 'preserve', group='numaplace')
+        assert [0, 1, 2] == chosen()
     finally:
         conf.clear_override('strategy', group='numaplace')
 

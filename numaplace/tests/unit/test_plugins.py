@@ -16,7 +16,7 @@ def test_names_become_objects_in_their_order():
 
 
 def test_the_known_names_are_sorted():
-    assert plugins.known(plugins.STRATEGIES) == ['closest', 'linear', 'pack', 'spread']
+    assert plugins.known(plugins.STRATEGIES) == ['closest', 'linear', 'pack', 'preserve', 'spread']
 
 
 def test_an_unknown_name_lists_the_known_ones_and_the_option():

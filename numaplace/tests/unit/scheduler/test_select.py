@@ -235,7 +235,7 @@ def _flavor(extra_specs=None):
 
 @pytest.mark.parametrize(
     ('name', 'strategy'),
-    [('closest', fit.CLOSEST), ('linear', fit.LINEAR), ('spread', fit.SPREAD), ('pack', fit.PACK)],
+    [(each.name, each) for each in (fit.CLOSEST, fit.LINEAR, fit.SPREAD, fit.PACK, fit.PRESERVE)],
 )
 def test_the_strategy_is_the_one_that_flavor_or_configuration_names(tmp_path, name, strategy):
     assert strategy is select.strategy(load(tmp_path, f'[numaplace]\nstrategy = {name}'), _flavor())
