@@ -114,5 +114,5 @@ def survive(database):
 
 
 #: What is drawn for a check beside the defaults of :func:`numaplace.tests.property.planned.fill`: little is left free.
-CROWDS = {defragment: {'hosts': 2, 'least': 4, 'most': 7}, survive: {'least': 7, 'most': 10}}
+CROWDS = {defragment: {'hosts': 2, 'least': 4, 'most': 6}, survive: {'least': 7, 'most': 10}}
 CHECKS = (drain, consolidate, rebalance, defragment, survive)
