@@ -154,7 +154,7 @@ def lines(flavor: str, hosts: Sequence[Capacity], *, each: bool = False) -> Iter
 
 def mix_lines(found: Capacity) -> Iterator[str]:
     """Yield the answer for rounds of a mix as text."""
-    yield f'{explain.escape(found.flavor)}: {_bounds(found)} more rounds'
+    yield f'{explain.escape(found.flavor)}: {_bounds(found)} more round{"" if found.at_most == 1 else "s"}'
     if found.used_cpus or found.free_cpus:
         yield f'  dedicated CPUs free: {found.free_cpus:,}, used by these rounds: {found.used_cpus:,}'
     yield f'  {found.binding or "no limit"} binds'

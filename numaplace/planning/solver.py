@@ -171,6 +171,7 @@ class _Model:
         self._into = {pair: self._new(totals[pair[0]]) for pair in problem.pairs if totals[pair[0]]}
         self._active = self._activity() if problem.goal == HOSTS else {}
         self._flow(totals)
+        self._returns = self._returning() if problem.goal == ROOM else []
         self._rooms()
         if problem.most_moves is not None:
             self.model.add(self.moves() <= problem.most_moves)
@@ -178,8 +179,8 @@ class _Model:
             self._cut(cut)
 
     def moves(self) -> Any:
-        """Return the number of servers that leave their hosts."""
-        return self._cp.LinearExpr.sum(list(self._out.values()))
+        """Return the number of moves: of servers that leave their hosts, and again of those that must return there."""
+        return self._cp.LinearExpr.sum([*self._out.values(), *self._returns])
 
     def goal(self) -> Any:
         """Return what is to be small."""
@@ -229,6 +230,19 @@ class _Model:
                 self.model.add(add(into.get(kind, [])) <= totals[kind])
             else:
                 self.model.add(add(into.get(kind, [])) == add(out.get(kind, [])))
+
+    def _returning(self) -> list[Any]:
+        """Return how many servers of a class arrive where they were, as no others of it do: by way of another host."""
+        leaving, everywhere = dict[Arrival, list[Any]](), dict[int, list[Any]]()
+        for number, stack in enumerate(self._problem.stacks):
+            leaving.setdefault((stack.kind, stack.host), []).append(self._out[number])
+            everywhere.setdefault(stack.kind, []).append(self._out[number])
+        found, add = [], self._cp.LinearExpr.sum
+        for pair, arriving in self._into.items():
+            if pair in leaving:
+                found.append(self._new(_MOST))
+                self.model.add(found[-1] >= add(leaving[pair]) + arriving - add(everywhere[pair[0]]))
+        return found
 
     def _rooms(self) -> None:
         """Let each slot take what it has and what leaves it."""

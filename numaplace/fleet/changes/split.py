@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
-from itertools import permutations
+from itertools import permutations, product
 
 from numaplace import cpuset
 from numaplace.fit.assignment import hall_violator
@@ -25,8 +25,8 @@ def other_split(case: Case) -> Change | None:
     """Return what one guest cell gives to another: the fewest vCPUs, then the least memory.
 
     Memory goes with the vCPUs or the other way, in steps of the page size where one is requested, otherwise of 1 MiB.
-    Only amounts at which one of the two just fits a host cell are tried: pairs of unlike guest cells x vCPUs x host
-    cells x page sizes ** 2 at most, most of which cost a comparison.
+    Only amounts next to none, and those at which one of the two just fits a host cell, are tried: pairs of unlike guest
+    cells x vCPUs x host cells x page sizes ** 2 at most, most of which cost a comparison.
     """
     guest = case.guest
     if len(guest.cells) < 2 or not _has_enough(case):
@@ -109,8 +109,8 @@ class _Search:
 
     def __init__(self, case: Case) -> None:
         self._case, self._sizes = case, _sizes(case)
-        limits = {mib for cell in case.host.cells for mib in _limits(case, cell)}
-        edges = {mib // size * size for mib in limits for size in self._sizes if mib >= size}
+        self._limits = sorted({mib for cell in case.host.cells for mib in _limits(case, cell)})
+        edges = {mib // size * size for mib in self._limits for size in self._sizes if mib >= size}
         self._edges = sorted(edges, reverse=True)
         self._most: dict[Demand, int] = {}
 
@@ -123,9 +123,25 @@ class _Search:
         if least > most:
             return []
         step = max(1, (guest.cells[giver].pagesize_kib or 0) // KIB_PER_MIB)
-        found = {0, *(gives - edge for edge in self._edges), *(edge - takes for edge in self._edges)}
-        found |= {mib + -(takes + mib) % size for mib in found for size in self._sizes}
+        found = {mib for rest, size in self._whole(gives, takes) for mib in self._ends(gives, takes, rest, size)}
         return [mib for mib in found if max(least, 1 - takes) <= mib <= min(most, gives - 1) and mib % step == 0]
+
+    def _whole(self, gives: int, takes: int) -> set[tuple[int, int]]:
+        """Return what amounts after which both are whole pages, of any two sizes, have in common: a rest and a size."""
+        found = set()
+        for mine, theirs in product(self._sizes, repeat=2):
+            size = max(mine, theirs)
+            rest = (gives if mine == size else -takes) % size
+            if (gives - rest) % mine == 0 and (takes + rest) % theirs == 0:
+                found.add((rest, size))
+        return found
+
+    def _ends(self, gives: int, takes: int, rest: int, size: int) -> Iterator[int]:
+        """Yield such amounts next to 0, and those next to where one of the two just fits a host cell."""
+        yield from (rest, rest - size)
+        for mib in self._limits:
+            yield gives - mib + (rest - gives + mib) % size
+            yield mib - takes - (mib - takes - rest) % size
 
     def _largest(self, demand: Demand) -> int:
         """Return the most memory with which a demand fits some host cell; 0 if it does not fit for other reasons."""

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 
 from numaplace import units
 from numaplace.explain import escape
+from numaplace.explain.reasons import Amount
 from numaplace.fleet.changes.amounts import MEMORY, VCPUS
 from numaplace.fleet.changes.base import Change
 from numaplace.fleet.changes.guests import CELLS, DEVICE, NETWORK, PAGE_SIZE, THREADS
@@ -40,7 +41,7 @@ def _pages(change: Change) -> str:
 
 
 def _split(change: Change) -> str:
-    cells = [f'{cell["vcpus"]} vCPUs and {cell["memory_mib"]} MiB' for cell in change.after]
+    cells = [f'{Amount(cell["vcpus"]):vCPU} and {cell["memory_mib"]} MiB' for cell in change.after]
     return f'with guest cells of {", ".join(cells)}'
 
 
@@ -53,10 +54,10 @@ _WORDS: Mapping[str, Callable[[Change], str]] = {
     PAGE_SIZE: _pages,
     THREADS: lambda change: f'with thread policy {change.after} instead of {change.before}',
     SPLIT: _split,
-    CELLS: lambda change: f'with {len(change.after)} guest cells instead of {len(change.before)}',
-    VCPUS: lambda change: f'with {change.after} vCPUs instead of {change.before}',
+    CELLS: lambda change: f'with {Amount(len(change.after)):guest cell} instead of {len(change.before)}',
+    VCPUS: lambda change: f'with {Amount(change.after):vCPU} instead of {change.before}',
     MEMORY: lambda change: f'with {change.after} MiB of memory instead of {change.before}',
-    DEVICE: lambda change: f'with {change.after} devices {escape(change.subject)} instead of {change.before}',
+    DEVICE: lambda change: f'with {change.after} of {Amount(change.before):device} {escape(change.subject)}',
     NETWORK: _network,
     SERVER: lambda change: f'without server {escape(change.subject)}',
     HOST: lambda change: f'on host {escape(change.subject)}',

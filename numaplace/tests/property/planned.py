@@ -3,6 +3,8 @@
 
 import random
 from collections.abc import Callable, Iterable
+from dataclasses import replace
+from datetime import UTC, datetime
 from functools import cache
 
 from numaplace import conf, request
@@ -11,14 +13,15 @@ from numaplace.compute import claims, resource_tracker
 from numaplace.db.api import Database
 from numaplace.db.records import InstanceRequest
 from numaplace.explain import HostRefusal
-from numaplace.model import Flavor
+from numaplace.model import Flavor, Placement
 from numaplace.model.fleet import Fleet
-from numaplace.planning.state import State
+from numaplace.model.records import ACTIVE, DOWN, InstanceRecord
+from numaplace.planning.state import NEW, State
 from numaplace.scheduler import select
 from numaplace.scheduler.limits import limits
 from numaplace.tests import samples
 
-__all__ = ['CONF', 'FLAVORS', 'fewest', 'fill', 'state']
+__all__ = ['CONF', 'FLAVORS', 'fewest', 'fill', 'homeless', 'new', 'room', 'state']
 
 
 def _flavor(name: str, vcpus: int, cells: int = 1, memory_mib: int = 64, **more: str) -> Flavor:
@@ -48,7 +51,7 @@ def _conf() -> object:
 CONF = _conf()
 
 
-def fill(dice: random.Random, database: Database, hosts: int = 3, most: int = 6) -> None:
+def fill(dice: random.Random, database: Database, hosts: int = 3, least: int = 2, most: int = 6) -> None:
     """Register small hosts, and create servers where they fit; some hosts get more than others."""
     for number in range(hosts):
         cells = dice.choice((1, 2, 2))
@@ -57,7 +60,7 @@ def fill(dice: random.Random, database: Database, hosts: int = 3, most: int = 6)
         )
     for flavor in FLAVORS:
         database.create_flavor(flavor)
-    for number in range(dice.randint(2, most)):
+    for number in range(dice.randint(least, most)):
         flavor = dice.choice(FLAVORS)
         asked = InstanceRequest(f's{number}', flavor, request.read(flavor, {}), {}, None)
         host = database.host(f'h{dice.randrange(hosts)}')
@@ -83,6 +86,53 @@ def fewest(start: State, measure: Callable[[State], int], movable: Iterable[str]
         if level:
             best = min([best, *((measure(state), moves) for state, _left in level)])
     return best
+
+
+def new(flavor: Flavor, number: int) -> list[InstanceRecord]:
+    """Return new servers of a flavor that are on no host."""
+    placed = Placement(request.read(flavor, {}))
+    return [
+        InstanceRecord(f'new-{one}', f'new {one}', 0, None, flavor, {}, placed, None, ACTIVE, datetime.now(UTC))
+        for one in range(number)
+    ]
+
+
+def room(state: State, wanted: Iterable[InstanceRecord]) -> int:
+    """Return how many of some new servers that are alike fit at once, by trying every host for each."""
+    left = list(wanted)
+    if not left:
+        return 0
+    state = state.copy()
+    state.servers[left[0].uuid] = left[0]
+    return max([1 + room(after, left[1:]) for after in _placed(state, left[0].uuid, (NEW,))], default=0)
+
+
+def homeless(state: State, host: str, uuids: list[str]) -> int:
+    """Return how many servers of a host that dies find none, by trying every host for each in every order."""
+    state = state.copy()
+    state.closed = state.closed | {host}
+    state.hosts[host] = replace(state.hosts[host], state=DOWN)
+    return _left(state, frozenset(uuids))
+
+
+def _left(state: State, uuids: frozenset[str]) -> int:
+    least = len(uuids)
+    for uuid in sorted(uuids):
+        for after in _placed(state, uuid, state.kinds(state.servers[uuid])[0]):
+            least = min(least, _left(after, uuids - {uuid}))
+            if not least:
+                return 0
+    return least
+
+
+def _placed(state: State, uuid: str, kinds: Iterable[str]) -> Iterable[State]:
+    """Yield the state after a server has gone to each host that takes it."""
+    for host in state.open_hosts():
+        answer = state.offer(uuid, kinds, host)
+        if host != state.servers[uuid].host and not isinstance(answer, HostRefusal):
+            after = state.copy()
+            after.claim(uuid, answer[0], host, answer[1])
+            yield after
 
 
 def _moved(state: State, left: frozenset[str]) -> Iterable[tuple[State, frozenset[str]]]:

@@ -48,6 +48,29 @@ def test_as_many_servers_are_created_and_the_next_one_is_refused(fleet, flavor):
     assert told['binding']
 
 
+@pytest.mark.parametrize('mix', [{'three': 1, 'one': 2}, {'wide': 1, 'isolated': 1}, {'floating': 1, 'large': 2}])
+def test_as_many_rounds_of_a_mix_are_created_and_the_next_one_is_refused(fleet, mix):
+    words = '--mix ' + ','.join(f'{flavor}:{number}' for flavor, number in mix.items())
+    (told,) = _capacity(fleet, words)
+    assert (words.removeprefix('--mix '), None) == (told['flavor'], told['host'])
+    rounds = told['at_least']
+    assert told['at_most'] == rounds > 0
+    for flavor, number in sorted(mix.items(), key=lambda each: each[0] == 'one'):
+        fleet(f'server create --flavor {flavor} --min {rounds * number} --max {rounds * number} {flavor}')
+    assert (0, 0) == tuple(_capacity(fleet, words)[0][key] for key in ('at_least', 'at_most'))
+
+
+@pytest.mark.parametrize('mix', ['one', 'one:0', ':1', 'one:1,one:2', 'one:x', 'one:1,', 'one:99999999999999999999'])
+def test_what_is_no_mix_is_refused_in_one_line(fleet, mix):
+    done = fleet.run('fleet', 'capacity', '--mix', mix)
+    assert (2, 1) == (done.returncode, done.stderr.count('\n'))
+    assert 'expected FLAVOR:NUMBER,...' in done.stderr
+
+
+def test_without_guests_there_is_nothing_to_count(fleet):
+    assert 'expected one or more of --flavor and --mix' in fleet.run('fleet', 'capacity').stderr
+
+
 def test_hosts_add_up_to_the_fleet_and_a_file_gives_the_same_answer(fleet):
     rows = _capacity(fleet, '--flavor three one --hosts')
     assert ['three', 'one'] == list(dict.fromkeys(row['flavor'] for row in rows))
