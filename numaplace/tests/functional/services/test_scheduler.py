@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The scheduler as processes on a real bus: what it answers, once and not twice, to whom, and when it dies."""
 
+import gc
 import json
 import os
 import random
@@ -372,7 +373,7 @@ def test_workers_and_agents_are_killed_under_load_and_messages_come_twice(tmp_pa
 
 
 @pytest.mark.skipif(not IS_LONG, reason='NUMAPLACE_SERVICES sets a number of kills above 3')
-# kombu leaves the sockets to a bus that was killed to the garbage collector.
+# kombu leaves the sockets to a bus that was killed to the garbage collector, which is called where that is ignored.
 @pytest.mark.filterwarnings('ignore::pytest.PytestUnraisableExceptionWarning')
 def test_the_bus_and_the_database_are_killed_under_load(tmp_path):
     """Clients and schedulers wait for both, and go on."""
@@ -392,3 +393,5 @@ def test_the_bus_and_the_database_are_killed_under_load(tmp_path):
                     victim.start()
                     load.await_more()
             check(load, server.url)
+    del load
+    gc.collect()
