@@ -44,13 +44,14 @@ class FakeHost:
     :param directory: for the tree and libvirt's files; the first use takes seconds, because libvirt probes QEMU
     :param recording: JSON of the files and links of a host's ``/sys``, compressed; None for this machine itself, on
         which guests can be started
+    :ivar tree: what replaces this machine's /sys, whose files may be changed; None for this machine itself
     :cvar known: directory with what another libvirt has found out about the QEMUs here; None to ask them
     """
 
     known: Path | None = None
 
     def __init__(self, directory: Path, recording: bytes | None) -> None:
-        self._tree = None if recording is None else directory / 'tree'
+        self.tree = None if recording is None else directory / 'tree'
         self._libvirt = directory / 'libvirt'
         for name, content in json.loads(gzip.decompress(recording) if recording else '{}').items():
             path = directory / 'tree' / name.lstrip('/')
@@ -69,13 +70,17 @@ class FakeHost:
 
         :raises: CommandFailed
         """
-        enter = ['unshare', '--mount', '--propagation', 'private', 'sh', '-c', _ENTER, 'fakehost', str(self._tree)]
-        if self._tree is None:
-            enter = []
-        done = subprocess.run([*enter, *command], capture_output=True, text=True, timeout=300, check=False)
+        done = subprocess.run([*self.entering, *command], capture_output=True, text=True, timeout=300, check=False)
         if done.returncode:
             raise CommandFailed(f'{" ".join(command)}: {done.stderr}', done.returncode, done.stdout)
         return done.stdout
+
+    @property
+    def entering(self) -> list[str]:
+        """The words before a command that let it run on that host."""
+        if self.tree is None:
+            return []
+        return ['unshare', '--mount', '--propagation', 'private', 'sh', '-c', _ENTER, 'fakehost', str(self.tree)]
 
     @property
     def uri(self) -> str:

@@ -65,3 +65,11 @@ def test_a_request_is_carried_out_once_even_after_its_server_is_gone(database):
     assert [] == database.instances()
     database.forget_requests(datetime.now(UTC) + timedelta(days=1))
     assert claims.instance_claim(database.for_request(name), request, 'one')
+
+
+def test_several_servers_are_read_at_once(database):
+    asked = [samples.instance_request(samples.guest(vcpus=1, memory_mib=16), name) for name in ('b', 'a')]
+    for request in asked:
+        claims.instance_claim(database, request, 'one')
+    found = database.instances_of([request.uuid for request in asked] + [str(uuid.uuid4())])
+    assert ['b', 'a'] == [server.name for server in found]

@@ -2,10 +2,12 @@
 """An index that is loaded once follows all changes of a database, whoever makes them and whenever they show."""
 
 import random
+import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 
 import pytest
 import sqlalchemy as sa
@@ -14,7 +16,7 @@ from numaplace import conf, exception
 from numaplace.compute import audit, claims, migration, resource_tracker
 from numaplace.db import api, engine
 from numaplace.model.grouping import Aggregate
-from numaplace.model.records import DISABLED, ENABLED
+from numaplace.model.records import DISABLED, DOWN, ENABLED, UP
 from numaplace.scheduler import fresh, select
 from numaplace.scheduler.filters import Request
 from numaplace.tests import samples
@@ -64,13 +66,13 @@ def known(index):
     return {record.name: record for record in index._index.records}
 
 
-def check(index, database):
-    """Compare all that the index knows with the database."""
+def check(index, database, *, times=True):
+    """Compare all that the index knows with the database; with or without the times of the last changes."""
     stored = {host.name: host for host in database.candidates(None)[0]}
     found = known(index)
     assert sorted(stored) == list(found)
     for name, host in stored.items():
-        assert host == found[name]
+        assert host == found[name] if times else replace(host, updated_at=found[name].updated_at) == found[name]
         assert host.servers == found[name].servers
         assert [(each.name, each.metadata) for each in host.aggregates] == [
             (each.name, each.metadata) for each in found[name].aggregates
@@ -260,3 +262,57 @@ def test_any_change_of_anybody_is_followed(index, other):
     index.refresh()
     check(index, other)
     assert set(verbs) - done.keys() <= {'finish', 'confirm', 'revert'}, 'moves need luck'
+
+
+def test_a_silent_agent_is_found_though_no_row_changes(index, other):
+    now = datetime.now(UTC)
+    other.report_up('a', now + timedelta(seconds=60))
+    other.switch_host('a', status=ENABLED)
+    assert 1 == index.refresh()
+    for until, state in ((-5, DOWN), (60, UP)):
+        other.report_up('a', now + timedelta(seconds=until))
+        index.changed('a')  # what the last look knew of it is that it is up for a minute
+        index.refresh()
+        assert state == known(index)['a'].state
+    other.report_up('a', datetime.now(UTC) + timedelta(seconds=1.5))
+    index.changed('a')
+    index.refresh()
+    assert UP == known(index)['a'].state
+    time.sleep(2.6)  # databases may keep whole seconds
+    assert 1 == index.refresh(), 'nobody has written anything'
+    assert DOWN == known(index)['a'].state
+    other.report_up('a', datetime.now(UTC) + timedelta(seconds=60))
+    assert 1 == index.refresh()
+    assert UP == known(index)['a'].state
+    assert 0 == index.refresh()
+
+
+def test_a_trusted_index_claims_without_reading_and_knows_what_it_claimed(database, other, policy, monkeypatch):
+    lost = []
+    index = fresh.FreshIndex(database, trust_s=60, lost=lambda: lost.append(1))
+    index.refresh()
+    with monkeypatch.context() as patch:
+        patch.setattr(database, 'named_candidates', lambda *_: pytest.fail('the index knows it'))
+        for number in range(9):
+            assert index.select(request(f'guest{number}', vcpus=2, memory_mib=64), policy)
+        assert 0 == index.refresh(), 'its own claims are no news'
+    check(index, other, times=False)
+
+    first = next(iter(sorted(known(index))))
+    for name in HOSTS:
+        resource_tracker.switch(other, name, status=DISABLED if name != first else ENABLED)
+    assert first == index.select(request('last', vcpus=2, memory_mib=64), policy).host
+    assert lost, 'hosts that have changed are asked again before they are claimed'
+    claims.release(other, other.instance('last').uuid)
+    assert index.refresh()
+    check(index, other, times=False)
+
+
+def test_hosts_that_weigh_the_same_are_claimed_in_a_random_order(index, policy):
+    policy = replace(policy, shuffles=True)
+    hosts = set()
+    for number in range(40):
+        found = index.select(request(f'guest{number}', vcpus=1, memory_mib=64), policy)
+        hosts.add(found.host)
+        found.claim.abort()
+    assert set(HOSTS) == hosts
