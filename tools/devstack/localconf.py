@@ -64,6 +64,7 @@ NUMBER_FAKE_NOVA_COMPUTE=2
 compute_driver = numa_fake.NumaFakeDriver
 [ministack]
 topology = {dest}/numaplace/numaplace/tests/data/seed/three-cell-host.json
+guests = {dest}/data/guests
 """
 
 #: The number of NUMA cells of the largest host, and what makes hosts of them.
