@@ -127,7 +127,7 @@ class Devstack:
         self._script('stack.sh')
         seconds = log.timing(self.log('stack.sh').read_text('utf-8', 'replace'))
         if seconds is None:
-            raise StackError(f'stack.sh ended without success; all it says is in {self.log("stack.sh")}')
+            raise StackError(f'stack.sh says nothing of its times; its log is {self.log("stack.sh")}')
         return seconds
 
     def unstack(self) -> None:
