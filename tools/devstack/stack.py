@@ -6,6 +6,7 @@ from __future__ import annotations
 import json
 import os
 import secrets
+import shlex
 import shutil
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -159,7 +160,8 @@ class Devstack:
             'NUMAPLACE_TEST_MODE': self.mode,
         } | localconf.TESTS[self.cells]
         set_them = ' '.join(f'{name}={value}' for name, value in variables.items())
-        return self.run(' '.join([f'cd {DEST}/numaplace && {set_them} {tox} -e devstack', '--', *words]))
+        tests = f' -- {shlex.join(words)}' if words else ''
+        return self.run(f'cd {DEST}/numaplace && {set_them} {tox} -e devstack{tests}')
 
     def run(self, command: str, user: str = _USER) -> int:
         """Run a command of the shell in the container, and return its status."""
