@@ -27,7 +27,7 @@ A real devstack in a container on this machine, with our plugin enabled.
 
 The container is Debian 12 with systemd and a network of its own: no port and no file of this machine is taken. What is
 committed on the branch that is checked out here is what devstack installs. It needs root, mmdebstrap, systemd-nspawn,
-nft, ip and git, and SIZES.
+nft, ip and git, 6 GB of disk and 3 GB of memory.
 """
 
 
