@@ -19,15 +19,15 @@ from ministack.processes import StackError
 _ABOUT = """\
 A real devstack in a container on this machine, with our plugin enabled.
 
-  python -m devstack up --mirrors ~/mirrors --cells 3 --state ~/ds   15 to 30 minutes
-  python -m devstack test --state ~/ds                               tox -e devstack in it
-  python -m devstack exec --state ~/ds journalctl -u devstack@n-sch  anything else
-  python -m devstack unstack --state ~/ds                            unstack.sh; clean and stack do clean.sh, stack.sh
-  python -m devstack down --state ~/ds                               remove it
+  python -m devstack up --mirrors ~/mirrors --cells 3 --state ~/ds     stack.sh, which takes 15 to 30 minutes
+  python -m devstack test --state ~/ds                                 tox -e devstack in it
+  python -m devstack exec --state ~/ds -- journalctl -u devstack@n-sch anything else
+  python -m devstack unstack --state ~/ds                              unstack.sh; then clean, and stack again
+  python -m devstack down --state ~/ds                                 remove it
 
 The container is Debian 12 with systemd and a network of its own: no port and no file of this machine is taken. What is
 committed on the branch that is checked out here is what devstack installs. It needs root, mmdebstrap, systemd-nspawn,
-nft, ip and git, 10 GB of disk and 8 GB of memory.
+nft, ip and git, 6 GB of disk and 3 GB of memory.
 """
 
 
@@ -83,7 +83,7 @@ def _parser() -> argparse.ArgumentParser:
     test = _add(commands, 'test', 'run tox -e devstack in the container', lambda it, given: it.test(given.words))
     test.add_argument('words', nargs='*', metavar='WORD', help='for pytest')
     run = _add(commands, 'exec', 'run a command in the container', lambda it, given: it.run(shlex.join(given.words)))
-    run.add_argument('words', nargs=argparse.REMAINDER, metavar='WORD', help='the command and its arguments')
+    run.add_argument('words', nargs='+', metavar='WORD', help='the command and its arguments, after --')
     _add(commands, 'unstack', 'run unstack.sh', lambda it, _: it.unstack())
     _add(commands, 'clean', 'run clean.sh and tell what is left of numaplace', _clean)
     _add(commands, 'down', 'stop the container and remove everything', lambda it, _: it.down())

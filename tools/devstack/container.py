@@ -87,6 +87,8 @@ class Container:
             # Nobody may be there who knows machines.
             *('--register=no', '--keep-unit'),
             *(f'--network-namespace-path={self.network.namespace}', '--resolv-conf=off', '--timezone=off'),
+            # nova-compute and devstack set up networks, here their own one.
+            '--capability=CAP_NET_ADMIN',
             '--console=read-only',
         ]
 

@@ -48,6 +48,16 @@ enable_plugin numaplace {plugin} {branch}
 NUMAPLACE_MODE={mode}
 """
 
+#: Seconds that each of the two conductors waits when it stops, whether or not it has tasks.
+_CONDUCTORS = """
+[[post-config|$NOVA_CONF]]
+[DEFAULT]
+manager_shutdown_timeout = 5
+[[post-config|$NOVA_CONF_DIR/nova_cell1.conf]]
+[DEFAULT]
+manager_shutdown_timeout = 5
+"""
+
 #: One cell: libvirt and QEMU without KVM, on the CPUs and the memory that the machine has.
 _LIBVIRT = """\
 VIRT_DRIVER=libvirt
@@ -64,6 +74,7 @@ NUMBER_FAKE_NOVA_COMPUTE=2
 compute_driver = numa_fake.NumaFakeDriver
 [ministack]
 topology = {dest}/numaplace/numaplace/tests/data/seed/three-cell-host.json
+guests = {dest}/data/guests
 """
 
 #: The number of NUMA cells of the largest host, and what makes hosts of them.
@@ -106,4 +117,4 @@ def text(settings: Settings) -> str:
         branch=settings.branch,
         mode=settings.mode,
     )
-    return common + CELLS[settings.cells].format(dest=DEST)
+    return common + CELLS[settings.cells].format(dest=DEST) + _CONDUCTORS

@@ -10,13 +10,13 @@ __all__ = ['Timing', 'end', 'timing']
 #: Seconds by name: the parts that devstack measures, and the whole.
 Timing = dict[str, int]
 
-_DONE = re.compile(r'stack\.sh completed in (\d+) seconds\.')
-_PART = re.compile(r'^(?:\S+ \S+ \| )?(\S.*?) +(\d+)$')
+#: A line of the table that devstack prints when it has succeeded.
+_PART = re.compile(r'^(\S.*?) +(-?\d+)$', re.MULTILINE)
 _HEAD = 'DevStack Component Timing'
 _TOTAL = 'Total runtime'
 
 #: Lines of bash that traces what it does, ``+ file:function:line : command``, which bury those of its commands.
-_TRACE = re.compile(r'^(?:\S+ \S+ \| )?\++ ')
+_TRACE = re.compile(r'^\++ ')
 
 
 def timing(text: str) -> Timing | None:
@@ -24,11 +24,9 @@ def timing(text: str) -> Timing | None:
 
     :param text: everything that it printed
     """
-    done = _DONE.search(text)
-    if done is None:
-        return None
-    parts = (_PART.match(line) for line in text.rpartition(_HEAD)[2].partition(_TOTAL)[0].splitlines())
-    return {part[1]: int(part[2]) for part in parts if part} | {_TOTAL: int(done[1])}
+    table = text.rpartition(_HEAD)[2]
+    parts = {name: int(seconds) for name, seconds in _PART.findall(table.partition('\n\n')[0])}
+    return parts if _TOTAL in parts else None
 
 
 def end(text: str, lines: int = 20) -> str:

@@ -30,6 +30,14 @@ cgroup_controllers = []
 namespaces = []
 """
 
+#: devstack starts it for volumes, of which there are none; it ends where the kernel knows no iSCSI.
+_ISCSID = """\
+[Service]
+Type=oneshot
+ExecStart=
+ExecStart=/bin/true
+"""
+
 _CERTIFICATES = Path('usr/local/share/ca-certificates')
 #: systemd-resolved's own file names a server that is reached on this machine only.
 _RESOLVERS = (Path('/run/systemd/resolve/resolv.conf'), Path('/etc/resolv.conf'))
@@ -80,6 +88,7 @@ def build(root: Path, sources: Path, pip: Path | None, name: str) -> None:
     (root / DEST.lstrip('/')).chmod(0o755)
     write(root / 'etc/apt/apt.conf.d/99-only-what-is-needed', 'APT::Install-Recommends "false";\n')
     write(root / 'etc/libvirt/qemu.conf', _QEMU)
+    write(root / 'etc/systemd/system/iscsid.service.d/nothing.conf', _ISCSID)
     write(root / 'etc/sudoers.d/stack', 'stack ALL=(ALL) NOPASSWD: ALL\n')
 
 

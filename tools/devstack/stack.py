@@ -6,6 +6,7 @@ from __future__ import annotations
 import json
 import os
 import secrets
+import shlex
 import shutil
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -127,7 +128,7 @@ class Devstack:
         self._script('stack.sh')
         seconds = log.timing(self.log('stack.sh').read_text('utf-8', 'replace'))
         if seconds is None:
-            raise StackError(f'stack.sh ended without success; all it says is in {self.log("stack.sh")}')
+            raise StackError(f'stack.sh says nothing of its times; its log is {self.log("stack.sh")}')
         return seconds
 
     def unstack(self) -> None:
@@ -159,7 +160,8 @@ class Devstack:
             'NUMAPLACE_TEST_MODE': self.mode,
         } | localconf.TESTS[self.cells]
         set_them = ' '.join(f'{name}={value}' for name, value in variables.items())
-        return self.run(' '.join([f'cd {DEST}/numaplace && {set_them} {tox} -e devstack', '--', *words]))
+        tests = f' -- {shlex.join(words)}' if words else ''
+        return self.run(f'cd {DEST}/numaplace && {set_them} {tox} -e devstack{tests}')
 
     def run(self, command: str, user: str = _USER) -> int:
         """Run a command of the shell in the container, and return its status."""

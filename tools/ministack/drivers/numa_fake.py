@@ -16,8 +16,12 @@ from nova.virt import fake
 from oslo_config import cfg
 
 CONF = nova.conf.CONF
-CONF.register_opt(
-    cfg.StrOpt('topology', help='File with a NUMATopology as Nova stores it in compute_nodes.'), group='ministack'
+CONF.register_opts(
+    [
+        cfg.StrOpt('topology', help='File with a NUMATopology as Nova stores it in compute_nodes.'),
+        cfg.StrOpt('guests', help='Directory in which each host keeps its guests (default: the state path).'),
+    ],
+    group='ministack',
 )
 
 
@@ -28,7 +32,7 @@ class _Guests(dict[str, fake.FakeInstance]):
     """
 
     def __init__(self, directory: Path) -> None:
-        directory.mkdir(exist_ok=True)
+        directory.mkdir(parents=True, exist_ok=True)
         self._directory = directory
         super().__init__(
             (file.name, fake.FakeInstance(file.read_text('utf-8'), power_state.RUNNING, file.name))
@@ -60,7 +64,9 @@ class NumaFakeDriver(fake.FakeDriverWithoutFakeNodes):
         self.vcpus = sum(len(cell.cpuset | cell.pcpuset) for cell in cells)
         self.memory_mb = sum(cell.memory for cell in cells)
         super().__init__(virtapi, read_only)
-        self.instances = _Guests(Path(CONF.state_path) / 'guests')
+        # The state path of a fake compute of devstack belongs to root.
+        kept = CONF.ministack.guests
+        self.instances = _Guests(Path(kept, CONF.host) if kept else Path(CONF.state_path, 'guests'))
 
     def get_available_resource(self, nodename: str) -> dict[str, Any]:
         """Return what the host has; the resource tracker counts the use."""

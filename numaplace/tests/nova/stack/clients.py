@@ -185,6 +185,12 @@ class Cloud:
         answer.raise_for_status()
         return set(answer.json()['traits'])
 
+    def most_vcpus(self) -> int:
+        """Return how many shared CPUs the largest host has in placement."""
+        providers = self._placement.get('/resource_providers').json()['resource_providers']
+        answers = [self._placement.get(f'/resource_providers/{provider["uuid"]}/inventories') for provider in providers]
+        return max(answer.json()['inventories'].get('VCPU', {'total': 0})['total'] for answer in answers)
+
     def delete(self, servers: Iterable[Any]) -> None:
         """Delete servers and wait until they are gone."""
         ids = {server.id for server in servers}
