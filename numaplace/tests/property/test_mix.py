@@ -14,7 +14,7 @@ from numaplace.model.records import HostRecord
 from numaplace.tests import amount
 
 #: Cases of the sweep in all.
-CASES = int(os.environ.get('NUMAPLACE_MIX_CASES', '20000' if amount.IS_LONG else '400'))
+CASES = int(os.environ.get('NUMAPLACE_MIX_CASES', '20000' if amount.IS_LONG else '300'))
 _MOST_STATES = 3000
 
 

@@ -26,7 +26,7 @@ from numaplace.model import (
 from numaplace.tests import amount
 
 #: Cases of the sweep in all.
-CASES = int(os.environ.get('NUMAPLACE_NEAREST_CASES', '100000' if amount.IS_LONG else '500'))
+CASES = int(os.environ.get('NUMAPLACE_NEAREST_CASES', '100000' if amount.IS_LONG else '400'))
 _SHARES = 2
 
 # --- small hosts and guests ---------------------------------------------------------
