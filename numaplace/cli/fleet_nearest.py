@@ -75,14 +75,16 @@ def nearest(
 
 def for_new(
     conf: cfg.ConfigOpts, fleet: Fleet, wanted: InstanceRequest, *, host: str | None = None
-) -> dict[str, Change]:
-    """Return the nearest change for a new server, by the name of its host; none if a host takes it.
+) -> dict[str, Change] | None:
+    """Return the nearest change for a new server, by the name of its host; None if a host takes it.
 
     :param host: the only host that it may go to; then another host may be the change
     """
     joined = candidates(fleet)
     asked = fleets.request(conf, joined, wanted)
     answers = explain.ask(joined, fleets.checks(conf, joined, asked))
+    if any(answer.by is None and host in (None, answer.host) for answer in answers):
+        return None
     return nearest(conf, joined, asked, answers, each=host is not None, only=host)
 
 

@@ -183,6 +183,8 @@ class CreateServer(base.ShowOf):
         from numaplace.cli import fleet_nearest
 
         found = fleet_nearest.for_new(self.conf, database.fleet(), wanted, host=parsed_args.host)
+        if found is None:  # a host takes one server, and not as many as were requested
+            return error
 
         def refusals() -> list[dict[str, object]]:
             changes = {name: fleet_nearest.plain(change) for name, change in found.items()}

@@ -98,3 +98,9 @@ def test_where_no_change_helps_it_is_said(fleet):
     assert fleet('fleet explain --flavor one --nearest').endswith(
         'nearest change: none; no single change makes it fit\n'
     )
+
+
+def test_no_change_is_named_where_one_server_fits_and_several_do_not(fleet):
+    refused = fleet.run('server', 'create', '--flavor', 'two', '--min', '9', '--why', 'new')
+    assert 3 == refused.returncode
+    assert 'nearest change' not in refused.stderr
