@@ -34,7 +34,7 @@ class Remote:
     """Lets a scheduler choose, as :class:`numaplace.operations.servers.Direct` does itself.
 
     :param files: the configuration files
-    :param told: called with the name of the process that decided
+    :param told: called with the name of the process that decided, and how long that took
     """
 
     conf: cfg.ConfigOpts
@@ -95,7 +95,7 @@ class Remote:
         arguments = [word for path in self.files for word in ('--config-file', path)]
         client = messaging.client(self.conf, arguments)
         decision: messages.Decision = messages.read(self._answer(client, method, request), 'Decision')
-        self.told(decision.worker)
+        self.told(decision.worker + (f' in {decision.took_ms} ms' if decision.took_ms else ''))
         if decision.fault is not None:
             raise _fault(decision)
         return decision
