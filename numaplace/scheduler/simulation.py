@@ -117,8 +117,8 @@ def hosts(number: int, cells: int, cpus: int, memory_mib: int) -> list[HostRecor
     ]
     host = Host(tuple(map(HostCell, shapes)))
     width = len(str(number))
-    ratios = {'cpu_allocation_ratio': 1.0, 'ram_allocation_ratio': 1.0}
-    return [HostRecord(f'host{each:0{width}}', host, **ratios) for each in range(1, number + 1)]
+    names = [f'host{each:0{width}}' for each in range(1, number + 1)]
+    return [HostRecord(name, host, cpu_allocation_ratio=1.0, ram_allocation_ratio=1.0) for name in names]
 
 
 class _Answers:

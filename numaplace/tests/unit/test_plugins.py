@@ -23,7 +23,7 @@ def test_an_unknown_name_lists_the_known_ones_and_the_option():
     with pytest.raises(
         exception.UnknownPlugin,
         match='^'
-        + re.escape("[numaplace] strategy: unknown name 'best'; known are closest, linear, pack, spread")
+        + re.escape("[numaplace] strategy: unknown name 'best'; known are closest, linear, pack, preserve, spread")
         + '$',
     ):
         plugins.load(plugins.STRATEGIES, ['linear', 'best'], OPTION)

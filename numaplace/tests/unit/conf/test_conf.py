@@ -124,7 +124,7 @@ def test_a_bad_variable_is_named(load, monkeypatch):
 
 
 FAULTS = {
-    'strategy': ('[numaplace]\nstrategy = x', 'one of closest, linear, spread, pack'),
+    'strategy': ('[numaplace]\nstrategy = x', 'one of closest, preserve, linear, spread, pack'),
     'default_guest_numa': ('[numaplace]\ndefault_guest_numa = two', 'one of none, single'),
     'general_memory': ('[numaplace]\ngeneral_memory = dram', 'cxl, gpu, hbm, slow, unknown, and numbers of host cells'),
     'virt_type': ('[libvirt]\nvirt_type = xen', 'one of kvm, qemu'),
