@@ -142,7 +142,7 @@ def _make(group: Path) -> None:
 
 def _kill(file: Path) -> None:
     """Kill the processes of a control group, which may be gone already."""
-    with suppress(FileNotFoundError, ProcessLookupError):
+    with suppress(OSError):
         for pid in file.read_text('ascii').split():
             os.kill(int(pid), signal.SIGKILL)
 
