@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import os
 import shlex
+import signal
 import subprocess
 import time
 from contextlib import suppress
@@ -75,6 +76,9 @@ class Container:
         """Let systemd stop everything, and remove the control groups."""
         processes.stop([process], grace=_PATIENCE)
         deadline = time.monotonic() + _PATIENCE
+        # A killed systemd-nspawn leaves a container behind, with its systemd.
+        for file in [file for group in self._groups() for file in group.rglob('cgroup.procs')]:
+            _kill(file)
         for group in self._groups():
             # Those of systemd and of its services are below.
             below = sorted(group.rglob('*/'), key=lambda path: len(path.parts), reverse=True)
@@ -134,6 +138,13 @@ def _make(group: Path) -> None:
         above = group.parent / name
         if above.exists():
             (group / name).write_text(above.read_text('ascii'), 'ascii')
+
+
+def _kill(file: Path) -> None:
+    """Kill the processes of a control group, which may be gone already."""
+    with suppress(OSError):
+        for pid in file.read_text('ascii').split():
+            os.kill(int(pid), signal.SIGKILL)
 
 
 def _remove(group: Path, deadline: float) -> None:
