@@ -265,11 +265,7 @@ class UsageInvalid(NumaplaceException):
 
 
 class NoValidHost(NumaplaceException):
-    """No host accepts the guest.
-
-    `refusals` returns the reasons of hosts as plain values, which takes a while; `counts` are the numbers of hosts by
-    filter and kind of reason, over all hosts, also as plain values.
-    """
+    """No host accepts the guest; `refusals` returns why, as plain values, `counts` are numbers of hosts by cause."""
 
     def __init__(
         self,
