@@ -40,12 +40,21 @@ class Endpoint:
 
     :param worker: name of the process
     :param index: of all hosts, which somebody keeps fresh
+    :param note: called with servers whose hosts have changed
     """
 
     target = oslo_messaging.Target(version=messages.NEWEST)
 
-    def __init__(self, conf: cfg.ConfigOpts, database: Database, worker: str, index: FreshIndex) -> None:
+    def __init__(
+        self,
+        conf: cfg.ConfigOpts,
+        database: Database,
+        worker: str,
+        index: FreshIndex,
+        note: Callable[[Sequence[InstanceRecord]], object] = lambda _servers: None,
+    ) -> None:
         self._conf, self._database, self._worker = conf, database, worker
+        self._index, self._note = index, note
         self._direct = Direct(conf, index=index)
         _ = self._direct.policy  # a plug-in that is missing is a fault of the start
 
@@ -60,6 +69,18 @@ class Endpoint:
     def explain(self, _context: object, **arguments: Any) -> dict[str, Any]:
         """Return which hosts take the first of the servers, and why others do not; takes a CreateRequest."""
         return self._answer('explain', 'CreateRequest', self._explain, arguments)
+
+    def changed(self, _context: object, **arguments: Any) -> None:
+        """Hear from another process, `worker`, which `hosts` have changed."""
+        worker, hosts = arguments.get('worker'), arguments.get('hosts')
+        if (
+            arguments.keys() != {'worker', 'hosts'}
+            or not isinstance(hosts, list)
+            or not all(isinstance(host, str) for host in hosts)
+        ):
+            LOG.warning('changed: an invalid message is refused: expected a worker and a list of hosts')
+        elif worker != self._worker:
+            self._index.changed(*hosts)
 
     def _answer(
         self, method: str, kind: str, act: Callable[[Any], messages.Decision], arguments: dict[str, Any]
@@ -97,6 +118,7 @@ class Endpoint:
         return replace(decision, refusals=json.dumps(refusals), counts=json.dumps(error.counts))
 
     def _decided(self, servers: Sequence[InstanceRecord]) -> messages.Decision:
+        self._note(servers)
         return messages.Decision(
             self._worker, tuple([each.uuid for each in servers]), tuple([each.host or '' for each in servers])
         )

@@ -19,6 +19,7 @@ from numaplace.db import api
 from numaplace.scheduler.fresh import FreshIndex
 from numaplace.services import launching, messaging, metrics
 from numaplace.services.endpoint import Endpoint
+from numaplace.services.news import News
 
 __all__ = ['Worker', 'main']
 
@@ -29,6 +30,8 @@ _MEMORY, _FORGET_S = timedelta(days=1), 3600
 _RETRY_S = 2
 #: How often the index looks for changes, and for how long a look is believed: a slow one is not late at once.
 _LOOK_S, _TRUST_S = 1.0, 3.0
+#: How long hosts that have changed are collected before the other processes are told.
+_TELL_S = 0.1
 
 
 class Worker(launching.ServiceBase):  # type: ignore[misc]  # oslo.service has no types
@@ -40,6 +43,7 @@ class Worker(launching.ServiceBase):  # type: ignore[misc]  # oslo.service has n
         self._server: Any = None
         self._database: api.Database | None = None
         self._index: FreshIndex | None = None
+        self._news: News | None = None
 
     def start(self) -> None:
         """Begin to answer, once the database is there."""
@@ -55,7 +59,8 @@ class Worker(launching.ServiceBase):  # type: ignore[misc]  # oslo.service has n
         index = self._index = FreshIndex(self._database, trust_s=_TRUST_S, lost=metrics.LOST.inc)
         metrics.follow(index)
         self._look()
-        endpoint = Endpoint(self._conf, self._database, name, index)
+        self._news = News(self._conf, self._given.arguments, name)
+        endpoint = Endpoint(self._conf, self._database, name, index, self._news.note)
         self._server = messaging.server(self._conf, self._given.arguments, name, endpoint)
         self._server.start()
         LOG.info('worker %s answers', name)
@@ -78,9 +83,13 @@ class Worker(launching.ServiceBase):  # type: ignore[misc]  # oslo.service has n
 
     def wait(self) -> None:
         """Wait for the end; what is under way is answered."""
-        forget_s = time.monotonic() + _FORGET_S
-        while not self._ended.wait(_LOOK_S):
-            self._look()
+        look_s, forget_s = (time.monotonic() + interval_s for interval_s in (_LOOK_S, _FORGET_S))
+        while not self._ended.wait(_TELL_S):
+            if self._news is not None:
+                self._news.tell()
+            if time.monotonic() >= look_s:
+                self._look()
+                look_s = time.monotonic() + _LOOK_S
             if time.monotonic() >= forget_s:
                 self._forget()
                 forget_s += _FORGET_S

@@ -20,10 +20,11 @@ from numaplace import exception, wire
 from numaplace.compute import claims, resource_tracker
 from numaplace.db import api
 from numaplace.model.records import UP, HostRecord
+from numaplace.scheduler.fresh import FreshIndex
 from numaplace.tests import real, samples
 from numaplace.tests.functional.cli.conftest import Program
 from numaplace.tests.functional.services import bus as buses
-from numaplace.tests.functional.services.running import Running, soon
+from numaplace.tests.functional.services.running import PATIENCE_S, Running, soon
 from numaplace.tests.functional.storms import ledger, servers
 from numaplace.wire import messages
 
@@ -196,6 +197,37 @@ def test_a_scheduler_answers_a_client_of_the_release_before_and_a_client_asks_a_
         database.delete_host('older')
 
 
+def test_a_process_tells_the_others_which_hosts_it_has_changed(running):
+    import kombu  # noqa: PLC0415
+
+    fleet, _ = running
+    client, url = Client(fleet), f'sqlite:///{fleet.database}'
+    exchange = kombu.Exchange(f'{client.remote.conf.numaplace.scheduler_topic}_fanout', 'fanout', passive=True)
+    with api.connect(url) as database, kombu.Connection(BUS.replace('rabbit://', 'amqp://')) as connection:
+        queue = kombu.Queue(f'test-{uuid.uuid4().hex}', exchange, exclusive=True, auto_delete=True, durable=False)
+        heard = connection.SimpleQueue(queue(connection.channel()))
+        worker = client.create(a_request(database)).worker
+        told = json.loads(json.loads(heard.get(timeout=60).body)['oslo.message'])
+        heard.close()
+    assert ('changed', {'worker': worker, 'hosts': ['seed3']}) == (told['method'], told['args'])
+
+
+@pytest.mark.parametrize(('worker', 'lost'), [('another', 0), ('this', 1)])
+def test_a_process_that_hears_of_a_change_loses_no_claim_by_it(prepared, bus, make_claim, worker, lost):
+    from numaplace.services.endpoint import Endpoint  # noqa: PLC0415
+
+    conf, failed = configuration.load([str(configure(prepared, bus).config)]), []
+    with api.connect(f'sqlite:///{prepared.database}') as database:
+        index = FreshIndex(database, trust_s=PATIENCE_S, lost=lambda: failed.append(1))
+        index.refresh()
+        endpoint = Endpoint(conf, database, 'this', index)
+        make_claim(database, 'seed3')
+        endpoint.changed({}, worker=worker, hosts=['seed3'])
+        answer = endpoint.create({}, request=messages.write(a_request(database)))
+    assert ('this', ('seed3',)) == (messages.read(answer, 'Decision').worker, messages.read(answer, 'Decision').hosts)
+    assert lost == len(failed)
+
+
 STRANGE = {
     'no request': ('create', {}),
     'not an object': ('create', {'request': 'rm -rf /'}),
@@ -223,7 +255,8 @@ def test_what_strangers_send_is_refused_with_one_line_each_and_the_others_are_an
         for method, arguments in STRANGE.values():
             decision = messages.read(client.send(method, **arguments), 'Decision')
             assert decision.fault in ('InvalidObject', 'IncompatibleObjectVersion')
-        assert len(STRANGE) == scheduler.log.count('an invalid message is refused')
+        assert client.send('changed', worker='x', hosts='seed3') is None
+        assert len(STRANGE) + 1 == scheduler.log.count('an invalid message is refused')
         assert '\x1b' not in scheduler.log
         with pytest.raises(oslo_messaging.RemoteError, match='shutdown'):
             client.send('shutdown')
