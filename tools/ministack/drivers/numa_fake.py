@@ -57,6 +57,9 @@ class NumaFakeDriver(fake.FakeDriverWithoutFakeNodes):
     def __init__(self, virtapi: Any, read_only: bool = False) -> None:
         self._topology = objects.NUMATopology.obj_from_db_obj(Path(CONF.ministack.topology).read_text('utf-8'))
         cells = self._topology.cells
+        for cell in cells:
+            if not cell.obj_attr_is_set('socket'):  # of a release before; Nova's own drivers set it
+                cell.socket = None
         self._cpus = {
             os_resource_classes.VCPU: sum(len(cell.cpuset) for cell in cells),
             os_resource_classes.PCPU: sum(len(cell.pcpuset) for cell in cells),
