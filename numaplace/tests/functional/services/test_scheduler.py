@@ -206,7 +206,8 @@ def test_a_process_tells_the_others_which_hosts_it_has_changed(running):
     with api.connect(url) as database, kombu.Connection(BUS.replace('rabbit://', 'amqp://')) as connection:
         queue = kombu.Queue(f'test-{uuid.uuid4().hex}', exchange, exclusive=True, auto_delete=True, durable=False)
         heard = connection.SimpleQueue(queue(connection.channel()))
-        news = {'worker': client.create(a_request(database)).worker, 'hosts': ['seed3']}
+        decision = client.create(a_request(database))
+        news = {'worker': decision.worker, 'hosts': list(decision.hosts)}
         told = {}
         while told.get('args') != news:  # what came before may be told first
             told = json.loads(json.loads(heard.get(timeout=60).body)['oslo.message'])
