@@ -207,11 +207,12 @@ def test_a_process_tells_the_others_which_hosts_it_has_changed(running):
         queue = kombu.Queue(f'test-{uuid.uuid4().hex}', exchange, exclusive=True, auto_delete=True, durable=False)
         heard = connection.SimpleQueue(queue(connection.channel()))
         decision = client.create(a_request(database))
-        news = {'worker': decision.worker, 'hosts': list(decision.hosts)}
-        told = {}
-        while told.get('args') != news:  # what came before may be told first
-            told = json.loads(json.loads(heard.get(timeout=60).body)['oslo.message'])
-            assert 'changed' == told['method']
+        told = {'worker': None, 'hosts': []}
+        # What came before may be told first, or with it.
+        while told['worker'] != decision.worker or not set(decision.hosts) <= set(told['hosts']):
+            message = json.loads(json.loads(heard.get(timeout=60).body)['oslo.message'])
+            assert 'changed' == message['method']
+            told = message['args']
         heard.close()
 
 
