@@ -12,7 +12,7 @@ from numaplace.tests.summary import RACES
 
 PROCESSES = 8
 #: Each of these operations reads more than one of the other storms.
-OPERATIONS = amount.OPERATIONS // (5 if amount.IS_LONG else 20)
+OPERATIONS = amount.OPERATIONS // (5 if amount.IS_LONG else 10)
 
 
 @pytest.mark.parametrize(
@@ -42,4 +42,4 @@ def test_eight_schedulers_hand_nothing_out_twice(world_url, tmp_path, record_pro
     assert not judge.faults(found, ledger.at(world_url)), story
     assert codes == [0] * PROCESSES, story
     assert len(found) == share * PROCESSES
-    assert counts['won'] >= PROCESSES, story
+    assert counts['won'] >= PROCESSES // 2, story
