@@ -35,14 +35,12 @@ def write(
     libvirt: Libvirt | None = None,
     *,
     host_arch: str | None = None,
-    known: HostRecord | None = None,
 ) -> str:
     """Return the XML of a server.
 
     :param form: a key of :data:`numaplace.libvirt.profile.PROFILES`
     :param libvirt: the one that gets the domain, or None where it is not known
     :param host_arch: architecture of the XML, or None for that of its host
-    :param known: its host, if that has been read
     :raises: :class:`~numaplace.exception.Conflict` if it has no host, and the faults of
         :func:`numaplace.libvirt.machine.choose`, :func:`numaplace.libvirt.cpumodel.choose`,
         :func:`numaplace.libvirt.domain.write`, :func:`numaplace.request.tuning`,
@@ -54,7 +52,7 @@ def write(
 
     if server.host is None:
         raise exception.Conflict(f'server {server.name!r} is on no host: it is {server.status}')
-    host, options = known or database.host(server.host), conf.libvirt
+    host, options = database.host(server.host), conf.libvirt
     arch = str(host.facts.get('architecture') or '') if host_arch is None else host_arch
     guest = machine.choose(server.image_properties, host.name, arch, options.virt_type, options.hw_machine_type)
     wish = cpumodel.Wish(options.cpu_mode, options.cpu_models, options.cpu_model_extra_flags)
@@ -94,24 +92,23 @@ def _check_addresses(name: str, tuning: Tuning, libvirt: Libvirt) -> None:
         )
 
 
-def check(conf: cfg.ConfigOpts, database: Database, server: InstanceRecord, known: HostRecord | None = None) -> None:
+def check(conf: cfg.ConfigOpts, database: Database, server: InstanceRecord) -> None:
     """Make sure that the XML of a server can be written, once the architecture of its host is known.
 
-    :param known: as for :func:`write`
     :raises: as :func:`write`; if the architecture is unknown, what it raises for the usual one if it raises for all
     """
     try:
-        write(conf, database, server, known=known)
+        write(conf, database, server)
     except exception.ArchitectureUnknown:
         # A claim is the same on each architecture, and the host's own can be given later.
-        _check_each(conf, database, server, known)
+        _check_each(conf, database, server)
 
 
-def _check_each(conf: cfg.ConfigOpts, database: Database, server: InstanceRecord, known: HostRecord | None) -> None:
+def _check_each(conf: cfg.ConfigOpts, database: Database, server: InstanceRecord) -> None:
     first: exception.NumaplaceException | None = None
     for arch in sorted(architecture.KNOWN, key='x86_64'.__ne__):
         try:
-            write(conf, database, server, host_arch=arch, known=known)
+            write(conf, database, server, host_arch=arch)
         except exception.NumaplaceException as error:
             first = first or error
         else:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from numaplace import exception
 from numaplace.compute import claims, migration
@@ -82,20 +82,10 @@ class Direct:
             raise requests.refuse(name, answer, all_hosts=self.all_hosts)
         with ExitStack() as undo:
             # Guests whose XML cannot be written must not keep their claims.
-            for selection in answer.found:
-                undo.enter_context(selection.claim)
-            self._check_xml(database, answer.found)
-        return [selection.claim.instance for selection in answer.found]
-
-    def _check_xml(self, database: Database, found: Sequence[select.Selection]) -> None:
-        """Check the XML of servers of one request: once for all that are alike, on hosts of the same kind."""
-        checked: list[tuple[Any, Guest]] = []
-        for selection in found:
-            server = selection.claim.instance
-            kind = selection.record.facts.get('architecture'), server.placement.guest
-            if kind not in checked:
-                domain_xml.check(self.conf, database, server, selection.record)
-                checked.append(kind)
+            servers = [undo.enter_context(selection.claim).instance for selection in answer.found]
+            for server in servers:
+                domain_xml.check(self.conf, database, server)
+        return servers
 
     def do(
         self, database: Database, verb: str, uuid: str, *, flavor: Flavor | None = None, host: str | None = None

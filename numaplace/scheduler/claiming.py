@@ -105,18 +105,12 @@ class NoHost:
 class Selection:
     """The host that was found, and the claim on it.
 
-    :param record: the host as it was chosen
     :param rejections: hosts that were refused before, by name; not those of filters where not all hosts were read
     """
 
-    record: HostRecord
+    host: str
     claim: claims.Claim
     rejections: tuple[Rejection, ...] = ()
-
-    @property
-    def host(self) -> str:
-        """The name of the host."""
-        return self.record.name
 
 
 def rejected(host: HostRecord, answer: Refusal | exception.NumaplaceException) -> Rejection:

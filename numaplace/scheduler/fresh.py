@@ -245,7 +245,7 @@ class FreshIndex:
                 self.changed(name)
                 answer = claim_on(claim or create, request, now)
             if isinstance(answer, claims.Claim):
-                return Selection(candidate, answer, tuple(refused.values()))
+                return Selection(name, answer, tuple(refused.values()))
             if isinstance(answer, exception.NumaplaceException):
                 self._lost()
                 lost.append(name)

@@ -116,7 +116,7 @@ def select(
                 break
             answer = claim_on(claiming, request, candidate)
             if isinstance(answer, claims.Claim):
-                return Selection(candidate, answer, tuple(rejections))
+                return Selection(candidate.name, answer, tuple(rejections))
             if isinstance(answer, exception.NumaplaceException):
                 lost.append(candidate.name)
             rejections.append(rejected(candidate, answer))
@@ -193,7 +193,7 @@ def _directly(database: Database, request: Request, policy: Policy, claiming: Cl
     for candidate in islice(policy.order(found), policy.max_attempts):
         answer = claim_on(claiming, request, candidate)
         if isinstance(answer, claims.Claim):
-            return Selection(candidate, answer, tuple(rejections))
+            return Selection(candidate.name, answer, tuple(rejections))
         rejections.append(rejected(candidate, answer))
     return None
 
