@@ -74,6 +74,26 @@ class Joint(_Case):
         self._repeated()
 
 
+class Closest:
+    """Half as many equal guest cells as there are host cells, each at a distance of its own from all others."""
+
+    number = 1
+    warmup_time = 0
+    params = ([8, 16], [0, 1, 2])
+    param_names = ('host_cells', 'seed')
+    host: Host
+    guest: Guest
+
+    def setup(self, host_cells: int, seed: int) -> None:
+        """Draw the distances, with which no two host cells are alike."""
+        self.host = inputs.unseen(inputs.far(inputs.host(host_cells), seed))
+        self.guest = inputs.guest(host_cells // 2)
+
+    def time_closest(self, *_params: object) -> None:
+        """Choose the host cells with the least sum of distances."""
+        fit.place(self.host, self.guest, strategy=fit.CLOSEST)
+
+
 class Affinity(_Case):
     """32 guest cells on 64 host cells, with networks near the cells that are tried last."""
 

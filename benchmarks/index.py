@@ -26,6 +26,7 @@ from numaplace.scheduler.index import HostIndex
 from numaplace.scheduler.search import Search
 from numaplace.scheduler.select import Policy
 from numaplace.scheduler.weights import weigh
+from numaplace.scheduler.weights.numa_preserve import NUMAPreserveWeigher
 
 __all__ = ['make_hosts']
 
@@ -134,6 +135,26 @@ def _measure(number: int, policy: Policy) -> None:
     update = medians({'': Side(lambda: ((_changed(dice.choice(hosts), dice),),), index.update)})['']
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     print(f'  {"update of one host":22} {duration(update)}   peak memory {peak:,.0f} MiB')
+    _measure_preserve(hosts, policy)
+
+
+def _measure_preserve(hosts: Sequence[HostRecord], policy: Policy) -> None:
+    """Time the weigher that has no arrays: what a guest costs on a host is kept until the host changes."""
+    policy, dice = replace(policy, weighers=((NUMAPreserveWeigher(), 1.0),)), random.Random(3)
+    label, index = '2 cells, pinned', HostIndex(hosts)
+
+    def changed() -> tuple[HostIndex, Request, Policy]:
+        index.update([_changed(dice.choice(hosts), dice)])
+        return index, _request(GUESTS[label]), policy
+
+    sides = {
+        'first of its kind': Side(lambda: (HostIndex(hosts), _request(GUESTS[label]), policy), _by_index),
+        'next, a host changed': Side(changed, _by_index),
+    }
+    if len(hosts) <= MOST_ONE_BY_ONE:
+        sides['each host'] = Side(lambda: (hosts, _request(GUESTS[label]), policy), _one_by_one)
+    times = medians(sides)
+    print(f'  preserve, {label}: {"   ".join(f"{side} {duration(taken):>8}" for side, taken in times.items())}')
 
 
 def main() -> None:

@@ -16,6 +16,7 @@ __all__ = [
     'CPUS',
     'LIMITS',
     'falling',
+    'far',
     'guest',
     'hard_networks',
     'host',
@@ -95,6 +96,18 @@ def falling(cells: int) -> Host:
     A guest whose cells grow has one placement on it; every greedy step before the last is wrong.
     """
     return host(cells, memory_gib=range(cells, 0, -1))
+
+
+def far(value: Host, seed: int) -> Host:
+    """Return a host whose cells have random distances by a seed, the same in both directions."""
+    draw, ids = random.Random(seed), [cell.id for cell in value.cells]
+    between = {pair: draw.randint(11, 40) for pair in itertools.combinations(ids, 2)}
+    cells = []
+    for cell in value.cells:
+        others = [(one, between[min(one, cell.id), max(one, cell.id)]) for one in ids if one != cell.id]
+        distances = tuple(sorted([(cell.id, 10), *others]))
+        cells.append(replace(cell, shape=replace(cell.shape, distances=distances)))
+    return replace(value, cells=tuple(cells))
 
 
 def scattered(physnets: int, *, cells: int, near: int, seed: int) -> dict[str, list[int]]:

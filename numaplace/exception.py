@@ -281,10 +281,6 @@ class ConcurrentUpdate(NumaplaceException):
     """Other processes kept changing the same rows, so the change was abandoned."""
 
 
-class HostChanged(NumaplaceException):
-    """A host is no longer as it was when it was chosen, so nothing was claimed there."""
-
-
 # --- automatic vNUMA ---------------------------------------------------------------
 
 

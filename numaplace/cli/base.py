@@ -218,6 +218,8 @@ class _Displayed(_Command):
         """Print the result in the format that was asked for."""
         if parsed_args.formatter in plain.FORMATS:
             self.formatter = plain.Plain(self.formatter, parsed_args.formatter)
+        elif parsed_args.formatter == plain.JSON:
+            self.formatter = plain.AtOnce(self.formatter)
         return int(super().produce_output(parsed_args, column_names, data))  # type: ignore[misc]  # that of cliff
 
     def run(self, parsed_args: argparse.Namespace) -> int:

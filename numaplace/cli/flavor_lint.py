@@ -70,7 +70,7 @@ class LintFlavor(base.ListOf):
                 f'--from {sources.LIBVIRT}: libvirt has no flavors: expected {sources.OWN}, {sources.NOVA} or a file'
             )
         image = server_request.properties_of(parsed_args) or None
-        read = fleet.read(self, parsed_args)
+        read = fleet.read(self, parsed_args, lists_servers=False)
         unread = [row for row in read.unread if row.server is None]
         for row in unread:
             self.app.warn(f'{row.place} {names.shorten(row.key)}: {row.fault}')

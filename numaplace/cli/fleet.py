@@ -4,8 +4,9 @@
 from __future__ import annotations
 
 import argparse
+import gc
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
@@ -66,19 +67,43 @@ def settings(conf: cfg.ConfigOpts) -> Settings:
     )
 
 
-def read(command: base.Action | base.ListOf | base.ShowOf, parsed_args: argparse.Namespace) -> Fleet:
-    """Return the fleet that ``--from`` names."""
+def read(
+    command: base.Action | base.ListOf | base.ShowOf, parsed_args: argparse.Namespace, *, lists_servers: bool = True
+) -> Fleet:
+    """Return the fleet that ``--from`` names.
+
+    :param lists_servers: False if the hosts with the UUIDs of their servers are enough, as
+        :func:`numaplace.model.fleet.candidates` returns them: databases are read much faster then
+    """
+    with _uncollected():
+        return _read(command, parsed_args, lists_servers=lists_servers)
+
+
+@contextmanager
+def _uncollected() -> Iterator[None]:
+    """Let the garbage collector leave out what is made: a large fleet, which it would look through again and again."""
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.freeze()
+        gc.enable()
+
+
+def _read(
+    command: base.Action | base.ListOf | base.ShowOf, parsed_args: argparse.Namespace, *, lists_servers: bool
+) -> Fleet:
     source = parsed_args.source
     if source == sources.LIBVIRT:
         return fleet_libvirt.read(command.app, parsed_args)
     if fleet_libvirt.given(parsed_args):
         command.misuse(f'--connect, --uris and --directory name libvirts: expected --from {sources.LIBVIRT} with them')
     if source == sources.NOVA:
-        return sources.read_nova(command.conf)
+        return sources.read_nova(command.conf, lists_servers=lists_servers)
     if source != sources.OWN:
         return sources.read_file(source)
     with command.open_database() as database:
-        return database.fleet()
+        return database.fleet(lists_servers=lists_servers)
 
 
 class ExportFleet(base.Action):
@@ -342,9 +367,8 @@ def _first_checks(fleet: Fleet, server: InstanceRecord | None, asked: Request) -
 
     if fleet.providers:
         instance = asked.instance
-        is_bfv = server is not None and server.request_spec is not None and server.request_spec.boots_from_volume
-        wanted = placement.wanted(instance.flavor, instance.image_properties, instance.guest, boots_from_volume=is_bfv)
-        yield placement.NAME, placement.check(fleet, wanted, server)
+        wanted = placement.wanted(instance.flavor, instance.image_properties, instance.guest, server)
+        yield placement.NAME, placement.Offers(fleet).check(wanted, server)
     if server is not None:
         yield 'request', partial(explain.check_forced, server)
 

@@ -7,6 +7,8 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from numaplace.operations import requests
+from numaplace.planning.state import key_of
+from numaplace.request import keys
 
 if TYPE_CHECKING:
     from oslo_config import cfg
@@ -18,6 +20,7 @@ if TYPE_CHECKING:
     from numaplace.model.records import HostRecord, InstanceRecord
     from numaplace.planning.state import Ask
     from numaplace.scheduler.filters import Request
+    from numaplace.scheduler.filters.base import Answer, Filter
 
 __all__ = ['asking']
 
@@ -25,7 +28,7 @@ __all__ = ['asking']
 def asking(conf: cfg.ConfigOpts, read: Fleet) -> Ask:
     """Return a function that asks a host.
 
-    Of what placement knows, the traits count: its amounts change with each move.
+    Of what placement knows, sizes and traits count: what is free of its amounts changes with each move.
     """
     from numaplace import partition
     from numaplace.explain import HostRefusal
@@ -35,12 +38,13 @@ def asking(conf: cfg.ConfigOpts, read: Fleet) -> Ask:
     from numaplace.scheduler.limits import limits
 
     asked_of = _Requests(conf, with_pci=any(record.host.devices for record in read.hosts))
-    filters = select.Policy.of(conf).filters
+    filters, alike = select.Policy.of(conf).filters, _Alike()
+    offers = placement.Offers(read)
 
-    def offered(asked: Request, record: HostRecord) -> Refusal | None:
+    def offered(server: InstanceRecord, asked: Request, record: HostRecord) -> Refusal | None:
         instance = asked.instance
-        wanted = placement.wanted(instance.flavor, instance.image_properties, instance.guest)
-        return placement.check(read, placement.Wanted({}, wanted.traits, wanted.forbidden))(record)
+        wanted = placement.wanted(instance.flavor, instance.image_properties, instance.guest, server)
+        return offers.refusal(record.name, [(wanted, 0)])
 
     def ask(
         server: InstanceRecord, kind: str, record: HostRecord, group: ServerGroup | None
@@ -48,11 +52,11 @@ def asking(conf: cfg.ConfigOpts, read: Fleet) -> Ask:
         asked = asked_of.of(server, kind)
         if group is not None:
             asked = replace(asked, group=group)
-        if read.providers and (refusal := offered(asked, record)) is not None:
+        if read.providers and (refusal := offered(server, asked, record)) is not None:
             return HostRefusal(record.name, placement.NAME, refusal)
         found = None
         for name, check in filters:
-            answer = check.admit(record, asked)
+            answer = alike.admit(check, record, asked, server, kind)
             if isinstance(answer, Refusal):
                 return HostRefusal(record.name, name, answer)
             found = answer if isinstance(answer, Placement) else found
@@ -74,12 +78,47 @@ def asking(conf: cfg.ConfigOpts, read: Fleet) -> Ask:
     return ask
 
 
+class _Alike:
+    """Answers of filters that read a few fields of a host, by these fields and by what a server requests."""
+
+    def __init__(self) -> None:
+        self._classes: dict[Any, int] = {}
+        self._of: dict[tuple[str, str], tuple[InstanceRecord, int]] = {}
+        self._fields: dict[int, tuple[Any, str]] = {}
+        self._answers: dict[Any, Answer] = {}
+
+    def admit(self, check: Filter, record: HostRecord, asked: Request, server: InstanceRecord, kind: str) -> Answer:
+        """Return what a filter says."""
+        if check.reads is None:
+            return check.admit(record, asked)
+        fields = tuple([self._text(getattr(record, name)) for name in check.reads])
+        key = id(check), self._class(server, kind), fields
+        if key not in self._answers:
+            self._answers[key] = check.admit(record, asked)
+        return self._answers[key]
+
+    def _text(self, value: Any) -> str:
+        """Return a text that is equal for equal values, which are kept, so that none gets the address of another."""
+        known = self._fields.get(id(value))
+        if known is None:
+            known = self._fields[id(value)] = value, repr(value)
+        return known[1]
+
+    def _class(self, server: InstanceRecord, kind: str) -> int:
+        known = self._of.get((server.uuid, kind))
+        if known is None or known[0].placement is not server.placement:
+            number = self._classes.setdefault(key_of(server, (kind,)), len(self._classes))
+            known = self._of[server.uuid, kind] = server, number
+        return known[1]
+
+
 class _Requests:
     """What servers request, each read once."""
 
     def __init__(self, conf: cfg.ConfigOpts, *, with_pci: bool) -> None:
         self._conf, self._with_pci = conf, with_pci
         self._guests: dict[Any, Guest] = {}
+        self._like: dict[str | None, Request] = {}
         self._known: dict[tuple[str, str], tuple[InstanceRecord, Request]] = {}
 
     def of(self, server: InstanceRecord, kind: str) -> Request:
@@ -103,8 +142,10 @@ class _Requests:
             fixed = claims.fixed_host_cell_ids(server.placement)
         else:
             guest = self._requested(server)
-        asked = requests.again(as_requested(server), guest)
-        return select.asked(self._conf, asked, host_cell_ids=fixed)
+        asked, named = requests.again(as_requested(server), guest), server.flavor.extra_specs.get(keys.STRATEGY)
+        if named not in self._like:  # to load a strategy takes its time
+            self._like[named] = select.asked(self._conf, asked)
+        return replace(self._like[named], instance=asked, host_cell_ids=fixed)
 
     def _requested(self, server: InstanceRecord) -> Guest:
         """Return what a server requests."""

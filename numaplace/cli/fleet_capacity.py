@@ -5,8 +5,7 @@ from __future__ import annotations
 
 import argparse
 import time
-from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
@@ -17,12 +16,14 @@ from numaplace.cli import fleet_sources as sources
 if TYPE_CHECKING:
     from oslo_config import cfg
 
-    from numaplace.fleet.capacity import Capacity, Question
+    from numaplace.fleet.capacity import Admit, Capacity, Question
     from numaplace.fleet.mix import Mix
     from numaplace.model import Flavor, Refusal
     from numaplace.model.fleet import Fleet
     from numaplace.model.records import HostRecord
+    from numaplace.scheduler.filters import Filter, Request
     from numaplace.scheduler.index import HostIndex
+    from numaplace.scheduler.select import Policy
 
 __all__ = ['CapacityFleet', 'add_guests', 'add_seconds', 'not_counted', 'question']
 
@@ -83,10 +84,13 @@ def question(
     read: Fleet,
     flavor: Flavor,
     parsed_args: argparse.Namespace,
+    policy: Policy,
+    *,
     index: HostIndex | None = None,
 ) -> Question:
     """Return what every host is asked about the guests that the options of :func:`add_guests` describe.
 
+    :param policy: that of the configuration
     :param index: of the hosts, if it is enough to know that others take none; then only those that may are asked
     :raises: :class:`~numaplace.exception.Invalid`
     """
@@ -97,12 +101,13 @@ def question(
     from numaplace.operations import requests
     from numaplace.request.pci import ALIAS_KEY
     from numaplace.scheduler import select
+    from numaplace.scheduler.filters.numa_topology import NUMATopologyFilter
     from numaplace.scheduler.limits import limits
 
     if flavor.extra_specs.get(ALIAS_KEY, '').strip() and any('pci_devices' in host.facts for host in read.hosts):
         raise exception.Invalid(
-            f'flavor {flavor.name!r}: {ALIAS_KEY} requests devices, of which Nova tells only how many there are: '
-            'expected one without'
+            f'flavor {flavor.name!r}: {ALIAS_KEY} requests devices; of those of a Nova only the number of free ones is '
+            'read: expected a flavor without devices'
         )
     guest = requests.new_server(
         conf,
@@ -115,26 +120,41 @@ def question(
     )
     guest = fleet_sources.known_to(read, parsed_args.source, guest)
     asked = select.asked(conf, guest)
-    filters, takers = select.Policy.of(conf).filters, None
+    named, takers = policy.filters, None
+    filters = [check for _name, check in named]
     if index is not None:
         from numaplace.scheduler.search import Search, is_exact
 
-        takers = frozenset(Search(index, asked, filters, ()).names())
-        filters = tuple([(name, check) for name, check in filters if not is_exact(check)])
-    offers = placement.times(read, placement.wanted(flavor, guest.image_properties, guest.guest))
+        takers = frozenset(Search(index, asked, named, ()).names())
+        filters = [check for check in filters if not is_exact(check)]
+    offered = None
+    if read.providers:
+        offers, wanted = placement.Offers(read), placement.wanted(flavor, guest.image_properties, guest.guest)
+
+        def offered(record: HostRecord, number: int) -> Refusal | None:
+            return offers.refusal(record.name, [(wanted, number)])
+
+    admit = _admit(offered, filters, asked)
+    beside_fit = _admit(offered, [check for check in filters if type(check) is not NUMATopologyFilter], asked)
+    return Question(flavor.name, guest.guest, limits, admit, asked.networks, beside_fit, takers)
+
+
+def _admit(
+    offers: Callable[[HostRecord, int], Refusal | None] | None, filters: Sequence[Filter], asked: Request
+) -> Admit:
+    """Return a function that asks placement, if it is known, and then filters."""
+    from numaplace.model import Refusal
 
     def admit(record: HostRecord, before: int) -> Refusal | None:
-        from numaplace.model import Refusal
-
-        if read.providers and (refusal := offers(record, before + 1)) is not None:
+        if offers is not None and (refusal := offers(record, before + 1)) is not None:
             return refusal
-        for _name, check in filters:
+        for check in filters:
             answer = check.admit(record, asked)
             if isinstance(answer, Refusal):
                 return answer
         return None
 
-    return Question(flavor.name, guest.guest, limits, admit, asked.networks, takers)
+    return admit
 
 
 def not_counted(read: Fleet) -> list[str]:
@@ -169,17 +189,19 @@ def _mix(text: str) -> dict[str, int]:
 def _asked(conf: cfg.ConfigOpts, read: Fleet, numbers: Mapping[str, int], parsed_args: argparse.Namespace) -> Mix:
     from numaplace.fleet import placement
     from numaplace.fleet.mix import Mix
+    from numaplace.scheduler.select import Policy
 
     flavors = [fleet.find_flavor(read, name, '--mix') for name in numbers]
-    questions = [question(conf, read, flavor, parsed_args) for flavor in flavors]
+    policy = Policy.of(conf)
+    questions = [question(conf, read, flavor, parsed_args, policy) for flavor in flavors]
     image = server_request.properties_of(parsed_args)
     wanted = [placement.wanted(flavor, image, one.guest) for flavor, one in zip(flavors, questions, strict=True)]
 
+    known = placement.Offers(read)
+
     def offers(record: HostRecord, new: Sequence[int]) -> bool:
-        amounts = Counter[str]()
-        for many, one in zip(new, wanted, strict=True):
-            amounts.update({name: many * amount for name, amount in one.resources.items()})
-        return placement.check(read, placement.Wanted(amounts))(record) is None
+        asked = [(one, number) for one, number in zip(wanted, new, strict=True) if number]
+        return known.refusal(record.name, asked) is None
 
     if not read.providers:
         return Mix(tuple(questions), tuple(numbers.values()))
@@ -224,17 +246,20 @@ class CapacityFleet(base.ListOf):
         from numaplace.fleet import capacity
         from numaplace.fleet import mix as mixes
         from numaplace.model.fleet import candidates
+        from numaplace.scheduler.select import Policy
 
         if not parsed_args.flavors and not parsed_args.mixes:
             self.misuse('no guests: expected one or more of --flavor and --mix')
-        read = fleet.read(self, parsed_args)
+        read = fleet.read(self, parsed_args, lists_servers=False)
         flavors = [fleet.find_flavor(read, name) for name in dict.fromkeys(parsed_args.flavors)]
-        questions = [question(self.conf, read, flavor, parsed_args) for flavor in flavors]
+        policy = Policy.of(self.conf)
+        questions = [question(self.conf, read, flavor, parsed_args, policy) for flavor in flavors]
         asked = candidates(read)
+        alike = capacity.kinds(asked)
         end = time.monotonic() + parsed_args.seconds
         lines, rows = list[str](), list[tuple[Any, ...]]()
         for one in questions:
-            hosts = capacity.capacity(asked, one, stop=lambda: time.monotonic() >= end)
+            hosts = capacity.capacity(asked, one, stop=lambda: time.monotonic() >= end, alike=alike)
             lines += capacity.lines(one.flavor, hosts, each=parsed_args.hosts)
             shown = [capacity.in_all(one.flavor, hosts), *(hosts if parsed_args.hosts else ())]
             rows += map(_row, shown)

@@ -6,6 +6,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+import time
 from abc import abstractmethod
 from collections.abc import Sequence
 from contextlib import suppress
@@ -29,6 +30,8 @@ __all__ = ['ApplyFleet', 'ConsolidateFleet', 'DefragmentFleet', 'DrainFleet', 'R
 
 _MOVES = ('any', 'live', 'cold')
 _MOST_GUESTS = 10_000
+#: The share of the time that is for the search, however long the fleet takes to be read.
+_LEAST = 0.25
 
 
 def _share(text: str) -> float:
@@ -67,7 +70,11 @@ class _Planned(base.ShowOf):
         """Add where the fleet comes from, and what is done with the plan."""
         parser = super().get_parser(prog_name)
         sources.add_to(parser)
-        add_seconds(parser, 'How long to search for a better plan (default: %(default)s).')
+        add_seconds(
+            parser,
+            'How long to search for a better plan, less the time to read the fleet, but a quarter of it at least '
+            '(default: %(default)s).',
+        )
         parser.add_argument(
             '--moves',
             choices=_MOVES,
@@ -98,7 +105,9 @@ class _Planned(base.ShowOf):
 
         if parsed_args.apply and parsed_args.source != sources.OWN:
             self.misuse(f'--apply: expected --from {sources.OWN}; --script is for a Nova')
+        start = time.monotonic()
         read = fleet.read(self, parsed_args)
+        parsed_args.seconds = max(parsed_args.seconds - (time.monotonic() - start), _LEAST * parsed_args.seconds)
         state = State.of(read, asking(self.conf, read), moves=parsed_args.moves)
         self._plan = self.plan(state, read, parsed_args)
         if parsed_args.apply and self._plan.steps:
@@ -114,11 +123,11 @@ class _Planned(base.ShowOf):
 
     def produce_output(self, parsed_args: argparse.Namespace, column_names: Sequence[str], data: Any) -> int:
         """Print text for people or the script, values for machines."""
-        from numaplace.fleet import plan
+        from numaplace.fleet import nova_script, plan
 
         if not parsed_args.script and (parsed_args.formatter != 'table' or parsed_args.columns):
             return super().produce_output(parsed_args, column_names, data)
-        lines = plan.script(self._plan) if parsed_args.script else plan.lines(self._plan)
+        lines = nova_script.lines(self._plan) if parsed_args.script else plan.lines(self._plan)
         with self.writing(self.outcome):
             self.app.stdout.write(''.join(f'{line}\n' for line in lines))
         return base.DONE
@@ -233,7 +242,9 @@ class _Shared(_Planned):
 class ConsolidateFleet(_Shared):
     """Plan how the fewest hosts have servers, and then the fewest moves to that.
 
-    A first plan empties one host after the other; the solver improves it until it is the best, or the time is over.
+    A linear program says how many hosts are needed and which are left; its numbers are made whole, and moves are made
+    from them. In a small fleet the exact solver improves the plan until it is the best, or the time is over. In a fleet
+    with very many hosts and cells, only servers of hosts that are left move.
     """
 
     examples = (
@@ -252,7 +263,8 @@ class ConsolidateFleet(_Shared):
 class RebalanceFleet(_Shared):
     """Plan how hosts use a resource alike: the largest share that one of them uses is as small as can be.
 
-    Of all plans that reach this, it is the one with the fewest moves. Hosts that are down or disabled do not count.
+    Of the plans that reach this, it is the one with the fewest moves that is found. Hosts that are down or disabled do
+    not count.
     """
 
     examples = ('numaplace fleet rebalance', 'numaplace fleet rebalance --objective memory --max-moves 5% --apply')

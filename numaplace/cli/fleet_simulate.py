@@ -22,7 +22,9 @@ if TYPE_CHECKING:
 
 __all__ = ['SimulateFleet']
 
-_POLICIES = ('nova', 'closest', 'pack', 'best-fit', 'preserve')
+#: The strategy and the weigher preserve, with the mix of the trace.
+_MIX = 'preserve-mix'
+_POLICIES = ('nova', 'closest', 'pack', 'best-fit', 'lasting', 'preserve', _MIX)
 _MOST_GUESTS, _MOST_HOSTS, _MOST_CELLS, _MOST_CPUS, _MOST_GIB = 10_000_000, 100_000, 64, 1024, 1 << 20
 _NUMBERS = (
     'accepted',
@@ -33,11 +35,15 @@ _NUMBERS = (
     'host_hours',
     'bound_hours',
     'over_bound',
+    'floor_hours',
+    'floor_over_bound',
     'moves',
     'moves_at_end',
     'hosts_at_end',
 )
 _MIB_PER_GIB = 1024
+#: In an hour, and in a minute.
+_MINUTES = _SECONDS = 60
 _NESTED = ('json', 'yaml')
 
 
@@ -79,59 +85,25 @@ class SimulateFleet(base.ListOf):
     """Replay arrivals and departures over hosts that are alike, by each way to choose hosts and host cells.
 
     All guests are pinned. The ways: nova (Nova's default weighers and order of cells), closest (the same weighers),
-    pack (both weighers and the order of cells reversed), best-fit (the fewest free vCPUs, then pack) and preserve (the
-    strategy and the weigher). host_hours are those of hosts with guests, bound_hours the least possible. Guests count
-    as refused with room if the fleet has as many CPUs and as much memory free. moves_at_end would empty hosts_at_end.
+    pack (both weighers and the order of cells reversed), best-fit (the fewest free vCPUs, then pack), lasting (hosts
+    that stay in use anyway, by the ages of their guests, then best-fit), preserve (the strategy and the weigher) and
+    preserve-mix (these with the guests of the trace as preserve_mix). host_hours are those of hosts with guests,
+    bound_hours their volume on full hosts, and floor_hours the least that moving all guests at each moment would need.
+    Guests count as refused with room if the fleet has as many CPUs and as much memory free. moves_at_end would empty
+    hosts_at_end.
     """
 
     examples = (
         'numaplace fleet simulate --generate 20000 --hosts 50',
         'numaplace fleet simulate --generate 20000 --load 0.8 --policy preserve best-fit --html report.html',
-        'numaplace fleet simulate --trace vms.csv.gz --double 8:0.5 --hosts 2300 --defragment 0.02 -f json',
+        'numaplace fleet simulate --trace vms.csv.gz --double 8:0.5 --hosts 2300 -f json',
+        'numaplace fleet simulate --trace vms.csv --policy best-fit --defragment 0.02 --defragment-every 5',
     )
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
         """Add the trace, the hosts, the ways and the page."""
         parser = super().get_parser(prog_name)
-        trace = parser.add_mutually_exclusive_group(required=True)
-        trace.add_argument(
-            '--trace',
-            metavar='FILE',
-            help='CSV, may be compressed by gzip; header time_s,batch,vcpus,memory_gib,lifetime_s_low,censored or '
-            'vmid,cpu,memory,time,type (type 0: arrives, 1: departs; memory in GiB).',
-        )
-        trace.add_argument(
-            '--generate', metavar='NUMBER', type=names.whole(1, _MOST_GUESTS), help='Make so many arrivals instead.'
-        )
-        for option, most, default, words in (
-            ('--hosts', _MOST_HOSTS, 50, 'How many hosts'),
-            ('--cells', _MOST_CELLS, 2, 'Host cells of each host'),
-            ('--cpus', _MOST_CPUS, 16, 'Dedicated CPUs of each host cell'),
-            ('--memory', _MOST_GIB, 56, 'Memory of each host cell, in GiB'),
-        ):
-            parser.add_argument(
-                option,
-                metavar='NUMBER',
-                type=names.whole(1, most),
-                default=default,
-                help=f'{words} (default: {default}).',
-            )
-        parser.add_argument(
-            '--load',
-            metavar='LOAD',
-            type=_load,
-            default=0.9,
-            help='With --generate: share of the CPUs that would be in use if all were accepted (default: 0.9).',
-        )
-        parser.add_argument(
-            '--double',
-            metavar='VCPUS:SHARE',
-            type=_doubled,
-            action='append',
-            default=[],
-            help='With --trace: this share of the guests of so many vCPUs is twice as large, in two cells; may be '
-            'repeated.',
-        )
+        _add_guests_and_hosts(parser)
         parser.add_argument('--seed', metavar='SEED', type=names.whole(0, 1 << 62), default=1, help='Default: 1.')
         parser.add_argument(
             '--policy', dest='policies', choices=_POLICIES, nargs='+', default=list(_POLICIES), help='Default: all.'
@@ -143,6 +115,13 @@ class SimulateFleet(base.ListOf):
             default=0.0,
             help='Each hour, empty hosts by moves of this share of the guests at most (default: 0, none).',
         )
+        parser.add_argument(
+            '--defragment-every',
+            metavar='MINUTES',
+            type=names.whole(1, _MINUTES),
+            default=_MINUTES,
+            help='With --defragment: spread the moves of an hour, and empty hosts so often (default: 60).',
+        )
         parser.add_argument('--html', metavar='FILE', help='Write the report with plots as one HTML page too.')
         return parser
 
@@ -152,12 +131,15 @@ class SimulateFleet(base.ListOf):
         :raises: :class:`~numaplace.exception.Invalid` for a file that cannot be read, or is no trace
         """
         from numaplace.cli import simulation_page
+        from numaplace.fit.usefulness import Mix
+        from numaplace.fleet import traces
         from numaplace.scheduler import simulation
 
         events = _events(parsed_args)
         records = simulation.hosts(
             parsed_args.hosts, parsed_args.cells, parsed_args.cpus, parsed_args.memory * _MIB_PER_GIB
         )
+        ways = {**simulation.POLICIES, _MIX: simulation.preserve(Mix.of(traces.mix(events)))}
         policies = list(dict.fromkeys(parsed_args.policies))
         found: dict[str, Outcome] = {}
         with progress.shown(self.app, 'events', len(events) * len(policies)) as bar:
@@ -165,8 +147,9 @@ class SimulateFleet(base.ListOf):
                 found[name] = simulation.replay(
                     records,
                     events,
-                    simulation.POLICIES[name],
+                    ways[name],
                     hourly=parsed_args.defragment,
+                    every_s=_SECONDS * parsed_args.defragment_every,
                     advance=bar.advance,
                 )
         rows = {name: outcome.plain() for name, outcome in found.items()}
@@ -175,6 +158,48 @@ class SimulateFleet(base.ListOf):
             sources.write_octets(page.encode(), parsed_args.html)
         shown = (*_NUMBERS, 'samples') if parsed_args.formatter in _NESTED else _NUMBERS
         return ('policy', *shown), _rows(rows, shown)
+
+
+def _add_guests_and_hosts(parser: argparse.ArgumentParser) -> None:
+    trace = parser.add_mutually_exclusive_group(required=True)
+    trace.add_argument(
+        '--trace',
+        metavar='FILE',
+        help='CSV, may be compressed by gzip; header time_s,batch,vcpus,memory_gib,lifetime_s_low,censored or '
+        'vmid,cpu,memory,time,type (type 0: arrives, 1: departs; memory in GiB).',
+    )
+    trace.add_argument(
+        '--generate', metavar='NUMBER', type=names.whole(1, _MOST_GUESTS), help='Make so many arrivals instead.'
+    )
+    for option, most, default, words in (
+        ('--hosts', _MOST_HOSTS, 50, 'How many hosts'),
+        ('--cells', _MOST_CELLS, 2, 'Host cells of each host'),
+        ('--cpus', _MOST_CPUS, 16, 'Dedicated CPUs of each host cell'),
+        ('--memory', _MOST_GIB, 56, 'Memory of each host cell, in GiB'),
+    ):
+        parser.add_argument(
+            option,
+            metavar='NUMBER',
+            type=names.whole(1, most),
+            default=default,
+            help=f'{words} (default: {default}).',
+        )
+    parser.add_argument(
+        '--load',
+        metavar='LOAD',
+        type=_load,
+        default=0.9,
+        help='With --generate: share of the CPUs that would be in use if all were accepted (default: 0.9).',
+    )
+    parser.add_argument(
+        '--double',
+        metavar='VCPUS:SHARE',
+        type=_doubled,
+        action='append',
+        default=[],
+        help='With --trace: this share of the guests of so many vCPUs is twice as large, in two cells; may be '
+        'repeated.',
+    )
 
 
 def _rows(rows: dict[str, dict[str, Any]], columns: tuple[str, ...]) -> list[tuple[Any, ...]]:

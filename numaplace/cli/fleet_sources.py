@@ -69,9 +69,10 @@ def add_to(parser: argparse.ArgumentParser) -> None:
     fleet_libvirt.add_to(parser)
 
 
-def read_nova(conf: cfg.ConfigOpts) -> Fleet:
+def read_nova(conf: cfg.ConfigOpts, *, lists_servers: bool = True) -> Fleet:
     """Read a fleet from the databases of a Nova.
 
+    :param lists_servers: as for :func:`numaplace.novadb.read`
     :raises: :class:`~numaplace.exception.InvalidConfiguration` without ``[api_database] connection``,
         :class:`~numaplace.exception.UnknownDatabase` if that cannot be read
     """
@@ -86,6 +87,7 @@ def read_nova(conf: cfg.ConfigOpts) -> Fleet:
         conf.database.connection,
         conf.placement_database.connection,
         default_zone=conf.default_availability_zone,
+        lists_servers=lists_servers,
     )
 
 

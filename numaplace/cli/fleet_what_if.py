@@ -185,11 +185,12 @@ class WhatIfFleet(base.ShowOf):
     def _capacity(self, read: Fleet, parsed_args: argparse.Namespace) -> list[Capacity]:
         from numaplace.fleet import capacity
         from numaplace.model.fleet import candidates
+        from numaplace.scheduler.select import Policy
 
-        end = time.monotonic() + parsed_args.seconds
+        end, policy = time.monotonic() + parsed_args.seconds, Policy.of(self.conf)
         asked, found = candidates(read), list[Any]()
         for name in dict.fromkeys(parsed_args.flavors):
-            question = fleet_capacity.question(self.conf, read, fleet.find_flavor(read, name), parsed_args)
+            question = fleet_capacity.question(self.conf, read, fleet.find_flavor(read, name), parsed_args, policy)
             hosts = capacity.capacity(asked, question, stop=lambda: time.monotonic() >= end)
             found += [capacity.in_all(question.flavor, hosts), *(hosts if parsed_args.hosts else ())]
         return found

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import argparse
+import io
 import json
 import re
 from collections.abc import Iterable, Sequence
@@ -12,25 +13,26 @@ from typing import Any, TextIO
 from cliff import columns
 from cliff.formatters import base as formatters
 
-__all__ = ['FORMATS', 'Plain']
+__all__ = ['FORMATS', 'JSON', 'AtOnce', 'Plain']
 
 #: The formats whose values cliff writes as Python does.
 FORMATS = ('csv', 'shell', 'value')
+
+#: The format that cliff writes in very many small parts.
+JSON = 'json'
 
 #: What a shell replaces between double quotes; cliff escapes the quotes.
 _EXPANDED = re.compile(r'[\\$`]')
 
 
-class Plain(formatters.ListFormatter, formatters.SingleFormatter):
-    """A formatter whose values are converted before cliff writes them.
+class AtOnce(formatters.ListFormatter, formatters.SingleFormatter):
+    """A formatter whose output is written at once: each write to a guarded stream takes its time.
 
     :param wrapped: the formatter of cliff
-    :param form: one of FORMATS
     """
 
-    def __init__(self, wrapped: Any, form: str) -> None:
+    def __init__(self, wrapped: Any) -> None:
         self._wrapped = wrapped
-        self._form = form
 
     def add_argument_group(self, parser: argparse.ArgumentParser) -> None:
         """Add nothing: the options are those of the wrapped formatter, which has added them."""
@@ -42,16 +44,36 @@ class Plain(formatters.ListFormatter, formatters.SingleFormatter):
         stdout: TextIO,
         parsed_args: argparse.Namespace,
     ) -> None:
-        """Write a row for each thing."""
-        self._wrapped.emit_list(column_names, [self._row(row) for row in data], stdout, parsed_args)
+        """Write all things."""
+        text = io.StringIO()
+        self._wrapped.emit_list(column_names, [self._row(row) for row in data], text, parsed_args)
+        stdout.write(text.getvalue())
 
     def emit_one(
         self, column_names: Sequence[str], data: Sequence[Any], stdout: TextIO, parsed_args: argparse.Namespace
     ) -> None:
         """Write one thing."""
-        self._wrapped.emit_one(column_names, self._row(data), stdout, parsed_args)
+        text = io.StringIO()
+        self._wrapped.emit_one(column_names, self._row(data), text, parsed_args)
+        stdout.write(text.getvalue())
 
-    def _row(self, values: Iterable[Any]) -> list[Any]:
+    def _row(self, values: Sequence[Any]) -> Sequence[Any]:
+        """Return the values of a thing as they are written."""
+        return values
+
+
+class Plain(AtOnce):
+    """A formatter whose values are converted before cliff writes them.
+
+    :param wrapped: the formatter of cliff
+    :param form: one of FORMATS
+    """
+
+    def __init__(self, wrapped: Any, form: str) -> None:
+        super().__init__(wrapped)
+        self._form = form
+
+    def _row(self, values: Sequence[Any]) -> Sequence[Any]:
         return [self._text(value) for value in values]
 
     def _text(self, value: Any) -> Any:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 __all__ = ['page']
 
 _WIDTH, _HEIGHT, _LEFT, _TOP = 760, 260, 70, 40
-_COLORS = ('#0b6fa4', '#c2571a', '#3a8f3a', '#8a4fb0', '#b0243a')
+_COLORS = ('#0b6fa4', '#c2571a', '#3a8f3a', '#8a4fb0', '#b0243a', '#6b5a1e', '#0e7c7b')
 _PLOTS: Final[tuple[tuple[str, Callable[[Sample], float]], ...]] = (
     ('Hosts with guests', lambda sample: sample.active_hosts),
     ('CPUs that are free', lambda sample: sample.free_cpus),

@@ -3,9 +3,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
+from functools import partial
 from types import TracebackType
 from typing import Any, NamedTuple, Self, TypeAlias, TypedDict, Unpack
 
@@ -13,7 +14,7 @@ from numaplace import exception, fit, partition
 from numaplace import request as requests
 from numaplace.compute import live_devices, migration
 from numaplace.db import api
-from numaplace.db.records import InstanceRequest
+from numaplace.db.records import Chosen, Claimed, InstanceRequest
 from numaplace.db.retry import retry
 from numaplace.model import Flavor, Guest, Host, Limits, Networks, Placement, Refusal, allocations, held
 from numaplace.model.records import (
@@ -46,6 +47,7 @@ __all__ = [
     'release',
     'resize_claim',
     'running_guest',
+    'several_claims',
     'undo_on_interrupt',
     'unshelve_claim',
 ]
@@ -127,19 +129,15 @@ def instance_claim(
     database: api.Database,
     request: InstanceRequest,
     host_name: str,
-    *,
-    version: tuple[int | None, int] | None = None,
     **options: Unpack[FitOptions],
 ) -> Claim | Refusal:
     """Place a new server on a host and record it, in one transaction.
 
     If another claim on the host came first, the guest is fitted again to what is left.
 
-    :param version: number and generation of the host as it was chosen; None if they do not matter
     :param options: see :class:`FitOptions`
     :returns: the claim, or the refusal of the fit, which leaves the database unchanged
     :raises: :class:`~numaplace.exception.NotFound` for an unknown host,
-        :class:`~numaplace.exception.HostChanged` if it has others,
         :class:`~numaplace.exception.ConcurrentUpdate` if the race for the host was lost too often
     """
 
@@ -158,10 +156,35 @@ def instance_claim(
 
     try:
         with undo_on_interrupt(undo):
-            answer = retry(lambda: database.claim(request, host_name, place, version=version, storing=storing))
+            answer = retry(lambda: database.claim(request, host_name, place, storing=storing))
     except exception.AlreadyCarriedOut:  # and this is what it claimed, which belongs to whoever did it
         return Claim(database.instance(request.uuid), lambda: None, is_new=False)
     return answer if isinstance(answer, Refusal) else Claim(answer, undo)
+
+
+def several_claims(
+    database: api.Database, chosen: Sequence[Chosen], again: Callable[[int, HostRecord], Placement | None]
+) -> tuple[list[Claim | None], Claimed]:
+    """Record new servers on the hosts that were chosen for them, all in one transaction.
+
+    :param again: returns the place of the server with this number on a host that has changed, or None
+    :returns: a claim for each server, or None for one that has to be claimed alone, and what is known of the hosts
+    :raises: as :meth:`numaplace.db.api.Database.claim_several`, but for what holds for one of the servers
+    """
+    ours: set[str] = set()
+
+    def undo() -> None:
+        for uuid in ours:
+            with suppress(exception.NotFound, exception.InstanceInvalidState):
+                release(database, uuid)
+
+    try:
+        with undo_on_interrupt(undo):
+            found = retry(lambda: database.claim_several(chosen, again, storing=ours.update))
+    except (exception.AlreadyCarriedOut, exception.AlreadyExists):  # the claim of each server says of which
+        return [None] * len(chosen), Claimed((None,) * len(chosen))
+    stored = [None if one is None else Claim(one, partial(release, database, one.uuid)) for one in found.servers]
+    return stored, found
 
 
 @contextmanager

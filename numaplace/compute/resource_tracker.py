@@ -120,7 +120,8 @@ def _counted(name: str, host: Host, instances: Sequence[InstanceRecord], *, forc
                 counted = counted.consume(_read_anew(placement, host))
         except exception.NumaplaceException as error:
             if force:
-                return _still_held(usage.count(empty(host), allocations.held_on(name, instances)))
+                held = [_read_anew(placement, host) for placement in allocations.held_on(name, instances)]
+                return _still_held(usage.count(empty(host), held))
             raise type(error)(f'server {instance.name!r} ({instance.uuid}) on host {name!r}: {error}') from error
     return counted
 

@@ -254,8 +254,17 @@ def audit(conf: cfg.ConfigOpts) -> str:
 
 
 def register_strategy(conf: cfg.ConfigOpts) -> None:
-    """Make ``[numaplace] strategy`` known to a Nova service; parameter and errors as mode."""
+    """Make ``[numaplace] strategy`` and ``preserve_mix`` known to a Nova service; parameter and errors as mode."""
     _in_nova(conf, numaplace.STRATEGY)
+    _in_nova(conf, numaplace.PRESERVE_MIX)
+
+
+def preserve_mix(conf: cfg.ConfigOpts) -> tuple[tuple[int, int, int, int], ...]:
+    """Return the kinds of guests that are expected: cells, CPUs and MiB of each, and their number.
+
+    It is empty where the option is not set, and in a service of Nova that did not register it.
+    """
+    return tuple(getattr(getattr(conf, numaplace.GROUP, None), numaplace.PRESERVE_MIX.dest, ()))
 
 
 def own_strategy(conf: cfg.ConfigOpts) -> str | None:
@@ -265,8 +274,9 @@ def own_strategy(conf: cfg.ConfigOpts) -> str | None:
 
 
 def register_preserve(conf: cfg.ConfigOpts) -> None:
-    """Make the multiplier of NUMAPreserveWeigher known to a Nova service; parameter and errors as mode."""
+    """Make the options of NUMAPreserveWeigher known to a Nova service; parameter and errors as mode."""
     _in_nova(conf, filter_scheduler.PRESERVE, filter_scheduler.GROUP)
+    _in_nova(conf, numaplace.PRESERVE_MIX)
 
 
 def _in_nova(conf: cfg.ConfigOpts, option: cfg.Opt, group: str = numaplace.GROUP) -> str:

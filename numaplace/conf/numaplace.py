@@ -61,6 +61,21 @@ Form: closest, preserve, linear, spread or pack.
 """,
 )
 
+PRESERVE_MIX = cfg.Opt(
+    'preserve_mix',
+    type=types.GuestMix(),
+    default=(),
+    sample_default='1x1x2048:120,1x4x8192:20,2x8x16384:10',
+    help="""
+The guests that are expected, for the strategy preserve and for ``NUMAPreserveWeigher``: places for these are kept, each
+weighed by the CPUs that its guests request in all. Without it, places of every width are kept alike. Set it on the
+hosts of nova-scheduler and of the compute nodes alike.
+
+Form: cells x CPUs of each cell x MiB of each cell : how many of these guests there are, separated by commas; only the
+proportion of the numbers counts.
+""",
+)
+
 OPTIONS: list[cfg.Opt] = [
     MODE,
     AUDIT,
@@ -77,6 +92,7 @@ or ``postgresql+psycopg2://user:password@host/numaplace``.
 """,
     ),
     STRATEGY,
+    PRESERVE_MIX,
     cfg.Opt(
         'default_guest_numa',
         type=types.Choice('none', 'single'),

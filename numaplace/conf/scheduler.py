@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Group ``[scheduler]``: how many hosts are tried."""
+"""Group ``[scheduler]``: how many hosts are tried, and which are kept for guests that ask for them."""
 
 from oslo_config import cfg
 
@@ -17,6 +17,16 @@ How many hosts, best first, are tried for a guest when other claims take the roo
 again.
 
 Form: a whole number from 1 on.
+""",
+    ),
+    cfg.BoolOpt(
+        'enable_isolated_aggregate_filtering',
+        default=False,
+        help="""
+Keep the hosts of an aggregate with metadata ``trait:NAME=required`` for guests whose flavor or image requires the same
+trait: IsolatedAggregatesFilter is asked, whatever ``[filter_scheduler] enabled_filters`` has.
+
+Form: true or false.
 """,
     ),
 ]

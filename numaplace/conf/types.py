@@ -2,6 +2,7 @@
 """Types of option values; the error of each names the forms that it accepts."""
 
 import re
+from collections.abc import Iterable
 from typing import Any
 
 from oslo_config import types
@@ -14,6 +15,7 @@ __all__ = [
     'CpuFlags',
     'CpuList',
     'CpuModels',
+    'GuestMix',
     'Integer',
     'Machines',
     'MemoryList',
@@ -30,6 +32,8 @@ __all__ = [
 _NAME = re.compile(r'[A-Za-z0-9][A-Za-z0-9_.+-]*')
 #: As Nova accepts it in hw:pmem.
 _LABEL = re.compile(r'[A-Za-z0-9_]+')
+#: Cells, CPUs and MiB of each cell, and the number of a kind of guests.
+_KIND = re.compile(r'\s*x\s*'.join([r'([0-9]{1,9})'] * 3) + r'\s*:\s*([0-9]{1,9})')
 #: As in libvirt's schema.
 _MACHINE = re.compile(r'[A-Za-z0-9_.-]+')
 
@@ -328,6 +332,39 @@ class PmemNamespaces(_Type):
 
     def _formatter(self, value: tuple[tuple[str, str], ...]) -> str:
         return ','.join(f'{label}:{name}' for name, label in value)
+
+
+class GuestMix(_Type):
+    """Kinds of guests, separated by commas; the value is a tuple of their cells, CPUs, MiB and number."""
+
+    forms = (
+        'expected kinds of guests as CELLSxCPUSxMIB:NUMBER, CPUs and memory of each cell, numbers from 1 to 999999999, '
+        "such as '1x2x4096:120,2x8x16384:10'"
+    )
+
+    def __init__(self) -> None:
+        super().__init__('list of kinds of guests')
+
+    def __call__(self, value: str | tuple[tuple[int, ...], ...]) -> tuple[tuple[int, ...], ...]:
+        """Return the value of a text; a ValueError names the accepted forms."""
+        if not isinstance(value, str):
+            return value
+        return tuple(self._kind(word) for word in value.split(',') if word.strip())
+
+    def _kind(self, word: str) -> tuple[int, ...]:
+        found = _KIND.fullmatch(word.strip())
+        numbers = tuple(map(int, found.groups())) if found else (0,)
+        if not all(numbers):
+            raise ValueError(self.forms)
+        return numbers
+
+    @staticmethod
+    def text(value: Iterable[tuple[int, ...]]) -> str:
+        """Return the text that has a value."""
+        return ','.join('{}x{}x{}:{}'.format(*kind) for kind in value)
+
+    def _formatter(self, value: tuple[tuple[int, ...], ...]) -> str:
+        return self.text(value)
 
 
 class Machines(_Type):

@@ -14,7 +14,7 @@ from typing import TypeVar, cast
 from sqlalchemy.engine import Connection, Engine
 
 from numaplace import exception
-from numaplace.db import aggregates, convert, faults, flavors, hosts, rows, schema, server_groups, servers
+from numaplace.db import aggregates, convert, faults, fleets, hosts, rows, schema, server_groups, servers
 from numaplace.db import engine as engines
 from numaplace.db.engine import default_url
 from numaplace.db.flavor_transactions import FlavorTransactions
@@ -22,9 +22,10 @@ from numaplace.db.grouping import Grouping
 from numaplace.db.records import HostUsage, InstanceRequest, MigrationRecord
 from numaplace.db.repeated_requests import RepeatedRequests
 from numaplace.db.retry import repeated, retry
+from numaplace.db.several_claims import SeveralClaims
 from numaplace.db.tables import INSTANCES
 from numaplace.model import GrantedDevice, Host, Placement, Refusal, allocations, held
-from numaplace.model.fleet import Fleet, Unread, in_aggregates
+from numaplace.model.fleet import Fleet, in_aggregates
 from numaplace.model.records import HostRecord, InstanceRecord, Side
 
 __all__ = ['Database', 'connect', 'default_url', 'upgrade']
@@ -100,7 +101,7 @@ def _owners_on(host_name: str, instances: Iterable[InstanceRecord]) -> dict[str,
     return found
 
 
-class Database(FlavorTransactions, Grouping, RepeatedRequests):
+class Database(FlavorTransactions, Grouping, RepeatedRequests, SeveralClaims):
     """An open database. Each method is one transaction, and returns records."""
 
     def __init__(self, engine: Engine) -> None:
@@ -354,38 +355,13 @@ class Database(FlavorTransactions, Grouping, RepeatedRequests):
             hosts.delete(connection, record)
 
     @repeated
-    def fleet(self) -> Fleet:
-        """Return all hosts, servers and flavors as of one moment, with what cannot be read."""
-        unread_hosts: rows.Unread = {}
-        unread_servers: rows.Unread = {}
-        unread_flavors: rows.Unread = {}
+    def fleet(self, *, lists_servers: bool = True) -> Fleet:
+        """Return all hosts, servers and flavors as of one moment, with what cannot be read.
+
+        :param lists_servers: see :func:`numaplace.db.fleets.find`
+        """
         with self._transaction(reads=True) as connection:
-            known = hosts.checked(connection, hosts.find_all(connection, unread=unread_hosts))
-            found, _ = servers.find_all(connection, unread=unread_servers)
-            kinds = flavors.find_all(connection, unread_flavors)
-            places = servers.find_hosts(connection) if unread_servers else {}
-            joined_by = aggregates.find_all(connection)
-            groups = server_groups.find_all(connection)
-        unread = [
-            *(
-                Unread('row.unreadable', 'compute_nodes', name, rows.cause(fault), name)
-                for name, fault in unread_hosts.items()
-            ),
-            *(
-                Unread('row.unreadable', 'instances', uuid, rows.cause(fault), name, uuid)
-                for uuid, fault in unread_servers.items()
-                for name in places.get(uuid) or (None,)
-            ),
-            *(Unread('row.unreadable', 'flavors', name, rows.cause(fault)) for name, fault in unread_flavors.items()),
-        ]
-        return Fleet(
-            tuple(in_aggregates(known.values(), joined_by)),
-            tuple(found),
-            tuple(kinds),
-            tuple(joined_by),
-            unread=tuple(unread),
-            server_groups=tuple(groups),
-        )
+            return fleets.find(connection, lists_servers=lists_servers)
 
     # --- instances
 
@@ -435,7 +411,6 @@ class Database(FlavorTransactions, Grouping, RepeatedRequests):
         host_name: str,
         place: Callable[[Host], Placement | Refusal],
         *,
-        version: tuple[int | None, int] | None = None,
         storing: Callable[[], object] | None = None,
     ) -> InstanceRecord | Refusal:
         """Place a server on a host and store it together with its usage.
@@ -446,10 +421,8 @@ class Database(FlavorTransactions, Grouping, RepeatedRequests):
 
         :param place: decides from the current host; a refusal leaves the database unchanged. So does a domain on the
             host that has the name
-        :param version: number and generation of the host as it was chosen; None if they do not matter
         :param storing: called immediately before the commit
         :raises: :class:`~numaplace.exception.NotFound` for an unknown host,
-            :class:`~numaplace.exception.HostChanged` if it has others,
             :class:`~numaplace.exception.AlreadyExists` for a known UUID, as :meth:`for_request`,
             :class:`~numaplace.exception.ConcurrentUpdate` if the database prefers another transaction
         """
@@ -459,8 +432,6 @@ class Database(FlavorTransactions, Grouping, RepeatedRequests):
                 return refusal
             # The host first: its row is the lock that every writer takes before it writes anything else.
             found = hosts.lock_usage(connection, host_name)
-            if version is not None and (found.number, found.generation) != version:
-                raise exception.HostChanged(f'host {host_name!r} has changed')
             if request.adopted_name is None:
                 taken = held.name_taken(found.unmanaged, request.uuid, request.name)
                 placement = place(found.host) if taken is None else taken
@@ -495,8 +466,8 @@ class Database(FlavorTransactions, Grouping, RepeatedRequests):
         """Replace a server with what `change` returns, together with the usage of all hosts concerned.
 
         One transaction, for the same reason as :meth:`claim`. The rows of all hosts on which the server holds something
-        before or after it are locked, in the order of their names, so that two crossing moves cannot deadlock. They are
-        written even if the usage stays the same: their generations show that what counts there has changed.
+        before or after it are locked, in the order of their numbers, so that two crossing moves cannot deadlock. They
+        are written even if the usage stays the same: their generations show that what counts there has changed.
         Callers use the functions in :mod:`numaplace.compute.claims` and :mod:`numaplace.compute.migration`.
 
         :param change: takes the current server and hosts by name; returns the new server, None to delete it, or a

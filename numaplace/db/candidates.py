@@ -13,8 +13,8 @@ from sqlalchemy.engine import Connection
 
 from numaplace.db import aggregates, hosts, rows, server_groups
 from numaplace.db.capacity import ORDERS
-from numaplace.db.tables import HOSTS, INSTANCES, MIGRATIONS
-from numaplace.model.fleet import in_aggregates
+from numaplace.db.tables import HOSTS
+from numaplace.model.fleet import in_aggregates, with_servers
 from numaplace.model.grouping import Aggregate
 from numaplace.model.records import HostRecord
 
@@ -72,18 +72,10 @@ def read(connection: Connection, names: Iterable[str], unread: rows.Unread) -> d
     """
     wanted = list(names)
     found = hosts.find_all(connection, wanted, unread=unread).values()
-    on: dict[str, set[str]] = {}
-    for column in (INSTANCES.c.host, MIGRATIONS.c.source_compute, MIGRATIONS.c.dest_compute):
-        for server, places in server_groups.places(connection, column.in_(wanted)).items():
-            for host in places:
-                on.setdefault(host, set()).add(server)
+    joined = in_aggregates(found, aggregates.find_all(connection, wanted))
     return {
-        host.name: replace(
-            host,
-            aggregates=tuple([replace(each, hosts=()) for each in host.aggregates]),
-            servers=frozenset(on.get(host.name, ())),
-        )
-        for host in in_aggregates(found, aggregates.find_all(connection, wanted))
+        host.name: replace(host, aggregates=tuple([replace(each, hosts=()) for each in host.aggregates]))
+        for host in with_servers(joined, server_groups.on_hosts(connection, wanted))
     }
 
 

@@ -22,13 +22,13 @@ def key(request_uuid: str, server_uuid: str) -> str:
     return str(uuid.uuid5(uuid.UUID(request_uuid), server_uuid))
 
 
-def record(connection: Connection, key_: str) -> None:
-    """Record that something is done; another process that does the same at the same time waits.
+def record(connection: Connection, keys: Iterable[str]) -> None:
+    """Record that something is done; another process that does one of these at the same time waits.
 
     :raises: :class:`~numaplace.exception.AlreadyCarriedOut`
     """
     try:
-        rows.insert(connection, CARRIED_OUT, {'uuid': key_}, known='')
+        rows.insert_all(connection, CARRIED_OUT, [{'uuid': each} for each in keys], known='')
     except exception.AlreadyExists:
         raise exception.AlreadyCarriedOut('this request was carried out before') from None
 

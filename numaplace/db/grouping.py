@@ -18,8 +18,7 @@ from numaplace.db import aggregates, candidates, changes, hosts, rows, server_gr
 from numaplace.db.candidates import Candidates
 from numaplace.db.changes import Changes, Known
 from numaplace.db.retry import repeated
-from numaplace.db.tables import INSTANCES
-from numaplace.model.fleet import in_aggregates
+from numaplace.model.fleet import in_aggregates, with_servers
 from numaplace.model.grouping import Aggregate, ServerGroup
 from numaplace.model.records import HostRecord
 
@@ -57,13 +56,9 @@ class Grouping(abc.ABC):
                 else [hosts.find(connection, name)]
             )
             joined = in_aggregates(found, aggregates.find_all(connection))
-            places = server_groups.places(connection, *([] if name is None else [INSTANCES.c.host == name]))
+            pairs = server_groups.on_hosts(connection, None if name is None else [name])
             wanted = None if group is None else server_groups.find(connection, group)
-        on: dict[str, set[str]] = {}
-        for server, names in places.items():
-            for host in names:
-                on.setdefault(host, set()).add(server)
-        return [replace(host, servers=frozenset(on.get(host.name, ()))) for host in joined], wanted
+        return with_servers(joined, pairs), wanted
 
     @repeated
     def find_candidates(self, needs: Mapping[str, float | str], find: Callable[[Candidates], T]) -> T:

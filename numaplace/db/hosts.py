@@ -36,9 +36,11 @@ __all__ = [
     'lock',
     'lock_all',
     'lock_usage',
+    'lock_versions',
     'replace',
     'replace_devices',
     'replace_usage',
+    'replace_usages',
     'report_up',
     'set_state',
     'up_until',
@@ -60,6 +62,15 @@ def _locked(query: sa.Select[Any]) -> sa.Select[Any]:
 _SELECT_NAMED = sa.select(*convert.HOST.selected).where(HOSTS.c.host == sa.bindparam('name'))
 _LOCK = _locked(sa.select(*convert.HOST.selected))
 _LOCK_NUMBER = _locked(sa.select(HOSTS.c.id))
+#: Several at once, and also by the primary key alone: another index has both columns.
+_LOCK_SEVERAL, _LOCK_VERSIONS = (
+    sa.select(*columns)
+    .where(HOSTS.c.id.in_(sa.bindparam('numbers', expanding=True)))
+    .order_by(HOSTS.c.id)
+    .with_hint(HOSTS, 'FORCE INDEX (PRIMARY)', 'mysql')
+    .with_for_update(key_share=True)
+    for columns in (convert.HOST.selected, (HOSTS.c.id, HOSTS.c.generation))
+)
 _LOCK_USAGE = _locked(sa.select(*convert.USAGE.selected))
 _IS_AS_READ = HOSTS.c.id == sa.bindparam('read_number'), HOSTS.c.generation == sa.bindparam('read_generation')
 _REPLACE = sa.update(HOSTS).where(*_IS_AS_READ)
@@ -114,10 +125,21 @@ def lock_all(
 ) -> dict[str, HostRecord]:
     """Return hosts as :func:`find_all`; wait for others that change them, and block changes until the transaction ends.
 
-    One after the other, in the order of their names, so that two transactions never wait for each other.
+    One after the other, in the order of their numbers, so that two transactions never wait for each other.
     """
-    found = [row for name in sorted(names) for row in connection.execute(_LOCK, {'name': name})]
+    wanted = list(names)
+    if len(wanted) == 1:
+        found = connection.execute(_LOCK, {'name': wanted[0]}).all()
+    else:
+        numbers = list(connection.scalars(sa.select(HOSTS.c.id).where(HOSTS.c.host.in_(wanted))))
+        found = connection.execute(_LOCK_SEVERAL, {'numbers': numbers}).all()
     return _records(connection, found, unread)
+
+
+def lock_versions(connection: Connection, numbers: Iterable[int]) -> dict[int, int]:
+    """Lock hosts unread, as :func:`lock_all`, and return their generations by number, without those that are gone."""
+    found = connection.execute(_LOCK_VERSIONS, {'numbers': list(numbers)})
+    return {row.id: row.generation for row in found}
 
 
 def _records(
@@ -215,6 +237,15 @@ def replace_usage(connection: Connection, read: HostRecord | HostUsage, used: Ho
     :raises: :class:`~numaplace.exception.ConcurrentUpdate`
     """
     _replace(connection, read, convert.usage_values(replaced(read, host=used)))
+
+
+def replace_usages(connection: Connection, changed: Iterable[tuple[HostRecord, Host]]) -> None:
+    """Write what the servers of hosts use, each as :func:`replace_usage`, all of which are locked."""
+    values = [
+        {**convert.usage_values(replaced(read, host=used)), **_guard(read), 'generation': read.generation + 1}
+        for read, used in changed
+    ]
+    connection.execute(_REPLACE, values)
 
 
 def replace_devices(

@@ -8,10 +8,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from numaplace.model import Devices, Flavor, Guest, Host
+from numaplace.model import Devices, Flavor, Guest, Host, Placement
 from numaplace.model.holding import Holding
+from numaplace.model.records import HostRecord, InstanceRecord
 
-__all__ = ['HostUsage', 'InstanceRequest', 'MigrationRecord', 'UnmanagedDomain']
+__all__ = ['Chosen', 'Claimed', 'HostUsage', 'InstanceRequest', 'MigrationRecord', 'UnmanagedDomain']
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +60,33 @@ class InstanceRequest:
     hints: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     group: str | None = None
     adopted_name: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Chosen:
+    """A new server, and the host that was chosen for it.
+
+    :param host: as it was known then
+    :param placement: what the server gets there while the host is as it was; None if that is to be found
+    """
+
+    request: InstanceRequest
+    host: HostRecord
+    placement: Placement | None
+
+
+@dataclass(frozen=True, slots=True)
+class Claimed:
+    """What was stored of several new servers.
+
+    :param servers: one for each that was chosen, or None if others were faster, or its host refuses it
+    :param hosts: by name, those that were chosen as they are now; without those that are gone or cannot be read
+    :param lost: how many servers met a host that had changed, whether there still was room or not
+    """
+
+    servers: tuple[InstanceRecord | None, ...]
+    hosts: Mapping[str, HostRecord] = field(default_factory=dict)
+    lost: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -59,12 +59,14 @@ class RepeatedRequests:
         with self._transaction(lambda _later: False) as connection:
             carried_out.forget(connection, before)
 
-    def _carry_out(self, connection: Connection, instance_uuid: str) -> None:
-        """Record in its transaction that a server is changed."""
+    def _carry_out(self, connection: Connection, *instance_uuids: str) -> None:
+        """Record in its transaction that servers are changed."""
         if self._request is None:
             return
-        key = carried_out.key(self._request, instance_uuid)
-        if instance_uuid in self._carried_out and carried_out.find(connection, [key]):
-            return  # a later change of the same request
-        self._carried_out |= {instance_uuid}
-        carried_out.record(connection, key)
+        keys = {each: carried_out.key(self._request, each) for each in instance_uuids}
+        if repeated_keys := [key for each, key in keys.items() if each in self._carried_out]:
+            later = carried_out.find(connection, repeated_keys)  # a later change of the same request
+            keys = {each: key for each, key in keys.items() if key not in later}
+        if keys:
+            carried_out.record(connection, keys.values())
+            self._carried_out |= keys.keys()

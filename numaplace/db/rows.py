@@ -3,8 +3,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
-from functools import lru_cache
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import cache, lru_cache
 from typing import Any, TypeAlias, TypeVar
 
 import sqlalchemy as sa
@@ -14,7 +15,7 @@ from sqlalchemy.engine import Connection
 from numaplace import exception
 from numaplace.db import faults
 
-__all__ = ['UNREADABLE', 'Unread', 'cause', 'check_guard', 'insert', 'is_gone', 'read_all', 'unreadable']
+__all__ = ['UNREADABLE', 'Unread', 'cause', 'check_guard', 'insert', 'insert_all', 'is_gone', 'read_all', 'unreadable']
 
 R = TypeVar('R')
 T = TypeVar('T')
@@ -33,17 +34,34 @@ def insert(connection: Connection, table: sa.Table, values: Mapping[str, Any], *
     :returns: its number
     :raises: :class:`~numaplace.exception.AlreadyExists`
     """
-    try:
+    with _known(known):
         key: Any = connection.execute(_insert_into(table), values).inserted_primary_key
+    return int(key[0])
+
+
+def insert_all(connection: Connection, table: sa.Table, several: Sequence[Mapping[str, Any]], *, known: str) -> None:
+    """Store new rows, as :func:`insert`."""
+    with _known(known):
+        connection.execute(_insert_several(table), several)
+
+
+@contextmanager
+def _known(message: str) -> Iterator[None]:
+    try:
+        yield
     except oslo_db.DBError as error:
         if not faults.is_duplicate(error):
             raise
-        raise exception.AlreadyExists(known) from None
-    return int(key[0])
+        raise exception.AlreadyExists(message) from None
 
 
 # Made once for each table: SQLAlchemy caches what it derives from a statement with it.
 _insert_into = lru_cache(maxsize=None)(sa.insert)
+
+
+@cache
+def _insert_several(table: sa.Table) -> sa.Insert:
+    return sa.insert(table).inline()  # nobody asks for the numbers
 
 
 def check_guard(result: sa.CursorResult[Any], what: str) -> None:

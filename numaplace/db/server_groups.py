@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import Any
 
 import sqlalchemy as sa
@@ -17,22 +17,49 @@ from numaplace.model import Refusal
 from numaplace.model.grouping import ServerGroup
 from numaplace.model.records import ENDED
 
-__all__ = ['delete', 'find', 'find_all', 'group_of', 'insert', 'lock', 'places', 'refuse']
+__all__ = ['delete', 'find', 'find_all', 'group_of', 'insert', 'lock', 'on_hosts', 'places', 'refuse']
 
 _FIELDS = Fields(SERVER_GROUPS.c[name] for name in ('uuid', 'name', 'policy', 'max_server_per_host'))
 _SELECT = sa.select(*_FIELDS.selected)
+_IS_OVER = MIGRATIONS.c.status.in_(ENDED)
+_NAMES: sa.BindParameter[str] = sa.bindparam('names', expanding=True)
+#: One query for each column, since each has an index.
+_ON_HOSTS = sa.union_all(
+    sa.select(INSTANCES.c.uuid, INSTANCES.c.host).where(INSTANCES.c.host.in_(_NAMES)),
+    *(
+        sa.select(MIGRATIONS.c.instance_uuid, column).where(column.in_(_NAMES), ~_IS_OVER)
+        for column in (MIGRATIONS.c.source_compute, MIGRATIONS.c.dest_compute)
+    ),
+)
 _GROUP_OF = sa.select(INSTANCES.c.server_group_uuid).where(INSTANCES.c.uuid == sa.bindparam('uuid'))
 
 
 def places(connection: Connection, *criteria: sa.ColumnElement[bool]) -> dict[str, frozenset[str]]:
-    """Return the hosts on which servers hold something, both of those in a move, by the servers' UUID."""
-    moves = sa.and_(MIGRATIONS.c.instance_uuid == INSTANCES.c.uuid, MIGRATIONS.c.status.not_in(ENDED))
+    """Return the hosts on which servers hold something, both of those in a move, by the servers' UUID.
+
+    Nothing else of their rows need be readable.
+    """
+    moves = sa.and_(MIGRATIONS.c.instance_uuid == INSTANCES.c.uuid, ~_IS_OVER)
     query = (
         sa.select(INSTANCES.c.uuid, INSTANCES.c.host, MIGRATIONS.c.source_compute, MIGRATIONS.c.dest_compute)
         .outerjoin_from(INSTANCES, MIGRATIONS, moves)
         .where(*criteria)
     )
-    return {uuid: frozenset(name for name in names if name) for uuid, *names in connection.execute(query)}
+    found: dict[str, frozenset[str]] = {}
+    for uuid, *names in connection.execute(query):
+        here = frozenset([name for name in names if name and isinstance(name, str)])
+        found[uuid] = found[uuid] | here if uuid in found else here
+    return found
+
+
+def on_hosts(connection: Connection, names: Collection[str] | None) -> list[tuple[str, str]]:
+    """Return the UUIDs of servers and the hosts on which they hold something, in pairs, some of them twice.
+
+    :param names: of hosts, at most as many as a query names; None for all
+    """
+    if names is None:
+        return [(uuid, name) for uuid, hosts in places(connection).items() for name in hosts]
+    return [(uuid, name) for uuid, name in connection.execute(_ON_HOSTS, {'names': list(names)})]
 
 
 def _read(connection: Connection, query: sa.Select[Any]) -> list[ServerGroup]:

@@ -3,8 +3,8 @@
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
-from collections.abc import Collection, Iterable, Sequence
+from collections import Counter
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace as replaced
 from typing import Any
 
@@ -12,7 +12,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from numaplace import exception
-from numaplace.db import convert, hosts, rows
+from numaplace.db import convert, hosts, rows, server_groups
 from numaplace.db.consistency import expect
 from numaplace.db.records import MigrationRecord
 from numaplace.db.tables import HOSTS, INSTANCE_EXTRAS, INSTANCES, MIGRATIONS
@@ -26,11 +26,11 @@ __all__ = [
     'discard',
     'find',
     'find_all',
-    'find_hosts',
     'find_moves',
     'find_uuid',
     'has_become',
     'insert',
+    'insert_all',
     'is_gone',
     'is_stored',
     'replace',
@@ -45,9 +45,6 @@ _SELECT = (
     .outerjoin(MIGRATIONS, _IS_MOVE)
     .order_by(INSTANCES.c.id)
 )
-_SELECT_PLACES = sa.select(
-    INSTANCES.c.uuid, INSTANCES.c.host, MIGRATIONS.c.source_compute, MIGRATIONS.c.dest_compute
-).outerjoin_from(INSTANCES, MIGRATIONS, _IS_MOVE)
 # Nobody asks for the number of this row, which PostgreSQL would return.
 _INSERT_EXTRA = sa.insert(INSTANCE_EXTRAS).inline()
 
@@ -179,17 +176,6 @@ def _no_server(name_or_uuid: str) -> exception.InstanceNotFound:
     return exception.InstanceNotFound(f'there is no server {name_or_uuid!r}')
 
 
-def find_hosts(connection: Connection, *criteria: sa.ColumnElement[bool]) -> dict[str, list[str]]:
-    """Return the sorted names of the hosts that servers may hold something on, by UUID; nothing else need be readable.
-
-    A server whose row names none is in it too.
-    """
-    found: dict[str, set[str]] = defaultdict(set)
-    for uuid, *places in connection.execute(_SELECT_PLACES.where(*criteria)):
-        found[uuid] |= _names(places)
-    return {uuid: sorted(names) for uuid, names in found.items()}
-
-
 def _names(places: Iterable[Any]) -> set[str]:
     return {name for name in places if isinstance(name, str)}
 
@@ -234,7 +220,9 @@ def insert(connection: Connection, record: InstanceRecord, taken_names: Collecti
     """
     known, values = f'a server with the UUID {record.uuid!r} exists', convert.INSTANCE.write(record)
     stored = replaced(record, number=rows.insert(connection, INSTANCES, values, known=known))
-    while stored.adopted_name is None and _is_taken(connection, stored.domain_name, taken_names):
+    while stored.adopted_name is None and (
+        stored.domain_name in taken_names or _adopted(connection, [stored.domain_name])
+    ):
         # Numbers are never used twice: the next one names another domain.
         connection.execute(sa.delete(INSTANCES).where(INSTANCES.c.id == stored.number))
         stored = replaced(stored, number=rows.insert(connection, INSTANCES, values, known=known))
@@ -242,10 +230,35 @@ def insert(connection: Connection, record: InstanceRecord, taken_names: Collecti
     return stored
 
 
-def _is_taken(connection: Connection, domain_name: str, taken_names: Collection[str]) -> bool:
-    """Return whether a domain has a name: an adopted one, or one of some others."""
-    is_it = sa.select(INSTANCES.c.id).where(INSTANCES.c.domain_name == domain_name)
-    return domain_name in taken_names or connection.scalar(is_it) is not None
+def insert_all(
+    connection: Connection, records: Sequence[InstanceRecord], taken_names: Mapping[str, Collection[str]]
+) -> list[InstanceRecord]:
+    """Store new servers, none of them adopted, as :func:`insert` does each.
+
+    :param taken_names: of domains, by the name of a host
+    """
+    known = f'one of {len(records)} servers exists, by its UUID'
+    rows.insert_all(connection, INSTANCES, [convert.INSTANCE.write(record) for record in records], known=known)
+    stored_now = sa.select(INSTANCES.c.uuid, INSTANCES.c.id).where(INSTANCES.c.uuid.in_([one.uuid for one in records]))
+    numbers = {row.uuid: row.id for row in connection.execute(stored_now)}
+    stored = [replaced(record, number=numbers[record.uuid]) for record in records]
+    adopted = _adopted(connection, [record.domain_name for record in stored])
+    free, others = list[InstanceRecord](), list[InstanceRecord]()
+    for record in stored:
+        is_taken = record.domain_name in adopted or record.domain_name in taken_names.get(record.host or '', ())
+        (others if is_taken else free).append(record)
+    if free:
+        connection.execute(_INSERT_EXTRA, [convert.extra_values(record) for record in free])
+    for record in others:  # once more, until its number names a domain that there is not
+        connection.execute(sa.delete(INSTANCES).where(INSTANCES.c.id == record.number))
+        free.append(insert(connection, record, taken_names.get(record.host or '', ())))
+    by_uuid = {record.uuid: record for record in free}
+    return [by_uuid[record.uuid] for record in records]
+
+
+def _adopted(connection: Connection, domain_names: Sequence[str]) -> set[str]:
+    """Return which of these names domains have that were adopted."""
+    return set(connection.scalars(sa.select(INSTANCES.c.domain_name).where(INSTANCES.c.domain_name.in_(domain_names))))
 
 
 def replace(connection: Connection, before: InstanceRecord, after: InstanceRecord) -> InstanceRecord:
@@ -301,7 +314,7 @@ def discard(connection: Connection, instance_uuid: str) -> list[str]:
     generation = connection.scalar(sa.select(INSTANCES.c.generation).where(is_it))
     if generation is None:
         raise _no_server(instance_uuid)
-    names = find_hosts(connection, is_it)[instance_uuid]
+    names = sorted(server_groups.places(connection, is_it)[instance_uuid])
     for name in names:
         hosts.count_change(connection, name)
     deleted = sa.delete(INSTANCES).where(is_it, INSTANCES.c.generation == generation)

@@ -252,6 +252,17 @@ CODES: Mapping[str, Code] = {
         'Placement has less left of a resource class: its inventory without what is reserved, times the allocation '
         'ratio, less all allocations.',
     ),
+    'placement.most': Code(
+        'the guest needs {needed} of the resource class {subject}',
+        'placement gives one server {available} at most',
+        'Placement gives one consumer at most max_unit of an inventory: of CPUs and memory what the host has, whatever '
+        'the allocation ratio.',
+    ),
+    'placement.step': Code(
+        'the guest needs {needed} of a resource class: placement gives {subject}',
+        '',
+        'Placement gives one consumer an amount of at least min_unit that is a multiple of step_size.',
+    ),
     'placement.trait': Code(
         'the host lacks the trait {subject}', '', 'The flavor or the image requires a trait that the host has not.'
     ),
@@ -335,6 +346,12 @@ CODES: Mapping[str, Code] = {
         'the aggregates of the host are for other flavors: {subject}',
         '',
         'An aggregate of the host has the key instance_type, and none names the flavor.',
+    ),
+    'aggregate.trait': Code(
+        'an aggregate of the host is for guests that require the trait {subject}',
+        '',
+        'An aggregate of the host has trait:NAME=required, and neither the flavor nor the image does; asked where '
+        '[scheduler] enable_isolated_aggregate_filtering is set.',
     ),
     'servers.host': Code(
         'with this guest the host would have {needed:server}',

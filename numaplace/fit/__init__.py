@@ -5,7 +5,7 @@ from numaplace.fit.devices import Devices
 from numaplace.fit.host_wide import memory_reason
 from numaplace.fit.pci import PciAssignment
 from numaplace.fit.placing import place, refusal
-from numaplace.fit.strategies import CLOSEST, LINEAR, PACK, PRESERVE, SPREAD, Strategy
+from numaplace.fit.strategies import CLOSEST, LINEAR, PACK, PRESERVE, SPREAD, Strategy, preserve
 
 __all__ = [
     'CLOSEST',
@@ -18,5 +18,6 @@ __all__ = [
     'Strategy',
     'memory_reason',
     'place',
+    'preserve',
     'refusal',
 ]

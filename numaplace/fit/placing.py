@@ -130,7 +130,7 @@ class _Problem:
                 if not found[demand]:
                     return None
         rows = [found[demand] for demand in self.demands]
-        if isinstance(strategy, Measured) and 1 < len(rows) < len(self.order):
+        if 1 < len(rows) < len(self.order) and isinstance(strategy, Measured):
             ranks = [0 if self._devices is None else self._devices.preference(cell.id) for cell in self.order]
             return self._nearest(rows, strategy.costs(self.order, self._guest, ranks))
         return self._first(rows, self._affinities, self._devices)

@@ -7,13 +7,14 @@ A strategy never decides whether there is a placement.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Protocol, runtime_checkable
 
 from numaplace.fit.nearest import distances
-from numaplace.fit.usefulness import losses
+from numaplace.fit.usefulness import ANY, Mix, losses
 from numaplace.model import Guest, Host, HostCell
 
-__all__ = ['CLOSEST', 'LINEAR', 'PACK', 'PRESERVE', 'SPREAD', 'Measured', 'Strategy']
+__all__ = ['CLOSEST', 'LINEAR', 'PACK', 'PRESERVE', 'SPREAD', 'Measured', 'Strategy', 'preserve']
 
 
 class Strategy(Protocol):
@@ -94,6 +95,10 @@ class _Closest(_ByUse):
 class _Preserve(_Closest):
     """The host cells after whose use the host stays most useful, of equal ones the fullest; wide guests stay near."""
 
+    def __init__(self, mix: Mix) -> None:
+        super().__init__('preserve', 1)
+        self._mix = mix
+
     def order(self, host: Host, guest: Guest) -> tuple[HostCell, ...]:
         """Return the cells by what the host loses; linear where the guest needs every host cell."""
         if len(host.cells) <= len(guest.cells):
@@ -103,11 +108,17 @@ class _Preserve(_Closest):
         return tuple(sorted(super().order(host, guest), key=lambda cell: lost[cell.id]))
 
     def _each_alone(self, cells: Sequence[HostCell], guest: Guest) -> list[int]:
-        return losses(cells, guest)
+        return losses(cells, guest, self._mix)
 
 
 LINEAR = _Linear()
 CLOSEST = _Closest('closest', -1)
 SPREAD = _ByUse('spread', -1)
 PACK = _ByUse('pack', 1)
-PRESERVE = _Preserve('preserve', 1)
+PRESERVE = _Preserve(ANY)
+
+
+@lru_cache(maxsize=16)
+def preserve(mix: Mix) -> Strategy:
+    """Return the strategy PRESERVE for the guests that are expected."""
+    return PRESERVE if mix is ANY else _Preserve(mix)

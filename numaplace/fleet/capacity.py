@@ -6,16 +6,17 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Any, TypeAlias
 
 from numaplace import explain
 from numaplace.fleet.counting import largest
-from numaplace.fleet.room import Room, crowded, never, room
-from numaplace.model import Guest, Limits, Networks, Refusal
+from numaplace.fleet.room import Room, crowded, is_whole, never, room
+from numaplace.model import Guest, Host, Limits, Networks, Refusal
 from numaplace.model.fleet import Fleet
 from numaplace.model.records import HostRecord
 
-__all__ = ['Admit', 'Capacity', 'Question', 'capacity', 'in_all', 'lines', 'mix_lines']
+__all__ = ['Admit', 'Capacity', 'Question', 'capacity', 'in_all', 'kinds', 'lines', 'mix_lines']
 
 #: Asks whether a host admits one more guest after some that are new there too: a refusal is falsy.
 Admit: TypeAlias = Callable[[HostRecord, int], Refusal | None]
@@ -29,6 +30,8 @@ class Question:
     :param limits: the allocation ratios of a host
     :param admit: the filters, and placement where it is known; what refuses one guest refuses it after more of them too
     :param networks: those that each guest attaches to
+    :param beside_fit: as `admit`, without the fit: enough where :func:`numaplace.fleet.room.is_whole` holds; None for
+        `admit` everywhere
     :param takers: names of hosts, where it is known that all others refuse one guest; what they lack is not named then
     """
 
@@ -37,6 +40,7 @@ class Question:
     limits: Callable[[HostRecord], Limits]
     admit: Admit
     networks: Networks | None = None
+    beside_fit: Admit | None = None
     takers: Collection[str] | None = None
 
 
@@ -59,33 +63,42 @@ class Capacity:
     used_cpus: int = 0
 
 
-def capacity(fleet: Fleet, question: Question, *, stop: Callable[[], bool] = never) -> list[Capacity]:
+def kinds(fleet: Fleet) -> list[int]:
+    """Return a number for each host of a fleet, the same for hosts with equal cells and usage."""
+    numbers: dict[Host, int] = {}
+    return [numbers.setdefault(record.host, len(numbers)) for record in fleet.hosts]
+
+
+def capacity(
+    fleet: Fleet, question: Question, *, stop: Callable[[], bool] = never, alike: Sequence[int] | None = None
+) -> list[Capacity]:
     """Return how many more guests each host takes, by name.
 
     Hosts with equal cells and usage are computed once; see :func:`numaplace.fleet.room.room` for the rest of the cost.
 
     :param fleet: hosts with their aggregates and servers; see :func:`numaplace.model.fleet.candidates`
     :param stop: once it is true, bounds are not improved further
+    :param alike: what :func:`kinds` returns for the fleet, if it is asked more than one question
     """
     known: dict[Any, Room] = {}
     found = []
-    for record in fleet.hosts:
+    dedicated = sum([cell.dedicated_vcpus.bit_count() for cell in question.guest.cells])
+
+    def result(record: HostRecord, fits: Room) -> Capacity:
+        free = record.host.free_cpus.bit_count()
+        return Capacity(question.flavor, record.name, *fits, free, min(free, dedicated * fits.at_least))
+
+    for record, kind in zip(fleet.hosts, kinds(fleet) if alike is None else alike, strict=True):
         if question.takers is not None and record.name not in question.takers:
-            found.append(_of(record, question, Room(0, 0, '')))
+            found.append(result(record, Room(0, 0, '')))
             continue
         limits = question.limits(record)
-        key = record.host, limits
+        key = kind, limits
         fits = known.get(key)
         if fits is None:
             fits = known[key] = room(record.host, question.guest, limits=limits, networks=question.networks, stop=stop)
-        found.append(_of(record, question, _admitted(record, question, fits)))
+        found.append(result(record, _admitted(record, question, fits)))
     return sorted(found, key=lambda each: each.host or '')
-
-
-def _of(record: HostRecord, question: Question, fits: Room) -> Capacity:
-    free, guest = record.host.free_cpus.bit_count(), question.guest
-    each = sum([cell.dedicated_vcpus.bit_count() for cell in guest.cells])
-    return Capacity(question.flavor, record.name, *fits, free, min(free, each * fits.at_least))
 
 
 def _admitted(record: HostRecord, question: Question, fits: Room) -> Room:
@@ -93,13 +106,14 @@ def _admitted(record: HostRecord, question: Question, fits: Room) -> Room:
     if not fits.at_most:
         refusal = question.admit(record, 0)
         return fits if refusal is None else Room(0, 0, _code(refusal))
-    guest = question.guest
+    guest, admit = question.guest, question.admit
+    if question.beside_fit is not None and is_whole(record.host, guest, question.limits(record)):
+        admit = question.beside_fit
 
     def refused(number: int, *, memory: bool) -> Refusal | None:
         before = number - 1
-        added = [f'new guest {one}' for one in range(before)]
         host = crowded(record.host, guest, before, memory=memory)
-        return question.admit(replace(record, host=host, servers=record.servers.union(added)), before)
+        return admit(replace(record, host=host, servers=record.servers | _new_guests(before)), before)
 
     # Memory of other kinds than the general one is not counted for the whole host.
     surely = not guest.cells or all(cell.shape.is_general for cell in record.host.cells)
@@ -111,6 +125,11 @@ def _admitted(record: HostRecord, question: Question, fits: Room) -> Room:
         return Room(least, most, fits.binding)
     refusal = refused(most + 1, memory=surely)
     return Room(least, most, fits.binding if refusal is None else _code(refusal))
+
+
+@lru_cache(maxsize=1024)
+def _new_guests(number: int) -> frozenset[str]:
+    return frozenset([f'new guest {one}' for one in range(number)])
 
 
 def _code(refusal: Refusal) -> str:

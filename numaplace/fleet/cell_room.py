@@ -22,6 +22,9 @@ def exact(host_cell: HostCell, guest_cell: GuestCell, demand: Demand) -> tuple[f
     number, code = at_most(host_cell, demand)
     if not number or not demand.is_pinned or _is_even(host_cell, demand):
         return number, code
+    by_pairs = demand.thread_policy == REQUIRE and host_cell.shape.threads_per_core == 2
+    if by_pairs and demand.dedicated and not demand.emulator:
+        return _by_pairs(host_cell, demand, number, code)
     left = host_cell
     for placed in range(int(number)):
         lack = cells.shortfall(left, demand)
@@ -29,6 +32,15 @@ def exact(host_cell: HostCell, guest_cell: GuestCell, demand: Demand) -> tuple[f
             return placed, lack.code
         left = left.consume(cells.place(left, guest_cell, demand))
     return number, code
+
+
+def _by_pairs(host_cell: HostCell, demand: Demand, number: float, code: str) -> tuple[float, str]:
+    """Return how many fit where each takes its CPUs from cores with both threads free: half a core may stay behind."""
+    most = host_cell.free_cores.at_least[2] // -(-demand.dedicated // 2)
+    if most >= number:
+        return number, code
+    is_short = host_cell.free_cpus.bit_count() - most * demand.dedicated < demand.dedicated
+    return most, 'cpus.dedicated.free' if is_short else 'threads.require'
 
 
 def _is_even(host_cell: HostCell, demand: Demand) -> bool:

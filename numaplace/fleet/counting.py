@@ -11,14 +11,19 @@ __all__ = ['MOST', 'largest', 'spread']
 MOST = 1_000_000
 
 
-def largest(most: int, fits: Callable[[int], bool]) -> int:
+def largest(most: int, fits: Callable[[int], bool], likely: int = 0) -> int:
     """Return the largest number up to `most` that fits; whatever is below one that fits, fits too.
 
-    One call where `most` fits, otherwise logarithmic.
+    One call where `most` fits, otherwise logarithmic; two more at most where `likely` is the answer.
+
+    :param likely: what it probably is
     """
     if most <= 0 or fits(most):
         return max(most, 0)
     low, high = 0, most
+    for guess in (likely, likely + 1):
+        if low < guess < high:
+            low, high = (guess, high) if fits(guess) else (low, guess)
     while high - low > 1:
         middle = (low + high) // 2
         if fits(middle):

@@ -15,7 +15,7 @@ from numaplace.fleet.audit import audit
 from numaplace.fleet.configuration import check_flavors
 from numaplace.fleet.findings import Finding
 from numaplace.model import Flavor, Reason, Refusal
-from numaplace.model.allocations import holds
+from numaplace.model.allocations import holds, release
 from numaplace.model.fleet import Fleet
 from numaplace.model.records import HostRecord, InstanceRecord
 
@@ -78,7 +78,7 @@ def without(fleet: Fleet, server: InstanceRecord) -> Fleet:
     for side in holds(server):
         with suppress(KeyError, exception.NumaplaceException):
             record = hosts[side.host]
-            hosts[side.host] = replace(record, host=record.host.release(side.placement))
+            hosts[side.host] = replace(record, host=release(record.host, side.placement))
     return replace(fleet, hosts=tuple(hosts.values()))
 
 

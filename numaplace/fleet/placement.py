@@ -3,14 +3,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from numaplace.model import ISOLATE, Flavor, Guest, Reason, Refusal
-from numaplace.model.fleet import Fleet, Provider
+from numaplace.model.fleet import Fleet, Inventory, Provider
 from numaplace.model.records import HostRecord, InstanceRecord
 
-__all__ = ['NAME', 'Wanted', 'check', 'times', 'wanted']
+__all__ = ['NAME', 'Offers', 'Wanted', 'wanted']
 
 #: What refused a host, as the name of a filter.
 NAME = 'placement'
@@ -34,22 +35,21 @@ class Wanted:
     forbidden: frozenset[str] = frozenset()
 
 
-def wanted(flavor: Flavor, image: Mapping[str, str], guest: Guest, *, boots_from_volume: bool = False) -> Wanted:
+def wanted(flavor: Flavor, image: Mapping[str, str], guest: Guest, server: InstanceRecord | None = None) -> Wanted:
     """Return what Nova asks placement for, without the numbered groups of ``resources1:`` and so on.
 
     Source: Nova 34, ``ResourceRequest.from_request_spec``.
 
     :param guest: what flavor and image request
-    :param boots_from_volume: the root disk is not on the host
+    :param server: which is moved; one that boots from a volume has no root disk on the host
     """
+    is_bfv = server is not None and server.request_spec is not None and server.request_spec.boots_from_volume
     dedicated = sum([cell.dedicated_vcpus.bit_count() for cell in guest.cells])
     amounts = {
         'VCPU': flavor.vcpus - dedicated,
         'PCPU': dedicated + (guest.emulator_policy == ISOLATE and dedicated > 0),
         'MEMORY_MB': flavor.memory_mib,
-        'DISK_GB': (0 if boots_from_volume else flavor.disk_gib)
-        + flavor.ephemeral_gib
-        - (-flavor.swap_mib // _MIB_PER_GIB),
+        'DISK_GB': (0 if is_bfv else flavor.disk_gib) + flavor.ephemeral_gib - (-flavor.swap_mib // _MIB_PER_GIB),
     }
     traits: dict[str, set[str]] = {'required': set(), 'forbidden': {_DISABLED}}
     for key, value in (*image.items(), *flavor.extra_specs.items()):
@@ -62,51 +62,67 @@ def wanted(flavor: Flavor, image: Mapping[str, str], guest: Guest, *, boots_from
     return Wanted(needed, frozenset(traits['required']), frozenset(traits['forbidden']))
 
 
-def check(
-    fleet: Fleet, request: Wanted, server: InstanceRecord | None = None
-) -> Callable[[HostRecord], Refusal | None]:
-    """Return a function that refuses a host which placement would not offer.
+class Offers:
+    """What placement offers of the hosts of a fleet.
 
-    :param server: what it holds counts as free
+    :param fleet: with providers; see :class:`~numaplace.model.fleet.Provider`
     """
-    by_host = {provider.host: provider for provider in fleet.providers}
-    own = frozenset(() if server is None else (server.uuid, *((server.move.uuid,) if server.move else ())))
 
-    def ask(record: HostRecord) -> Refusal | None:
-        provider = by_host.get(record.name)
+    def __init__(self, fleet: Fleet) -> None:
+        self._providers = {provider.host: provider for provider in fleet.providers}
+        self._used: dict[str, Counter[str]] = {}
+
+    def check(self, request: Wanted, server: InstanceRecord | None = None) -> Callable[[HostRecord], Refusal | None]:
+        """Return a function that refuses a host which placement would not offer.
+
+        :param server: what it holds counts as free
+        """
+        own = () if server is None else (server.uuid, *((server.move.uuid,) if server.move else ()))
+        return lambda record: self.refusal(record.name, [(request, 1)], own)
+
+    def refusal(self, host: str, requests: Sequence[tuple[Wanted, int]], own: Sequence[str] = ()) -> Refusal | None:
+        """Return why placement does not offer a host for some servers together; None if it does.
+
+        :param requests: with the number of servers of each; 0 if only its sizes and traits are to count
+        :param own: UUIDs of consumers whose allocations count as free
+        """
+        provider = self._providers.get(host)
         if provider is None:
             return Refusal.of(Reason('placement.unknown'))
-        reasons = list(_reasons(provider, request, own))
+        if host not in self._used:
+            self._used[host] = Counter()
+            for held in provider.allocations.values():
+                self._used[host].update(held)
+        used = self._used[host]
+        for uuid in own:
+            used = used - Counter(provider.allocations.get(uuid))
+        reasons = list(_reasons(provider, used, requests))
         return Refusal.of(*reasons) if reasons else None
 
-    return ask
 
-
-def times(fleet: Fleet, request: Wanted) -> Callable[[HostRecord, int], Refusal | None]:
-    """Return a function that refuses a host which placement would not offer a number of times."""
-    checks: dict[int, Callable[[HostRecord], Refusal | None]] = {}
-
-    def ask(record: HostRecord, number: int) -> Refusal | None:
-        if number not in checks:
-            amounts = {name: number * amount for name, amount in request.resources.items()}
-            checks[number] = check(fleet, Wanted(amounts, request.traits, request.forbidden))
-        return checks[number](record)
-
-    return ask
-
-
-def _reasons(provider: Provider, request: Wanted, own: frozenset[str]) -> Iterator[Reason]:
-    for name, amount in request.resources.items():
+def _reasons(provider: Provider, used: Mapping[str, int], requests: Sequence[tuple[Wanted, int]]) -> Iterator[Reason]:
+    amounts = Counter[str]()
+    for request, number in requests:
+        for name, amount in request.resources.items():
+            amounts[name] += number * amount
+            yield from _size(provider.inventories.get(name), name, amount)
+    for name, amount in amounts.items():
         inventory = provider.inventories.get(name)
-        if inventory is None:
-            if name in _OWN:
-                yield Reason('placement.free', amount, 0, '', subject=name)
-            continue
-        others = [held.get(name, 0) for consumer, held in provider.allocations.items() if consumer not in own]
-        free = max(0, inventory.capacity - sum(others))
-        if free < amount:
+        if inventory is not None and (free := max(0, inventory.capacity - used.get(name, 0))) < amount:
             yield Reason('placement.free', amount, free, '', subject=name)
-    for trait in sorted(request.traits - provider.traits):
+    for trait in sorted({trait for request, _number in requests for trait in request.traits} - provider.traits):
         yield Reason('placement.trait', subject=trait)
-    for trait in sorted(request.forbidden & provider.traits):
+    for trait in sorted({trait for request, _number in requests for trait in request.forbidden} & provider.traits):
         yield Reason('placement.forbidden', subject=trait)
+
+
+def _size(inventory: Inventory | None, name: str, amount: int) -> Iterator[Reason]:
+    """Yield why one server never gets an amount, whatever is free."""
+    if inventory is None:
+        if name in _OWN:
+            yield Reason('placement.free', amount, 0, '', subject=name)
+    elif amount > inventory.max_unit:
+        yield Reason('placement.most', amount, inventory.max_unit, '', subject=name)
+    elif amount < inventory.min_unit or amount % max(1, inventory.step_size):
+        steps = f'{name} from {inventory.min_unit} up in steps of {inventory.step_size}'
+        yield Reason('placement.step', amount, subject=steps)

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
@@ -13,7 +12,7 @@ from numaplace import cpuset, exception, explain
 from numaplace.model import Placement
 from numaplace.model.records import EVACUATION, KINDS, LIVE_MIGRATION, RESIZE
 
-__all__ = ['Plan', 'Step', 'Stuck', 'lines', 'plain', 'read_steps', 'script', 'with_later']
+__all__ = ['Plan', 'Step', 'Stuck', 'lines', 'plain', 'read_steps', 'with_later']
 
 #: Kinds of moves as people read them.
 _WORDS = {LIVE_MIGRATION: 'live', EVACUATION: 'evacuate'}
@@ -157,54 +156,3 @@ def with_later(steps: Sequence[Step]) -> list[tuple[Step, tuple[str, ...]]]:
         found.append((step, known))
         later[step.server] = (step.destination, *known)
     return found[::-1]
-
-
-# --- a script for Nova
-
-_HEAD = """\
-#!/bin/sh
-# {goal}: {number} moves, by numaplace. Each is made alone and checked; the script ends at the first that fails.
-# It may be started again: servers that are at their destinations are left out.
-set -eu
-host_of() {{ openstack server show -f value -c OS-EXT-SRV-ATTR:host "$1"; }}
-status_of() {{ openstack server show -f value -c status "$1"; }}
-fail() {{ echo "$1" >&2; exit 1; }}
-settle() {{ # SERVER STATUS...: wait until it has one of these
-    shift
-    while :; do
-        status=$(status_of "$server")
-        for wanted in "$@"; do [ "$status" = "$wanted" ] && return; done
-        [ "$status" != ERROR ] || fail "$server is in ERROR"
-        sleep 2
-    done
-}}
-move() {{ # KIND SERVER SOURCE DESTINATION, and where later moves take it
-    kind=$1; server=$2; source=$3; destination=$4; here=$(host_of "$server"); shift 3
-    for each in "$@"; do
-        if [ "$here" = "$each" ]; then
-            [ "$(status_of "$server")" != VERIFY_RESIZE ] || openstack server resize confirm "$server"
-            return
-        fi
-    done
-    [ "$here" = "$source" ] || fail "$server is not on $source"
-    case $kind in
-    live) openstack --os-compute-api-version 2.30 server migrate --live-migration \\
-          --host "$destination" --wait "$server" ;;
-    cold) openstack --os-compute-api-version 2.56 server migrate --host "$destination" --wait "$server"
-          settle "$server" VERIFY_RESIZE; openstack server resize confirm "$server" ;;
-    evacuate) openstack --os-compute-api-version 2.29 server evacuate --host "$destination" --wait "$server" ;;
-    esac
-    settle "$server" ACTIVE SHUTOFF
-    [ "$(host_of "$server")" = "$destination" ] || fail "$server has not arrived at $destination"
-}}
-"""
-
-
-def script(plan: Plan) -> Iterator[str]:
-    """Yield the lines of a shell script that makes the moves in a Nova, one after the other, with checks between."""
-    yield from _HEAD.format(goal=' '.join(explain.escape(plan.goal).split()), number=len(plan.steps)).splitlines()
-    for group, steps in groupby(with_later(plan.steps), key=lambda each: each[0].group):
-        yield f'# group {group}'
-        for step, later in steps:
-            words = (_WORDS.get(step.kind, 'cold'), step.server, step.source, step.destination, *later)
-            yield f'move {" ".join(map(shlex.quote, words))}'

@@ -12,15 +12,16 @@ from dataclasses import replace
 from typing import NamedTuple
 
 from numaplace import fit, partition
+from numaplace.fit import amounts
 from numaplace.fit.cell_demand import Demand, demands
 from numaplace.fit.networks import affinities
 from numaplace.fleet import cell_room, device_room
 from numaplace.fleet.cell_packing import Packing
 from numaplace.fleet.counting import MOST, largest, spread
-from numaplace.model import ISOLATE, Guest, Host, HostCell, Limits, Networks, Refusal
+from numaplace.model import ISOLATE, Guest, Host, HostCell, Limits, Networks, Refusal, limit
 from numaplace.model.host_resources import PMEM
 
-__all__ = ['Room', 'crowded', 'left', 'never', 'room']
+__all__ = ['Room', 'crowded', 'is_whole', 'left', 'never', 'room']
 
 
 class Room(NamedTuple):
@@ -32,6 +33,9 @@ class Room(NamedTuple):
     at_least: int
     at_most: int
     binding: str
+
+
+_ANY = Room(MOST, MOST, '')
 
 
 def never() -> bool:
@@ -67,19 +71,38 @@ def room(
     return Room(min(found.at_least, int(most)), int(most), f'{kind}.free')
 
 
+def is_whole(host: Host, guest: Guest, limits: Limits | None) -> bool:
+    """Return whether the fit refuses no guest up to :func:`room` for what the ones before it take of the whole host."""
+    if guest.wish is not None or guest.pci_requests:
+        return False
+    return not (guest.cells and _is_crowded(host, limits)) or _is_counted_whole(host, guest)
+
+
+def _is_crowded(host: Host, limits: Limits | None) -> bool:
+    """Return whether guests with cells are counted on the whole host too, because others float there."""
+    return limits is not None and bool(host.floating_vcpus or host.held_vcpus)
+
+
 def _room(host: Host, guest: Guest, limits: Limits | None, networks: Networks | None, stop: Callable[[], bool]) -> Room:
+    found = _by_cell(host, guest, limits, networks)
+    if found is not None and found.at_most:
+        return found  # as many as that fit, so the fit need not say whether one does
     if isinstance(refusal := partition.place(host, guest, limits=limits, networks=networks), Refusal):
         return Room(0, 0, max(refusal.reasons, key=lambda reason: reason.position).code)
     if guest.pci_requests:
         return _with_devices(host, guest, limits, networks, stop)
     if guest.wish is not None:
         return _one_by_one(host, guest, limits, networks)
-    if not guest.cells:
-        return _within_host(Room(MOST, MOST, ''), host, guest, limits)
-    found = _in_cells(host, guest, limits, networks, stop)
-    if limits and (host.floating_vcpus or host.held_vcpus):
-        return _beside_others(found, host, guest, limits, networks)
-    return found
+    found = _in_cells(host, guest, limits, networks, stop) if guest.cells else _ANY
+    return _beside_others(found, host, guest, limits, networks)
+
+
+def _by_cell(host: Host, guest: Guest, limits: Limits | None, networks: Networks | None) -> Room | None:
+    """Return the exact number of guests for which cell by cell and the totals decide; None for others."""
+    if guest.resource_requests or amounts.reasons(guest) or not is_whole(host, guest, limits):
+        return None
+    found = _evenly(host, guest, limits, networks) if guest.cells else _ANY
+    return None if found is None else _beside_others(found, host, guest, limits, networks)
 
 
 def _with_devices(
@@ -94,15 +117,15 @@ def _with_devices(
         return plain if most == plain.at_most else Room(most, most, 'pci.total')
     if guest.wish is None and len(guest.cells) == 1 and device_room.are_by_cell(host, guest.pci_requests):
         found = _in_cells(host, guest, limits, networks, stop)
-        if limits and (host.floating_vcpus or host.held_vcpus):
-            return _beside_others(found, host, guest, limits, networks)
-        return found
+        return _beside_others(found, host, guest, limits, networks)
     reached, binding = _repeat(host, guest, limits, networks)
     return Room(reached, max(reached, most), binding)
 
 
-def _beside_others(found: Room, host: Host, guest: Guest, limits: Limits, networks: Networks | None) -> Room:
-    """Return a room beside guests that float, for which the whole host is counted too."""
+def _beside_others(found: Room, host: Host, guest: Guest, limits: Limits | None, networks: Networks | None) -> Room:
+    """Return a room that the whole host limits too, if guests float there or this one does."""
+    if guest.cells and not _is_crowded(host, limits):
+        return found
     if _is_counted_whole(host, guest):
         return _within_host(found, host, guest, limits)
     reached, binding = _repeat(host, guest, limits, networks)
@@ -145,12 +168,24 @@ def _within_host(found: Room, host: Host, guest: Guest, limits: Limits | None) -
             crowd = replace(crowd, floating_vcpus=host.floating_vcpus + (number - 1) * shared)
         return fit.refusal(crowd, guest, limits=limits)
 
-    number = largest(found.at_most, lambda many: refused(many) is None)
+    number = largest(
+        found.at_most,
+        lambda many: refused(many) is None,
+        _likely(host, guest, limits, shared if guest.cells else guest.vcpus),
+    )
     if number == found.at_most:
         return found
     refusal = refused(number + 1)
     binding = refusal.reasons[0].code if refusal is not None else found.binding
     return Room(min(found.at_least, number), number, binding)
+
+
+def _likely(host: Host, guest: Guest, limits: Limits | None, shared: int) -> int:
+    """Return how many guests the totals of a host probably suffice for: a quotient for each."""
+    ratios = limits or Limits(1.0, 1.0)
+    memory_mib = limit(host.memory_mib, ratios.ram_allocation_ratio) - host.general_memory_used_mib - host.held_mib
+    vcpus = limit(host.shared_cpus.bit_count(), ratios.cpu_allocation_ratio) - host.shared_vcpus_used
+    return int(min(MOST, memory_mib // max(guest.memory_mib, 1), vcpus // shared if shared else MOST))
 
 
 def _repeat(host: Host, guest: Guest, limits: Limits | None, networks: Networks | None) -> tuple[int, str]:
@@ -184,21 +219,28 @@ def left(host: Host, limits: Limits | None) -> tuple[float, float]:
 def _in_cells(
     host: Host, guest: Guest, limits: Limits | None, networks: Networks | None, stop: Callable[[], bool]
 ) -> Room:
+    found = _evenly(host, guest, limits, networks)
+    if found is not None:
+        return found
+    near = [affinity.columns for affinity in affinities(host.cells, networks)]
+    packing = Packing(guest, demands(guest, limits), near)
+    most = packing.bound(host.cells)
+    if most >= MOST:
+        return _ANY
+    reached, binding = _repeat(host, guest, limits, networks)
+    if reached < most:
+        reached, most = packing.search(host.cells, reached, most, stop)
+    return Room(reached, most, binding)
+
+
+def _evenly(host: Host, guest: Guest, limits: Limits | None, networks: Networks | None) -> Room | None:
+    """Return the exact number of guests of one cell, or of alike cells that may be anywhere; None for others."""
     wanted = demands(guest, limits)
     near = [affinity.columns for affinity in affinities(host.cells, networks)]
     if len(wanted) == 1:
         usable = [cell for column, cell in enumerate(host.cells) if all(mask >> column & 1 for mask in near)]
         return _alike(usable, guest, wanted, host)
-    if not near and len(set(wanted)) == 1:
-        return _alike(host.cells, guest, wanted, host)
-    packing = Packing(guest, wanted, near)
-    most = packing.bound(host.cells)
-    if most >= MOST:
-        return Room(MOST, MOST, '')
-    reached, binding = _repeat(host, guest, limits, networks)
-    if reached < most:
-        reached, most = packing.search(host.cells, reached, most, stop)
-    return Room(reached, most, binding)
+    return _alike(host.cells, guest, wanted, host) if not near and len(set(wanted)) == 1 else None
 
 
 def _alike(cells: Sequence[HostCell], guest: Guest, wanted: Sequence[Demand], host: Host) -> Room:
@@ -209,7 +251,7 @@ def _alike(cells: Sequence[HostCell], guest: Guest, wanted: Sequence[Demand], ho
     numbers = [amount for amount, _code in each]
     number = spread(numbers, len(wanted))
     if number >= MOST:
-        return Room(MOST, MOST, '')
+        return _ANY
     codes = Counter([code for amount, code in each if amount <= number])
     binding = codes.most_common(1)[0][0] if codes else 'cells.count'
     return Room(number, number, binding)

@@ -4,13 +4,14 @@
 from __future__ import annotations
 
 import csv
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from math import log
 
 from numaplace import exception
 
-__all__ = ['Event', 'Kind', 'generate', 'read']
+__all__ = ['Event', 'Kind', 'generate', 'mix', 'read']
 
 #: Header of a trace with a line for each guest, and of one with a line for each event.
 _GUESTS = ('time_s', 'batch', 'vcpus', 'memory_gib', 'lifetime_s_low', 'censored')
@@ -46,11 +47,13 @@ class Event:
     """A guest arrives, or the one of that name departs.
 
     :param kind: None where it departs
+    :param batch: of the guests that one user creates at this time; empty if the trace does not tell
     """
 
     time_s: float
     guest: str
     kind: Kind | None = None
+    batch: str = ''
 
 
 def read(
@@ -61,7 +64,8 @@ def read(
     :param chance: returns numbers from 0 to 1
     :param doubled: share of the guests of so many vCPUs that are replaced by twice as many in two cells
     :param place: what is read, for errors
-    :returns: in the order of time, departures first
+    :returns: in the order of time; at the same time in the order of the file, or where it has a line for each guest,
+        arrivals first: lifetimes are rounded down, and a guest departs after it arrived
     :raises: :class:`~numaplace.exception.Invalid` naming the line, and what was expected
     """
     rows = csv.reader(lines)
@@ -80,7 +84,10 @@ def read(
                 f'{place}: line {number}: {",".join(row)[:80]!r}: expected numbers, {",".join(header)}'
             ) from None
     events = [_double(event, chance, doubled) for event in found]
-    return tuple(sorted(events, key=lambda event: (event.time_s, event.kind is not None)))
+    if header == _GUESTS:  # it ends with its last arrival: who is there then departs unseen, or is censored
+        end = max((event.time_s for event in events if event.kind is not None), default=0.0)
+        events = [event for event in events if event.time_s <= end]
+    return tuple(sorted(events, key=lambda event: (event.time_s, header == _GUESTS and event.kind is None)))
 
 
 def _kind(vcpus: str, memory_gib: str) -> Kind:
@@ -91,8 +98,8 @@ def _kind(vcpus: str, memory_gib: str) -> Kind:
 
 
 def _guest(row: list[str], name: str) -> Iterator[Event]:
-    time_s, _batch, vcpus, memory_gib, life_s, censored = row
-    yield Event(float(time_s), name, _kind(vcpus, memory_gib))
+    time_s, batch, vcpus, memory_gib, life_s, censored = row
+    yield Event(float(time_s), name, _kind(vcpus, memory_gib), f'{time_s}:{batch}')
     if censored == '0':
         yield Event(float(time_s) + float(life_s), name)
 
@@ -118,7 +125,7 @@ def generate(number: int, cpus: int, load: float, chance: Callable[[], float]) -
     :param cpus: of the fleet
     :param load: share of its CPUs that would be in use on the average if all guests were accepted
     :param chance: returns numbers from 0 to 1
-    :returns: as :func:`read`
+    :returns: in the order of time
     """
     mean = sum(vcpus * share for vcpus, _memory, _cells, share in _SHARES)
     between_s = _MEAN_LIFE_S * mean / (load * cpus)
@@ -133,4 +140,13 @@ def generate(number: int, cpus: int, load: float, chance: Callable[[], float]) -
         found.append(Event(now, str(count), Kind(vcpus, memory_gib * _MIB, cells)))
         found.append(Event(now - log(1 - chance()) * _MEAN_LIFE_S, str(count)))
     kept = [event for event in found if event.time_s <= now]
-    return tuple(sorted(kept, key=lambda event: (event.time_s, event.kind is not None)))
+    return tuple(sorted(kept, key=lambda event: event.time_s))
+
+
+def mix(events: Iterable[Event]) -> tuple[tuple[int, int, int, int], ...]:
+    """Return the kinds of guests that arrive: cells, vCPUs and MiB of each cell, and their number."""
+    found = Counter(event.kind for event in events if event.kind is not None)
+    return tuple(
+        (kind.cells, -(-kind.vcpus // kind.cells), max(kind.memory_mib // kind.cells, 1), number)
+        for kind, number in sorted(found.items(), key=lambda each: (each[0].cells, each[0].vcpus, each[0].memory_mib))
+    )

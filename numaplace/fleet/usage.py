@@ -41,10 +41,9 @@ def _count_devices(host: Host, placements: Iterable[Placement]) -> HostDevices:
 
 
 def _count_resources(host: Host, placements: Iterable[Placement]) -> HostResources:
-    # Those that the host does not have, or not so often, are reported by themselves.
-    held = Counter([name for placement in placements for name in placement.resources])
-    most = {name: int(min(number, host.resources.total(name))) for name, number in held.items()}
-    return replace(host.resources, used=tuple(sorted(Counter(most).elements())))
+    # Those that the host does not have are reported by themselves, as is one that more servers hold than may.
+    held = sorted([name for placement in placements for name in placement.resources])
+    return replace(host.resources, used=tuple([name for name in held if host.resources.total(name)]))
 
 
 def pinned(cells: Sequence[HostCell], placed: Iterable[CellPlacement]) -> dict[int, int]:

@@ -231,7 +231,8 @@ def _with_inventories(provider: Provider, record: HostRecord, options: HostOptio
     if options.shared_cpus is not None or options.dedicated_cpus is not None:
         new = {'VCPU': Inventory(0, allocation_ratio=record.cpu_allocation_ratio or 1.0), 'PCPU': Inventory(0)}
         for name, cpus in (('VCPU', host.shared_cpus), ('PCPU', host.dedicated_cpus & ~host.shared_cpus)):
-            inventories[name] = replace(inventories.get(name, new[name]), total=cpus.bit_count())
+            total = cpus.bit_count()
+            inventories[name] = replace(inventories.get(name, new[name]), total=total, max_unit=total)
             if not cpus:
                 del inventories[name]
     for name, ratio in (('VCPU', options.cpu_allocation_ratio), ('MEMORY_MB', options.ram_allocation_ratio)):

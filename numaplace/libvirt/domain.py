@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import ParamSpec
 
 from numaplace import architecture, cpuset, exception, explain
 from numaplace.libvirt import (
@@ -32,7 +33,9 @@ from numaplace.request.hotplug import MEMORY_SLOTS
 from numaplace.request.viommu import resolve
 from numaplace.units import KIB_PER_MIB
 
-__all__ = ['write']
+P = ParamSpec('P')
+
+__all__ = ['build', 'write']
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +86,7 @@ class _Domain:
         return resolve(self.viommu, guest, self.target, virtio=self.profile.virtio_iommu)
 
 
-def write(
+def build(
     name: str,
     uuid: str,
     title: str,
@@ -99,8 +102,8 @@ def write(
     attached: Devices = Devices(),  # noqa: B008 - frozen
     hotplug: Hotplug = Hotplug(),  # noqa: B008 - frozen
     viommu: Viommu | None = None,
-) -> str:
-    """Write the complete XML of a guest for ``virsh define``.
+) -> Element:
+    """Build the complete XML of a guest for ``virsh define``.
 
     :param name: libvirt's name of the guest; slashes, which libvirt refuses, become underscores
     :param title: display name of the guest; any text, or empty
@@ -114,7 +117,7 @@ def write(
     :param attached: its NICs and disks
     :param hotplug: what may change while the guest runs
     :param viommu: the IOMMU that flavor or image request
-    :returns: the text, as ``virsh dumpxml`` prints it
+    :returns: the element of the domain, all of it checked; :func:`write` returns the text of the same
     :raises: :class:`~numaplace.exception.InvalidConfiguration` if the host no longer has CPUs for a vCPU,
         :class:`~numaplace.exception.InvalidRequest` for what guests of the architecture cannot have,
         :class:`~numaplace.exception.UsageInvalid` for a host cell that does not exist,
@@ -138,10 +141,21 @@ def write(
     )
     who = f'domain {show(title or name)}'
     _check_machine(domain, asked, who)
-    root = element('domain', {'type': domain_type}, *(build(domain) for build in _ELEMENTS))
+    root = element('domain', {'type': domain_type}, *(part(domain) for part in _ELEMENTS))
     whole = Document(who, root, exception.InvalidDomain)
     domain_checks.check(whole, host, reaches_all_nodes=profile.reaches_all_nodes)
-    return xmltext.write(root)
+    return root
+
+
+def _as_text(made: Callable[P, Element]) -> Callable[P, str]:
+    def text(*args: P.args, **keys: P.kwargs) -> str:
+        return xmltext.write(made(*args, **keys))
+
+    return text
+
+
+#: Writes what :func:`build` builds, as ``virsh dumpxml`` prints it.
+write = _as_text(build)
 
 
 def _check_machine(domain: _Domain, hotplug: Hotplug, who: str) -> None:

@@ -11,7 +11,21 @@ from numaplace.model.flavor import Flavor
 from numaplace.model.grouping import Aggregate, ServerGroup
 from numaplace.model.records import HostRecord, InstanceRecord
 
-__all__ = ['Aggregate', 'Fleet', 'Inventory', 'Provider', 'Remark', 'Unread', 'candidates', 'in_aggregates']
+__all__ = [
+    'MOST_UNITS',
+    'Aggregate',
+    'Fleet',
+    'Inventory',
+    'Provider',
+    'Remark',
+    'Unread',
+    'candidates',
+    'in_aggregates',
+    'with_servers',
+]
+
+#: What placement takes for max_unit where a provider states none.
+MOST_UNITS = 2**31 - 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,11 +66,18 @@ class Remark:
 
 @dataclass(frozen=True, slots=True)
 class Inventory:
-    """How much of a resource class a provider has for placement; amounts in the unit of the class."""
+    """How much of a resource class a provider has for placement; amounts in the unit of the class.
+
+    :param min_unit: the least that one consumer gets; `max_unit` is the most
+    :param step_size: what it gets is a multiple of this
+    """
 
     total: int
     reserved: int = 0
     allocation_ratio: float = 1.0
+    min_unit: int = 1
+    max_unit: int = MOST_UNITS
+    step_size: int = 1
 
     @property
     def capacity(self) -> int:
@@ -90,6 +111,7 @@ class Fleet:
     :param unread: what could not be read
     :param remarks: findings that the source itself made
     :param server_groups: those of the database of numaplace; an exported file has none
+    :param unlisted: number of servers that are not in `servers`: their hosts have the UUIDs, and more was not asked for
     """
 
     hosts: tuple[HostRecord, ...] = ()
@@ -100,16 +122,24 @@ class Fleet:
     unread: tuple[Unread, ...] = ()
     remarks: tuple[Remark, ...] = ()
     server_groups: tuple[ServerGroup, ...] = ()
+    unlisted: int = 0
 
 
 def candidates(fleet: Fleet) -> Fleet:
     """Return a fleet with its hosts as filters are asked about them: with their aggregates and their servers."""
+    places = [(server.uuid, side.host) for server in fleet.servers for side in holds(server)]
+    return replace(fleet, hosts=tuple(with_servers(in_aggregates(fleet.hosts, fleet.aggregates), places)))
+
+
+def with_servers(hosts: Iterable[HostRecord], places: Iterable[tuple[str, str]]) -> list[HostRecord]:
+    """Return hosts with the UUIDs of the servers that hold something there, beside those that they have.
+
+    :param places: UUIDs of servers and names of their hosts, in pairs
+    """
     on: dict[str, set[str]] = {}
-    for server in fleet.servers:
-        for side in holds(server):
-            on.setdefault(side.host, set()).add(server.uuid)
-    joined = in_aggregates(fleet.hosts, fleet.aggregates)
-    return replace(fleet, hosts=tuple([replace(host, servers=frozenset(on.get(host.name, ()))) for host in joined]))
+    for uuid, name in places:
+        on.setdefault(name, set()).add(uuid)
+    return [replace(host, servers=host.servers | on[host.name]) if host.name in on else host for host in hosts]
 
 
 def in_aggregates(hosts: Iterable[HostRecord], aggregates: Iterable[Aggregate]) -> list[HostRecord]:

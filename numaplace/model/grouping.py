@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from numaplace.model.refusal import Reason, Refusal
 
@@ -71,6 +71,10 @@ class ServerGroup:
         :param without: UUID of a member that is not counted
         """
         return sum(host in hosts for uuid, hosts in self.members.items() if uuid != without)
+
+    def with_member(self, server: str, host: str) -> ServerGroup:
+        """Return the group with one more member, by its UUID, on a host."""
+        return replace(self, members={**self.members, server: frozenset({host})})
 
     def refuse(self, host: str, server: str) -> Refusal | None:
         """Return why a server may not be placed on a host, or None (Nova 34, `affinity_filter`).

@@ -94,6 +94,9 @@ class CellShape:
     @property
     def is_general(self) -> bool:
         """Whether guests without cells may use its memory, and the host's total counts it."""
+        # The usual answer first: totals of hosts ask each cell.
+        if self.memory_kind is None and (self.shared_cpus or self.dedicated_cpus):
+            return True
         return self.counts_as_general or self.kind == GENERAL
 
     @property

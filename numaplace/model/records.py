@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
@@ -98,6 +98,10 @@ class HostRecord:
     old_format: str = field(default='', compare=False)
     aggregates: tuple[Aggregate, ...] = field(default=(), compare=False)
     servers: frozenset[str] = field(default=frozenset(), compare=False)
+
+    def with_server(self, uuid: str, placement: Placement) -> HostRecord:
+        """Return the host with the usage of one more server; it raises as :meth:`Host.consume` does."""
+        return replace(self, host=self.host.consume(placement), servers=self.servers | {uuid})
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,6 +18,7 @@ from nova import exception as nova_exception
 
 from numaplace import conf as our_conf
 from numaplace import cpuset, fit
+from numaplace.fit.usefulness import Mix
 from numaplace.model import (
     DEDICATED,
     ISOLATE,
@@ -45,8 +46,13 @@ __all__ = [
     'restoring',
 ]
 
-#: Strategies that Nova does not have.
-_OWN = {strategy.name: strategy for strategy in (fit.CLOSEST, fit.PRESERVE)}
+
+def _own() -> fit.Strategy | None:
+    """Return the configured strategy, if it is one that Nova does not have."""
+    name = our_conf.own_strategy(conf.CONF)
+    if name == fit.PRESERVE.name:
+        return fit.preserve(Mix.of(our_conf.preserve_mix(conf.CONF)))
+    return fit.CLOSEST if name else None
 
 
 def numa_fit_instance_to_host(  # noqa: PLR0917 - as Nova's callers give them
@@ -70,7 +76,7 @@ def numa_fit_instance_to_host(  # noqa: PLR0917 - as Nova's callers give them
             return None  # as Nova does, before the cells are read
         host, guest = topologies.read(host_topology), convert.read_guest(instance_topology)
         offered = devices(host, provider_mapping, pci_requests, pci_stats)
-        answer = place(host, guest, limits, offered, own=our_conf.own_strategy(conf.CONF))
+        answer = place(host, guest, limits, offered, own=_own())
         if isinstance(answer, Refusal):
             claim_log.refused(guest, answer)
             return None
@@ -93,20 +99,19 @@ def devices(
 
 
 def place(
-    host: Host, guest: Guest, limits: Any, offered: PciDevices | None, *, own: str | None = None
+    host: Host, guest: Guest, limits: Any, offered: PciDevices | None, *, own: fit.Strategy | None = None
 ) -> Placement | Refusal:
     """Return the answer of the fit by the strategy of Nova's configuration.
 
     :param limits: Nova's ``NUMATopologyLimits``, or None
-    :param own: the name of a strategy that Nova does not have
+    :param own: a strategy that Nova does not have
     """
     impossible = scheduler_request.impossible(guest)
     if impossible is not None:
         return impossible
     ratios, networks = convert.read_limits(limits)
     novas = fit.PACK if conf.CONF.compute.packing_host_numa_cells_allocation_strategy else fit.SPREAD
-    strategy = _OWN[own] if own else novas
-    return fit.place(host, guest, limits=ratios, devices=offered, networks=networks, strategy=strategy)
+    return fit.place(host, guest, limits=ratios, devices=offered, networks=networks, strategy=own or novas)
 
 
 def counting(theirs: Callable[..., Any]) -> Callable[..., Any]:

@@ -9,7 +9,7 @@ import nova.conf
 from nova.scheduler import utils, weights
 
 from numaplace import conf, exception
-from numaplace.fit.usefulness import price
+from numaplace.fit.usefulness import Mix, price
 from numaplace.model import Guest, Host
 from numaplace.nova import scheduler_request, topologies
 
@@ -21,6 +21,10 @@ conf.register_preserve(CONF)
 
 class NUMAPreserveWeigher(weights.BaseHostWeigher):  # type: ignore[misc]  # Nova's are untyped
     """What the guest costs on the host, by the measure of the strategy ``preserve``; Nova scales it as all weights."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._mix = Mix.of(conf.preserve_mix(CONF))
 
     def weight_multiplier(self, host_state: Any) -> float:
         """Return the multiplier: that of the host's aggregates, or else of the option."""
@@ -36,6 +40,6 @@ class NUMAPreserveWeigher(weights.BaseHostWeigher):  # type: ignore[misc]  # Nov
         try:
             request, topology = scheduler_request.of(weight_properties), host_state.numa_topology
             host = Host() if topology is None else topologies.read(topology, lasting=True)
-            return -price(host, request.guest if request.topology else Guest(0, 0))
+            return -price(host, request.guest if request.topology else Guest(0, 0), self._mix)
         except exception.InvalidObject:
             return 0.0

@@ -7,6 +7,7 @@ from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from functools import lru_cache
 from sys import intern
 from typing import Any
 
@@ -18,6 +19,7 @@ from numaplace.model import Flavor, Guest, Host, Placement
 from numaplace.model.fleet import Unread
 from numaplace.model.records import DISABLED, DOWN, ENABLED, ENDED, GONE, UP, HostRecord, InstanceRecord, Move, Side
 from numaplace.novadb import rows
+from numaplace.novadb.occupants import Occupant, Share
 from numaplace.novadb.rows import select, utc, whole
 from numaplace.request import image_names
 from numaplace.wire import details
@@ -47,21 +49,25 @@ _SERVICE_DOWN = timedelta(seconds=60)
 class CellContent:
     """What was read of a cell.
 
+    :param servers: empty unless they are listed
+    :param occupants: the same servers, whether or not they are listed
     :param nodes: names of the hosts by the UUIDs of their compute nodes, which are those of their resource providers
     :param moves: UUIDs of the moves in progress, which have allocations before the servers have a context
     """
 
     hosts: list[HostRecord] = field(default_factory=list)
     servers: list[InstanceRecord] = field(default_factory=list)
+    occupants: list[Occupant] = field(default_factory=list)
     unread: list[Unread] = field(default_factory=list)
     nodes: dict[str, str] = field(default_factory=dict)
     moves: set[str] = field(default_factory=set)
 
 
-def read_cell(connection: Connection, name: str, now: datetime) -> CellContent:
+def read_cell(connection: Connection, name: str, now: datetime, *, lists_servers: bool = True) -> CellContent:
     """Read a cell; a row that cannot be read is named and left out.
 
-    Two passes over its servers' metadata and one over everything else.
+    Two passes over its servers' metadata and one over everything else. Without a list of the servers, their metadata
+    are not read, and of those that are in no move only what their hosts count.
 
     :param now: the moment, to tell which services report
     """
@@ -69,14 +75,20 @@ def read_cell(connection: Connection, name: str, now: datetime) -> CellContent:
     _read_hosts(connection, name, found, now)
     known = {record.name: record.host for record in found.hosts}
     moves = _read_moves(connection)
-    images, metadata = _read_metadata(connection, 'instance_system_metadata'), _read_metadata(connection)
+    images = _read_metadata(connection, 'instance_system_metadata') if lists_servers else {}
+    metadata = _read_metadata(connection) if lists_servers else {}
     seen: set[str] = set()
-    for row in select(connection, _SERVERS):
+    for row in select(connection, _SERVERS if lists_servers else _OCCUPANTS):
         around = _Around(known, moves.get(row.uuid), images.pop(row.uuid, {}), metadata.pop(row.uuid, {}))
         try:
             if row.uuid in seen:
                 raise exception.InvalidObject('another row is about the same instance')
-            found.servers.append(_server(row, around))
+            if lists_servers or _is_moving(row, around):
+                server = _server(row, around)
+                found.occupants.append(Occupant.of(server))
+                found.servers += [server] if lists_servers else []
+            else:
+                found.occupants.append(_occupant(row))
         except rows.UNREADABLE as error:
             place = f'{name}: {"instances" if "vcpus" in str(error) else "instance_extra"}'
             found.unread += [
@@ -184,12 +196,25 @@ def _facts(row: sa.Row[Any]) -> dict[str, Any]:
 
 # --- servers
 
-_SERVERS = """
+#: A server that is resized from one cell to another has a row in both, of which one is hidden; each tells both sides.
+_SELECT = """
 SELECT i.id, i.uuid, i.display_name, i.host, i.vm_state, i.task_state, i.vcpus, i.memory_mb, i.availability_zone,
-       i.created_at, i.instance_type_id, e.numa_topology, e.migration_context, e.flavor
+       i.created_at, i.instance_type_id, {}
 FROM instances i LEFT JOIN instance_extra e ON e.instance_uuid = i.uuid
-WHERE i.deleted = 0 ORDER BY i.id
+WHERE i.deleted = 0 AND i.hidden IS NOT TRUE ORDER BY i.id
 """
+_LONG = ('numa_topology', 'migration_context', 'flavor')
+_SERVERS = _SELECT.format(', '.join([f'e.{name}' for name in _LONG]))
+#: With the long columns of those alone that may be in a move.
+_MAY_MOVE = f"i.vm_state = '{_RESIZED}' OR i.task_state IN {tuple(sorted(_MOVING_TASKS))}"
+_OCCUPANTS = _SELECT.format(
+    ', '.join(
+        [
+            'CASE WHEN e.numa_topology IS NULL THEN 1 ELSE 0 END AS floats',
+            *(f'CASE WHEN {_MAY_MOVE} THEN e.{name} END AS {name}' for name in _LONG),
+        ]
+    )
+)
 _MOVES = """
 SELECT id, uuid, instance_uuid, source_compute, dest_compute, status, migration_type, old_instance_type_id,
        new_instance_type_id, created_at, updated_at
@@ -226,7 +251,7 @@ def _read_metadata(connection: Connection, table: str = 'instance_metadata') -> 
 
 
 def _server(row: sa.Row[Any], around: _Around) -> InstanceRecord:
-    flavors = _flavors(row)
+    flavors = _flavors(row.flavor)
     guest = Guest(whole(row.vcpus, 'vcpus'), whole(row.memory_mb, 'memory_mb'))
     topology = None if row.numa_topology is None else _object(row.numa_topology, 'numa_topology')
     placed = None if topology is None else wire.read_placement(topology, around.hosts.get(row.host or ''))
@@ -248,15 +273,26 @@ def _server(row: sa.Row[Any], around: _Around) -> InstanceRecord:
         metadata=around.metadata,
         old_format='' if topology is None else wire.old_format(topology, 'InstanceNUMATopology'),
     )
-    moving = row.vm_state == _RESIZED or row.task_state in _MOVING_TASKS
-    if around.move is None or not moving or row.host is None:
-        return record
-    return replace(record, move=_move(row, record, flavors, around))
+    return replace(record, move=_move(row, record, flavors, around)) if _is_moving(row, around) else record
 
 
-def _flavors(row: sa.Row[Any]) -> dict[str, Flavor]:
+def _is_moving(row: sa.Row[Any], around: _Around) -> bool:
+    """Return whether Nova counts the move of a server, if it holds anything there."""
+    may_move = row.vm_state == _RESIZED or row.task_state in _MOVING_TASKS
+    return may_move and around.move is not None and row.host is not None
+
+
+def _occupant(row: sa.Row[Any]) -> Occupant:
+    """Return a server that is in no move, from its own row."""
+    vcpus, memory_mib = whole(row.vcpus, 'vcpus'), whole(row.memory_mb, 'memory_mb')
+    share = Share(row.host, vcpus, memory_mib, vcpus if row.floats else 0)
+    return Occupant(row.uuid, row.host, () if row.host is None else (share,))
+
+
+@lru_cache(maxsize=1024)  # the text of all servers of a flavor is the same
+def _flavors(text: str | None) -> Mapping[str, Flavor]:
     """Return the flavors of a server: ``cur``, and in a move ``old`` and ``new``."""
-    source = rows.text(row.flavor, 'flavor')
+    source = rows.text(text, 'flavor')
     if not isinstance(source, dict) or not source.get('cur'):
         raise exception.InvalidObject("flavor: expected an object with 'cur'")
     return {

@@ -15,7 +15,8 @@ from numaplace.novadb.rows import select
 __all__ = ['Allocations', 'read_allocations', 'read_providers']
 
 _INVENTORIES = """
-SELECT i.resource_provider_id AS provider, c.name, i.total, i.reserved, i.allocation_ratio
+SELECT i.resource_provider_id AS provider, c.name, i.total, i.reserved, i.allocation_ratio, i.min_unit, i.max_unit,
+       i.step_size
 FROM inventories i JOIN resource_classes c ON c.id = i.resource_class_id
 """
 _ALLOCATIONS = """
@@ -63,7 +64,9 @@ def read_providers(
     }
     inventories: dict[int, dict[str, Inventory]] = defaultdict(dict)
     for row in select(connection, _INVENTORIES):
-        inventories[row.provider][row.name] = Inventory(row.total, row.reserved, row.allocation_ratio)
+        inventories[row.provider][row.name] = Inventory(
+            row.total, row.reserved, row.allocation_ratio, row.min_unit, row.max_unit, row.step_size
+        )
     traits: dict[int, set[str]] = defaultdict(set)
     for row in select(connection, _TRAITS):
         traits[row.provider].add(row.name)

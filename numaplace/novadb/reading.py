@@ -3,26 +3,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 
 from numaplace import exception
-from numaplace.fleet import usage
-from numaplace.model import Host
-from numaplace.model.allocations import held_on
-from numaplace.model.fleet import Fleet, Provider, Unread, in_aggregates
-from numaplace.model.records import HostRecord, InstanceRecord
+from numaplace.model.fleet import Fleet, Provider, Unread, in_aggregates, with_servers
 from numaplace.novadb import api_database
 from numaplace.novadb.cell import CellContent, read_cell
 from numaplace.novadb.connections import snapshot, url_of_cell
+from numaplace.novadb.occupants import with_totals
 from numaplace.novadb.placement import Allocations, read_allocations, read_providers
 
 __all__ = ['read']
 
 
-def read(api: str, main: str | None = None, placement: str | None = None, *, default_zone: str = 'nova') -> Fleet:
+def read(
+    api: str,
+    main: str | None = None,
+    placement: str | None = None,
+    *,
+    default_zone: str = 'nova',
+    lists_servers: bool = True,
+) -> Fleet:
     """Read all cells of a Nova; one that does not answer is named, and the others are read.
 
     Each database is read in read-only transactions that see one moment each; nothing is written. That of placement is
@@ -32,6 +35,8 @@ def read(api: str, main: str | None = None, placement: str | None = None, *, def
     :param main: URL that fills in the templates of cell mappings
     :param placement: URL of placement's database, or None to leave it out
     :param default_zone: zone of hosts that are in no aggregate with one
+    :param lists_servers: False for hosts with the UUIDs of their servers instead, which takes a fraction of the time. A
+        server counts as one that cannot be read only if its row does not say what its hosts count
     :raises: :class:`~numaplace.exception.UnknownDatabase` if the API database cannot be read
     """
     before = _allocations(placement)
@@ -44,13 +49,17 @@ def read(api: str, main: str | None = None, placement: str | None = None, *, def
     for cell in cells:
         try:
             with snapshot(url_of_cell(cell.url, main)) as connection:
-                _add(whole, cell.name, read_cell(connection, cell.name, datetime.now(UTC)))
+                content = read_cell(connection, cell.name, datetime.now(UTC), lists_servers=lists_servers)
+                _add(whole, cell.name, content)
         except exception.UnknownDatabase as error:
             whole.unread.append(Unread('cell.unreachable', 'cell_mappings', cell.name, str(error)))
     providers = _providers(placement, whole, before, new)
-    _add_request_specs(whole, api)
+    if lists_servers:
+        _add_request_specs(whole, api)
     known = [replace(record, availability_zone=default_zone) for record in whole.hosts]
-    hosts = _with_totals(in_aggregates(known, aggregates), whole.servers)
+    hosts = with_totals(in_aggregates(known, aggregates), whole.occupants)
+    if not lists_servers:
+        hosts = with_servers(hosts, [(one.uuid, share.host) for one in whole.occupants for share in one.shares])
     return Fleet(
         tuple(sorted(hosts, key=lambda record: record.name)),
         tuple(whole.servers),
@@ -58,6 +67,7 @@ def read(api: str, main: str | None = None, placement: str | None = None, *, def
         tuple(aggregates),
         tuple(providers),
         tuple(whole.unread),
+        unlisted=0 if lists_servers else len(whole.occupants),
     )
 
 
@@ -74,6 +84,7 @@ def _add(whole: CellContent, cell: str, content: CellContent) -> None:
     ]
     whole.hosts += [record for record in content.hosts if record.name not in twice]
     whole.servers += [server for server in content.servers if server.host not in twice]
+    whole.occupants += [occupant for occupant in content.occupants if occupant.host not in twice]
     whole.nodes |= {uuid: name for uuid, name in content.nodes.items() if name not in twice}
     whole.moves |= content.moves
 
@@ -96,8 +107,8 @@ def _allocations(url: str | None) -> Allocations:
 def _providers(url: str | None, whole: CellContent, before: Allocations, new: set[str]) -> list[Provider]:
     if url is None:
         return []
-    known = {server.uuid for server in whole.servers}
-    known |= {server.move.uuid for server in whole.servers if server.move is not None}
+    known = {occupant.uuid for occupant in whole.occupants}
+    known |= {occupant.move for occupant in whole.occupants if occupant.move is not None}
     others = ({row.server for row in whole.unread if row.server} | whole.moves | new) - known
     try:
         with snapshot(url) as connection:
@@ -105,25 +116,3 @@ def _providers(url: str | None, whole: CellContent, before: Allocations, new: se
     except exception.UnknownDatabase as error:
         whole.unread.append(Unread('cell.unreachable', 'placement_database', 'placement', str(error)))
         return []
-
-
-def _with_totals(hosts: Iterable[HostRecord], servers: Iterable[InstanceRecord]) -> list[HostRecord]:
-    """Return hosts with the totals of their servers: Nova's own ones include what is reserved for the host."""
-    by_host: dict[str, list[InstanceRecord]] = {}
-    for server in servers:
-        names = {server.host, *((server.move.old.host, server.move.new.host) if server.move else ())}
-        for name in names - {None}:
-            by_host.setdefault(str(name), []).append(server)
-    return [
-        replace(record, host=_with_sums(record.host, record.name, by_host.get(record.name, []))) for record in hosts
-    ]
-
-
-def _with_sums(host: Host, name: str, servers: Iterable[InstanceRecord]) -> Host:
-    counted = usage.count(host, held_on(name, servers))
-    return replace(
-        host,
-        vcpus_used=counted.vcpus_used,
-        memory_used_mib=counted.memory_used_mib,
-        floating_vcpus=counted.floating_vcpus,
-    )

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from numaplace.db.api import Database
     from numaplace.libvirt.connection import Libvirt
     from numaplace.libvirt.machine import GuestMachine
+    from numaplace.libvirt.xmltext import Element
     from numaplace.model import Guest, Reason
     from numaplace.model.records import HostRecord, InstanceRecord
     from numaplace.request import Tuning
@@ -33,18 +34,35 @@ def write(
     server: InstanceRecord,
     form: str = NEWEST,
     libvirt: Libvirt | None = None,
-    *,
-    host_arch: str | None = None,
 ) -> str:
     """Return the XML of a server.
 
     :param form: a key of :data:`numaplace.libvirt.profile.PROFILES`
     :param libvirt: the one that gets the domain, or None where it is not known
-    :param host_arch: architecture of the XML, or None for that of its host
     :raises: :class:`~numaplace.exception.Conflict` if it has no host, and the faults of
         :func:`numaplace.libvirt.machine.choose`, :func:`numaplace.libvirt.cpumodel.choose`,
         :func:`numaplace.libvirt.domain.write`, :func:`numaplace.request.tuning`,
         :func:`numaplace.request.devices`, :func:`numaplace.request.hotplug`, :func:`check_support` and `libvirt`
+    """
+    from numaplace.libvirt import xmltext
+
+    return xmltext.write(_build(conf, database, server, form, libvirt))
+
+
+def _build(
+    conf: cfg.ConfigOpts,
+    database: Database,
+    server: InstanceRecord,
+    form: str = NEWEST,
+    libvirt: Libvirt | None = None,
+    *,
+    record: HostRecord | None = None,
+    host_arch: str | None = None,
+) -> Element:
+    """Return the XML of a server, as :func:`write`.
+
+    :param record: its host; None to read it
+    :param host_arch: architecture of the XML, or None for that of its host
     """
     from numaplace import request
     from numaplace.libvirt import cpumodel, domain, machine, thread_context
@@ -52,7 +70,7 @@ def write(
 
     if server.host is None:
         raise exception.Conflict(f'server {server.name!r} is on no host: it is {server.status}')
-    host, options = database.host(server.host), conf.libvirt
+    host, options = record or database.host(server.host), conf.libvirt
     arch = str(host.facts.get('architecture') or '') if host_arch is None else host_arch
     guest = machine.choose(server.image_properties, host.name, arch, options.virt_type, options.hw_machine_type)
     wish = cpumodel.Wish(options.cpu_mode, options.cpu_models, options.cpu_model_extra_flags)
@@ -64,7 +82,7 @@ def write(
         _check_addresses(server.name, tuning, libvirt)
         if thread_context.are_refused(host.host, (placed.host_cell for placed in server.placement.cells)):
             profile = at_release(profile, libvirt.releases().libvirt)
-    return domain.write(
+    return domain.build(
         server.domain_name,
         server.uuid,
         server.name,
@@ -92,23 +110,24 @@ def _check_addresses(name: str, tuning: Tuning, libvirt: Libvirt) -> None:
         )
 
 
-def check(conf: cfg.ConfigOpts, database: Database, server: InstanceRecord) -> None:
+def check(conf: cfg.ConfigOpts, database: Database, server: InstanceRecord, record: HostRecord | None = None) -> None:
     """Make sure that the XML of a server can be written, once the architecture of its host is known.
 
+    :param record: its host; None to read it
     :raises: as :func:`write`; if the architecture is unknown, what it raises for the usual one if it raises for all
     """
     try:
-        write(conf, database, server)
+        _build(conf, database, server, record=record)
     except exception.ArchitectureUnknown:
         # A claim is the same on each architecture, and the host's own can be given later.
-        _check_each(conf, database, server)
+        _check_each(conf, database, server, record)
 
 
-def _check_each(conf: cfg.ConfigOpts, database: Database, server: InstanceRecord) -> None:
+def _check_each(conf: cfg.ConfigOpts, database: Database, server: InstanceRecord, record: HostRecord | None) -> None:
     first: exception.NumaplaceException | None = None
     for arch in sorted(architecture.KNOWN, key='x86_64'.__ne__):
         try:
-            write(conf, database, server, host_arch=arch)
+            _build(conf, database, server, record=record, host_arch=arch)
         except exception.NumaplaceException as error:
             first = first or error
         else:

@@ -83,8 +83,8 @@ class Direct:
         with ExitStack() as undo:
             # Guests whose XML cannot be written must not keep their claims.
             servers = [undo.enter_context(selection.claim).instance for selection in answer.found]
-            for server in servers:
-                domain_xml.check(self.conf, database, server)
+            for server, selection in zip(servers, answer.found, strict=True):
+                domain_xml.check(self.conf, database, server, selection.record)
         return servers
 
     def do(

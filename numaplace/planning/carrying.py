@@ -3,14 +3,17 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from itertools import chain, permutations
+from itertools import chain, islice, permutations
 
 from numaplace.explain import HostRefusal
 from numaplace.fleet.plan import Step
+from numaplace.model import Placement
 from numaplace.planning import demand
 from numaplace.planning.classes import Classes
+from numaplace.planning.solver import Arrival, Cells
 from numaplace.planning.state import State
 
 __all__ = ['Course', 'carry', 'order_at']
@@ -25,16 +28,47 @@ class Course:
 
     :param pending: UUIDs that leave, by class
     :param quotas: by host the classes that arrive, in the order in which they do
+    :param group: the last group that was made before
+    :param cells: by class and host, how many are to arrive at which host cells; where it is empty, at any
     """
 
     pending: dict[int, list[str]]
     quotas: dict[str, list[int]]
+    group: int = 0
+    cells: dict[Arrival, Counter[Cells]] = field(default_factory=dict)
     steps: list[Step] = field(default_factory=list)
 
     @property
     def is_over(self) -> bool:
         """Whether all have moved."""
         return not any(self.quotas.values())
+
+    def takes(self, number: int, host: str, placement: Placement) -> bool:
+        """Return whether a server may arrive at host cells: those of its class, or cells for which no others wait."""
+        planned = self.cells.get((number, host), Counter())
+        cells = _cells(placement)
+        if not planned or planned[cells] > 0:
+            return True
+        waiting = {
+            cell
+            for kind in set(self.quotas[host])
+            for each, amount in self.cells.get((kind, host), Counter()).items()
+            if amount > 0
+            for cell in each
+        }
+        return waiting.isdisjoint(cells)
+
+    def arrive(self, uuid: str, number: int, host: str, placement: Placement) -> None:
+        """Note that a server has arrived."""
+        self.quotas[host].remove(number)
+        self.pending[number].remove(uuid)
+        planned, cells = self.cells.get((number, host), Counter()), _cells(placement)
+        if +planned:
+            planned[cells if planned[cells] > 0 else next(iter(+planned))] -= 1
+
+
+def _cells(placement: Placement) -> Cells:
+    return tuple(sorted({placed.host_cell for placed in placement.cells}))
 
 
 def order_at(
@@ -82,54 +116,59 @@ def carry(classes: Classes, state: State, course: Course) -> bool:
     """Move servers until all have moved, or none can; return whether all have.
 
     The moves of a group hold both of their sides until the last of them is made, and none of its hosts both loses a
-    server and gets one: so they may be made at once. Where all wait for each other, one of them makes a detour.
+    server and gets one: so they may be made at once. Where all wait for each other, one of them makes a detour, and
+    after that goes to other host cells than it is to.
     """
-    group, is_strict, detours = 0, True, set[str]()
+    detours = set[str]()
     while not course.is_over:
-        group += 1
-        made = list(_group(classes, state, course, group, is_strict=is_strict))
-        if not made and not is_strict:
-            step = _detour(classes, state, course, group, detours)
-            if step is None:
-                return False
+        course.group += 1
+        made = list(_group(classes, state, course, is_strict=True))
+        if not made and not course.cells:
+            made = list(_group(classes, state, course, is_strict=False))
+        if not made and (step := _detour(classes, state, course, detours)):
             made = [step]
+        if not made and course.cells:
+            made = list(islice(_group(classes, state, course, is_strict=False), 1))
+        if not made:
+            return False
         for step in made:
             state.release(step.server)
         course.steps += made
-        is_strict = bool(made)
     return True
 
 
-def _group(classes: Classes, state: State, course: Course, group: int, *, is_strict: bool) -> Iterator[Step]:
+def _group(classes: Classes, state: State, course: Course, *, is_strict: bool) -> Iterator[Step]:
     sources, destinations = set[str](), set[str]()
     for host, quota in course.quotas.items():
-        position = 0
-        while position < len(quota) and host not in sources:
-            number = quota[position]
+        refused = set[int]()
+        while (
+            host not in sources and (number := next((each for each in quota if each not in refused), None)) is not None
+        ):
             uuid = _next(state, course, number, host, destinations)
-            step = None if uuid is None else _claim(classes, state, uuid, host, group)
-            if uuid is None or step is None:
-                if is_strict:
-                    break
-                position += 1
+            placed = None if uuid is None else _offer(classes, state, uuid, host)
+            if uuid is None or placed is None or (is_strict and not course.takes(number, host, placed[1])):
+                if is_strict and not course.cells:
+                    break  # the order is all that is known to be possible
+                refused.add(number)
                 continue
-            quota.pop(position)
-            course.pending[number].remove(uuid)
+            refused.clear()
+            course.arrive(uuid, number, host, placed[1])
+            step = state.claim(uuid, placed[0], host, placed[1], course.group)
             sources.add(step.source)
             destinations.add(host)
             yield step
 
 
-def _claim(classes: Classes, state: State, uuid: str, host: str, group: int) -> Step | None:
-    """Claim a host for a server, if it takes it."""
+def _offer(classes: Classes, state: State, uuid: str, host: str) -> tuple[str, Placement] | None:
+    """Return how a host takes a server, if it does."""
     one = classes.known[classes.by_uuid[uuid]]
     if not state.has_room(host, one.needs):
         return None
     answer = state.offer(uuid, one.kinds, host)
-    return None if isinstance(answer, HostRefusal) else state.claim(uuid, answer[0], host, answer[1], group)
+    return None if isinstance(answer, HostRefusal) else answer
 
 
-def _detour(classes: Classes, state: State, course: Course, group: int, detours: set[str]) -> Step | None:
+def _detour(classes: Classes, state: State, course: Course, detours: set[str]) -> Step | None:
     """Move a server that others wait for to some host that takes it for a while; each makes one detour at most."""
     waiting = [
         uuid
@@ -139,11 +178,11 @@ def _detour(classes: Classes, state: State, course: Course, group: int, detours:
     ]
     for uuid in waiting:
         for host in state.open_hosts():
-            if host != state.servers[uuid].host and not course.quotas.get(host):
-                step = _claim(classes, state, uuid, host, group)
-                if step is not None:
-                    detours.add(uuid)
-                    return step
+            if host == state.servers[uuid].host or course.quotas.get(host):
+                continue
+            if (placed := _offer(classes, state, uuid, host)) is not None:
+                detours.add(uuid)
+                return state.claim(uuid, placed[0], host, placed[1], course.group)
     return None
 
 

@@ -8,18 +8,18 @@ afterwards, move by move.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from math import isfinite
 from typing import TypeAlias
 
 from numaplace.db.capacity import limits
 from numaplace.fit.cell_demand import Demand, demands
 from numaplace.fleet.cell_room import cpus_left, ram_left
-from numaplace.model import Guest, Placement, limit
+from numaplace.model import Guest, HostCell, Placement, limit
 from numaplace.model.records import HostRecord
 from numaplace.units import KIB_PER_MIB
 
-__all__ = ['Amounts', 'Slot', 'given', 'has_room', 'needed', 'room', 'size']
+__all__ = ['Amounts', 'Slot', 'changed_room', 'dedicated', 'given', 'has_room', 'needed', 'room', 'size']
 
 #: A host cell by its id, or None for the whole host; and the name of a resource.
 Slot: TypeAlias = tuple[int | None, str]
@@ -49,6 +49,11 @@ def _of_cell(demand: Demand) -> dict[str, int]:
     return {name: amount for name, amount in found.items() if amount}
 
 
+def dedicated(guest: Guest) -> int:
+    """Return how many CPUs a guest takes for itself at least, with that of an isolated emulator."""
+    return sum([demand.dedicated + demand.emulator for demand in demands(guest, None)])
+
+
 def given(placement: Placement) -> Amounts:
     """Return what is free once a server has left its host, at least as much as the fit counts."""
     guest, found = placement.guest, Counter[Slot]()
@@ -67,12 +72,19 @@ def given(placement: Placement) -> Amounts:
 
 def room(record: HostRecord) -> Amounts:
     """Return what a host has left; what has no limit is not named, and what is overcommitted is zero."""
-    return {slot: max(0, int(amount)) for slot, amount in _left(record) if isfinite(amount)}
+    return {slot: max(0, int(amount)) for slot, amount in _left(record, record.host.cells) if isfinite(amount)}
 
 
-def _left(record: HostRecord) -> Iterator[tuple[Slot, float]]:
+def changed_room(record: HostRecord, before: HostRecord) -> Amounts:
+    """Return as :func:`room` what a host has left, of those cells alone that were others before."""
+    known = {id(cell) for cell in before.host.cells}
+    cells = [cell for cell in record.host.cells if id(cell) not in known]
+    return {slot: max(0, int(amount)) for slot, amount in _left(record, cells) if isfinite(amount)}
+
+
+def _left(record: HostRecord, cells: Iterable[HostCell]) -> Iterator[tuple[Slot, float]]:
     ratios, host = limits(record), record.host
-    for cell in host.cells:
+    for cell in cells:
         yield (cell.id, _CPUS), cell.free_cpus.bit_count()
         yield (cell.id, _SHARED), cpus_left(cell, ratios)
         yield (cell.id, _RAM), ram_left(cell, ratios)

@@ -4,43 +4,52 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterable
+
+import numpy as np
 
 from numaplace.fleet.plan import Step
 from numaplace.model.records import InstanceRecord
 from numaplace.planning.classes import Classes
-from numaplace.planning.spreading import Spreader, largest_first
+from numaplace.planning.places import Places
+from numaplace.planning.spreading import largest_first
 from numaplace.planning.state import State
 
 __all__ = ['empty']
 
 
-def empty(classes: Classes, most: int, until: float) -> tuple[list[Step], State]:
-    """Return the moves that empty hosts, those with the fewest servers first, and the state after them.
+def empty(classes: Classes, most: int, until: float, taking: Iterable[str] = ()) -> tuple[list[Step], State]:
+    """Return the moves that empty hosts, and the state after them.
 
     No host both loses a server and gets one, so that all moves are one group. A host whose servers do not all fit
     elsewhere keeps them.
 
     :param most: number of moves at most
     :param until: when to end, in seconds of the monotonic clock
+    :param taking: hosts that have taken servers, and keep them
     """
-    after, steps = classes.state.copy(), list[Step]()
-    on = {host: servers for host, servers in after.on(after.hosts).items() if servers}
-    movable = {host for host, servers in on.items() if all(_learn(classes, server) for server in servers)}
-    spreader, takers, taking = Spreader(classes), set(on), set[str]()
+    places, steps = Places(classes, classes.state.copy()), list[Step]()
+    on = {host: servers for host, servers in places.state.on(places.state.hosts).items() if servers}
+    movable = [host for host, servers in on.items() if all(_learn(classes, server) for server in servers)]
+    taken = set(taking)
+    closed = np.array([0.0 if host in on else np.inf for host in places.rooms.names])
     for host in sorted(movable, key=lambda host: (len(on[host]), host)):
-        if host in taking or len(steps) + len(on[host]) > most:
+        if host in taken or len(steps) + len(on[host]) > most:
             continue
         if time.monotonic() > until:
             break
-        trial = after.copy()
-        made = _empty(spreader, trial, [server.uuid for server in on[host]], takers - {host})
+        row = places.rooms.rows.get(host)
+        if row is not None:
+            closed[row] = np.inf
+        made = _empty(places, [server.uuid for server in on[host]], closed)
         if made is not None:
-            after, steps = trial, steps + made
-            takers.remove(host)
-            taking.update(step.destination for step in made)
+            steps += made
+            taken.update(step.destination for step in made)
+        elif row is not None:
+            closed[row] = 0.0
     for step in steps:
-        after.release(step.server)
-    return steps, after
+        places.state.release(step.server)
+    return steps, places.state
 
 
 def _learn(classes: Classes, server: InstanceRecord) -> bool:
@@ -51,11 +60,17 @@ def _learn(classes: Classes, server: InstanceRecord) -> bool:
     return bool(kinds)
 
 
-def _empty(spreader: Spreader, state: State, uuids: list[str], takers: set[str]) -> list[Step] | None:
-    made = []
-    for uuid in largest_first(state, uuids):
-        step = spreader.place(state, uuid, allowed=takers.__contains__)
+def _empty(places: Places, uuids: list[str], closed: np.ndarray) -> list[Step] | None:
+    """Move servers to the hosts that each fits most tightly, if all find one."""
+    classes, is_open = places.classes, np.isfinite(closed)
+    if not all(np.any(places.may(number) & is_open) for number in {classes.by_uuid[uuid] for uuid in uuids}):
+        return None
+    made = list[Step]()
+    for uuid in largest_first(places.state, uuids):
+        needs = classes.known[classes.by_uuid[uuid]].needs
+        step = places.place(uuid, places.rooms.rest(needs) + closed)
         if step is None:
+            places.take_back(len(made))
             return None
         made.append(step)
     return made

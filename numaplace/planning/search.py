@@ -17,6 +17,8 @@ __all__ = ['Outcome', 'search']
 
 #: The share of the time that is left which the solver may take at once.
 _SHARE = 0.5
+#: Seconds of a search at least, once the solver is there.
+_LEAST = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,13 +57,16 @@ def search(
 ) -> tuple[Outcome | None, int | None]:
     """Return the moves to the best that is found in time, and a bound of the goal.
 
+    :param seconds: in which to look, with the start of the solver, which alone may take longer
     :param new: UUIDs of new guests that need room afterwards, of the wanted class
     """
-    check_installed()  # which takes its time
     end = time.monotonic() + seconds
-    bounds = _Bounds()
-    while (left := end - time.monotonic()) > 0:
-        proposal = solve(question.problem, left * _SHARE)
+    check_installed()  # which takes its time
+    bounds, left = _Bounds(), max(_LEAST, end - time.monotonic())
+    while left > 0:
+        start, limit = time.monotonic(), left * _SHARE
+        proposal = solve(question.problem, limit)
+        beyond = max(0.0, time.monotonic() - start - limit)  # what makes the problem, and reads the answer
         if proposal is None:
             break
         bounds.learn(proposal)
@@ -71,7 +76,9 @@ def search(
             if steps is not None and _place_new(classes, state, question, proposal, new):
                 return Outcome(tuple(steps), state, proposal.reached, bounds.best, bounds.fewest), bounds.best
             cuts = [Cut(proposal.arrivals, proposal.departures, exact=True)]
+            bounds.is_sound = False
         question.problem.cuts += cuts
+        left = end - time.monotonic() - beyond
     return None, bounds.best
 
 
@@ -80,7 +87,7 @@ def _check(
 ) -> tuple[dict[str, list[int]], list[Cut]]:
     """Return by host the order of arrivals, and what is not possible where there is none."""
     wanted = question.problem.wanted
-    pool = _leaving(question, proposal)
+    pool = question.leaving(proposal.departures)
     if wanted is not None:
         pool[wanted[0]] = list(new)
     arriving: dict[str, dict[int, int]] = {}
@@ -107,19 +114,11 @@ def _check(
     return orders, cuts
 
 
-def _leaving(question: Question, proposal: Proposal) -> dict[int, list[str]]:
-    """Return the servers that leave, by class."""
-    found: dict[int, list[str]] = {}
-    for stack, amount in proposal.departures.items():
-        found.setdefault(question.problem.stacks[stack].kind, []).extend(question.members[stack][:amount])
-    return found
-
-
 def _carried(
     classes: Classes, question: Question, proposal: Proposal, orders: dict[str, list[int]]
 ) -> tuple[list[Step] | None, State]:
     state = replace(classes.state.copy())
-    course = Course(_leaving(question, proposal), {host: list(order) for host, order in orders.items()})
+    course = Course(question.leaving(proposal.departures), {host: list(order) for host, order in orders.items()})
     return (course.steps if carry(classes, state, course) else None), state
 
 

@@ -8,16 +8,32 @@ number of servers.
 
 from __future__ import annotations
 
+import importlib
 import math
 import time
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from itertools import chain
 from typing import Any, TypeAlias
 
 from numaplace import exception
 from numaplace.planning.demand import Amounts, Slot
 
-__all__ = ['HOSTS', 'LEAVE', 'LOAD', 'ROOM', 'Cut', 'Problem', 'Proposal', 'Stack', 'check_installed', 'solve']
+__all__ = [
+    'HOSTS',
+    'LEAVE',
+    'LOAD',
+    'ROOM',
+    'SCALE',
+    'Cells',
+    'Cut',
+    'Problem',
+    'Proposal',
+    'Stack',
+    'check_installed',
+    'solve',
+]
 
 #: What is reached first, before the moves are the fewest: hosts left by their servers; room for new guests; the fewest
 #: hosts with servers; the smallest of the largest shares of a resource that hosts use.
@@ -25,7 +41,7 @@ LEAVE, ROOM, HOSTS, LOAD = 'leave', 'room', 'hosts', 'load'
 
 _WORKERS = 4
 #: Shares are counted in thousandths.
-_SCALE = 1000
+SCALE = 1000
 #: The share of the time in which the goal is sought; the fewest moves to it get the rest.
 _FIRST = 0.6
 #: The least time of a search, in seconds.
@@ -37,6 +53,8 @@ _MOST = 1_000_000
 
 #: Number of a class, and a host.
 Arrival: TypeAlias = tuple[int, str]
+#: Host cells of a server, in order; none of a server that floats.
+Cells: TypeAlias = tuple[int, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +98,8 @@ class Problem:
     :param floating: hosts with servers that have no cells
     :param most_moves: how many servers may move; None for any number
     :param loads: for LOAD by host, how much is used and how much there is
-    :param weights: for LOAD by class, how much a server uses
+    :param weights: for LOAD by class, how much a server uses at least where it arrives
+    :param freed: for LOAD by stack, how much less is used once a server has left
     :param cuts: what is known not to be possible
     """
 
@@ -97,7 +116,31 @@ class Problem:
     most_moves: int | None = None
     loads: Mapping[str, tuple[int, int]] = field(default_factory=dict)
     weights: list[int] = field(default_factory=list)
+    freed: list[int] = field(default_factory=list)
     cuts: list[Cut] = field(default_factory=list)
+
+    def merged(self) -> Problem:
+        """Return the problem with all cells of a host as one: what it allows is no less, and there are fewer numbers.
+
+        What a cell has left is counted by whole multiples of what all servers need.
+        """
+        divisors = Counter[str]()
+        for each in chain(*self.needs):
+            for name, amount in each.items():
+                divisors[name] = math.gcd(divisors[name], amount)
+        for stack in self.stacks:
+            for (_cell, name), amount in stack.gives.items():
+                divisors[name] = math.gcd(divisors[name], amount)
+        stacks = [replace(stack, gives=_merged(stack.gives)) for stack in self.stacks]
+        needs = list[tuple[dict[str, int], ...]]()
+        for *cells, whole in self.needs:
+            total = Counter[str]()
+            for cell in cells:
+                total.update(cell)
+            needs.append((dict(total), whole) if cells else (whole,))
+        return replace(
+            self, rooms={host: _joint(room, divisors) for host, room in self.rooms.items()}, stacks=stacks, needs=needs
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +152,7 @@ class Proposal:
     :param reached: how much of the goal: servers left behind, guests without room, hosts, or the largest share
     :param best: a bound: less is not possible
     :param fewest: a bound of the moves to what is reached
+    :param cells: by class and host, how many arrive at which host cells; empty where any will do
     """
 
     departures: Mapping[int, int]
@@ -116,15 +160,38 @@ class Proposal:
     reached: int
     best: int
     fewest: int
+    cells: Mapping[Arrival, Counter[Cells]] = field(default_factory=dict)
 
 
-def check_installed() -> None:
-    """Make sure that the solver is there.
+def _joint(room: Amounts, divisors: Mapping[str, int]) -> Amounts:
+    """Return what is left of a host in all, of resources that are limited in each cell."""
+    found, cells = dict[Slot, int](), {cell for cell, _name in room if cell is not None}
+    for name in {name for _cell, name in room}:
+        divisor = max(1, divisors.get(name, 1))
+        parts = [room[cell, name] // divisor * divisor for cell in cells if (cell, name) in room]
+        if parts and len(parts) == len(cells):
+            found[0, name] = sum(parts)
+        if (None, name) in room:
+            found[None, name] = room[None, name]
+    return found
 
+
+def _merged(amounts: Amounts) -> Amounts:
+    found = Counter[Slot]()
+    for (cell, name), amount in amounts.items():
+        found[None if cell is None else 0, name] += amount
+    return dict(found)
+
+
+def check_installed(module: str = 'ortools.sat.python.cp_model') -> None:
+    """Make sure that a solver is there.
+
+    :param module: which is imported; that of CP-SAT takes its time
     :raises: :class:`~numaplace.exception.InvalidConfiguration`
     """
     try:
-        from ortools.sat.python import cp_model  # noqa: F401, PLC0415 - an extra
+        for name in (module.rpartition('.')[0], module):  # of an extra
+            importlib.import_module(name)
     except ImportError as error:
         raise exception.InvalidConfiguration(
             f"the solver is not installed ({error}): expected the extra 'planning', as in "
@@ -314,13 +381,13 @@ class _Model:
         """Return the largest share that a host uses, in thousandths."""
         problem, terms = self._problem, dict[str, list[tuple[Any, int]]]()
         for number, stack in enumerate(problem.stacks):
-            terms.setdefault(stack.host, []).append((self._out[number], -problem.weights[stack.kind]))
+            terms.setdefault(stack.host, []).append((self._out[number], -problem.freed[number]))
         for (kind, host), variable in self._into.items():
             terms.setdefault(host, []).append((variable, problem.weights[kind]))
         largest = self._new(_MOST)
         for host, (used, total) in problem.loads.items():
             if total:
-                self.model.add(_SCALE * (used + self._sum(terms.get(host, []))) <= largest * total)
+                self.model.add(SCALE * (used + self._sum(terms.get(host, []))) <= largest * total)
         return largest
 
     def _cut(self, cut: Cut) -> None:

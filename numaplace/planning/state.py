@@ -10,7 +10,7 @@ from typing import Any, TypeAlias
 from numaplace.explain import HostRefusal
 from numaplace.fleet.plan import Step
 from numaplace.model import Placement
-from numaplace.model.allocations import holds
+from numaplace.model.allocations import holds, release
 from numaplace.model.fleet import Fleet, candidates
 from numaplace.model.grouping import ServerGroup
 from numaplace.model.records import (
@@ -86,6 +86,10 @@ class State:
             if name not in self.closed and host.status != DISABLED and host.state not in (DOWN, GONE)
         ]
 
+    def active(self) -> set[str]:
+        """Return the hosts that have servers."""
+        return {side.host for server in self.servers.values() for side in holds(server)} & set(self.hosts)
+
     def on(self, names: Iterable[str]) -> dict[str, list[InstanceRecord]]:
         """Return by host the servers that hold something there, by name."""
         found: dict[str, list[InstanceRecord]] = {name: [] for name in names}
@@ -147,8 +151,18 @@ class State:
         side, server = self.leaving.pop(uuid), self.servers[uuid]
         record = self.hosts[side.host]
         left = record.servers - {uuid}
-        self.hosts[side.host] = replace(record, host=record.host.release(side.placement), servers=left)
+        self.hosts[side.host] = replace(record, host=release(record.host, side.placement), servers=left)
         self._join(server.group, uuid, frozenset({server.host or ''}))
+
+    def undo(self, server: InstanceRecord, record: HostRecord) -> None:
+        """Take the last claim back.
+
+        :param server: as it was before
+        :param record: its destination, as it was before
+        """
+        del self.leaving[server.uuid]
+        self.servers[server.uuid], self.hosts[record.name] = server, record
+        self._join(server.group, server.uuid, frozenset([side.host for side in holds(server)]))
 
     def remove(self, uuid: str) -> None:
         """Take a server away, as if it were deleted; it can be given back by its record alone."""
@@ -156,7 +170,7 @@ class State:
         for side in holds(server):
             record = self.hosts[side.host]
             left = record.servers - {uuid}
-            self.hosts[side.host] = replace(record, host=record.host.release(side.placement), servers=left)
+            self.hosts[side.host] = replace(record, host=release(record.host, side.placement), servers=left)
         self._join(server.group, uuid, frozenset())
 
     def _join(self, group: str | None, uuid: str, hosts: frozenset[str]) -> None:

@@ -32,6 +32,7 @@ __all__ = [
     'Rejection',
     'Selection',
     'claim_on',
+    'fit_options',
     'others_were_faster',
     'refuse',
     'rejected',
@@ -105,11 +106,13 @@ class NoHost:
 class Selection:
     """The host that was found, and the claim on it.
 
+    :param record: the host as it was known; its facts hold, its usage may have changed
     :param rejections: hosts that were refused before, by name; not those of filters where not all hosts were read
     """
 
     host: str
     claim: claims.Claim
+    record: HostRecord
     rejections: tuple[Rejection, ...] = ()
 
 
@@ -140,15 +143,16 @@ class Elsewhere(Filter):
         return index.on([self._leaves], lambda host: self.admit(host, request) is True, elsewhere=True)
 
 
+def fit_options(request: Request, host: HostRecord) -> claims.FitOptions:
+    """Return the options of the fit of a server on a host."""
+    return {'limits': limits(host), 'networks': request.networks, 'strategy': request.strategy}
+
+
 def claim_on(
     claiming: Claiming, request: Request, host: HostRecord
 ) -> claims.Claim | Refusal | exception.ConcurrentUpdate | exception.NotFound:
     """Return the claim, why the host does not take the guest, or the fault by which it was lost to others."""
-    options: claims.FitOptions = {
-        'limits': limits(host),
-        'networks': request.networks,
-        'strategy': request.strategy,
-    }
+    options = fit_options(request, host)
     try:
         found = claiming(host.name, **options)
     except exception.InstanceNotFound:

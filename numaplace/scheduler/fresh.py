@@ -11,17 +11,20 @@ from __future__ import annotations
 import math
 import threading
 import time
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Sequence
+from contextlib import ExitStack
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
+from itertools import islice
 from typing import Final
 
-from numaplace import exception
+from numaplace import exception, partition
 from numaplace.compute import claims
 from numaplace.db.api import Database
 from numaplace.db.changes import NOTHING
-from numaplace.model import Refusal
+from numaplace.db.records import Chosen
+from numaplace.model import Placement, held
 from numaplace.model.records import DOWN, HostRecord
 from numaplace.scheduler.claiming import (
     LOOKS,
@@ -32,6 +35,7 @@ from numaplace.scheduler.claiming import (
     Rejection,
     Selection,
     claim_on,
+    fit_options,
     others_were_faster,
     refuse,
     rejected,
@@ -46,6 +50,12 @@ __all__ = ['CHUNK', 'FreshIndex']
 
 #: Hosts whose rows are in memory at once while many are read.
 CHUNK: Final = 200
+#: The generation of a host on which a server is counted that is not stored yet: no row has it.
+_RESERVED: Final = -1
+
+
+class _Outdated(Exception):
+    """A host that would be chosen has changed since it was read."""
 
 
 class FreshIndex:
@@ -58,9 +68,9 @@ class FreshIndex:
     Look often enough that few hosts that come first are stale: :meth:`refresh` costs milliseconds where little has
     changed. Nothing depends on it but time, unless a look is trusted.
 
-    :param trust_s: for so many seconds after a look, a host is not read again before it is claimed for a new server:
-        the claim compares its number and generation, and what the look said of aggregates and silent agents holds
-    :param lost: called for each claim that failed because others were faster
+    :param trust_s: for so many seconds after a look, new servers need no other one: their claims compare numbers and
+        generations of the hosts, and what the look said of aggregates and silent agents holds
+    :param lost: called for each claim on a host that others have changed meanwhile
     """
 
     def __init__(self, database: Database, *, trust_s: float = 0.0, lost: Callable[[], object] = lambda: None) -> None:
@@ -81,7 +91,7 @@ class FreshIndex:
         self._noting = threading.Lock()
 
     def changed(self, *names: str) -> None:
-        """Hear that hosts have changed, came or went: they are read before the next request is answered.
+        """Hear that hosts have changed, came or went: they are read by the next look, or before one of them is chosen.
 
         For notifications of other processes, which may be late, double, or missing, and for claims of this process that
         are aborted. It only takes a note.
@@ -188,14 +198,14 @@ class FreshIndex:
         :param database: the view of the database in which the server is created, or None
         :raises: as :func:`numaplace.scheduler.select.select`
         """
-        create = partial(claims.instance_claim, database or self._database, request.instance)
+        claiming = claim or partial(claims.instance_claim, database or self._database, request.instance)
         if leaves is not None:
             policy = replace(policy, filters=((MOVE, Elsewhere(leaves)), *policy.filters))
         refused: dict[str, Rejection] = {}
         lost: list[str] = []
         for number in range(LOOKS):
             request = self._with_group(request)
-            answer = self._try(request, policy, claim, create, refused)
+            answer = self._try(request, policy, claiming, refused)
             if isinstance(answer, Selection):
                 return answer
             has_changed = self.refresh() if answer or not number else 0
@@ -212,14 +222,11 @@ class FreshIndex:
         self,
         request: Request,
         policy: Policy,
-        claim: Claiming | None,
-        create: Callable[..., claims.Claim | Refusal],
+        claiming: Claiming,
         refused: dict[str, Rejection],
     ) -> Selection | list[str]:
         """Claim one of the best hosts; otherwise return those that others were faster on.
 
-        :param claim: as for :meth:`select`
-        :param create: claims for a new server, also with a version of the host
         :param refused: collects the hosts that had room and refused the claim for another reason
         """
         just_read = self._read_outdated()
@@ -233,19 +240,15 @@ class FreshIndex:
                 continue
             if len(lost) == policy.max_attempts:
                 break
-            answer = None
-            if claim is None and self.age_s < self._trust_s:
-                answer = self._claim_as_known(create, request, candidate)
-            if answer is None:
-                now = candidate if name in just_read else self._read_again(name)
-                if now is None or refuse(now, request, policy.filters):
-                    lost.append(name)
-                    continue
-                # Read before the next search, and not here: nothing may come between a claim and its owner.
-                self.changed(name)
-                answer = claim_on(claim or create, request, now)
+            now = candidate if name in just_read else self._read_again(name)
+            if now is None or refuse(now, request, policy.filters):
+                lost.append(name)
+                continue
+            # Read before the next search, and not here: nothing may come between a claim and its owner.
+            self.changed(name)
+            answer = claim_on(claiming, request, now)
             if isinstance(answer, claims.Claim):
-                return Selection(name, answer, tuple(refused.values()))
+                return Selection(name, answer, now, tuple(refused.values()))
             if isinstance(answer, exception.NumaplaceException):
                 self._lost()
                 lost.append(name)
@@ -253,28 +256,106 @@ class FreshIndex:
                 refused[name] = rejected(candidate, answer)
         return lost
 
-    def _claim_as_known(
-        self, create: Callable[..., claims.Claim | Refusal], request: Request, known: HostRecord
-    ) -> claims.Claim | Refusal | exception.NumaplaceException | None:
-        """Claim a host that the index knows as it is, and know what it has then; None if it has changed."""
-        try:
-            answer = claim_on(partial(create, version=_version_of(known)), request, known)
-        except exception.HostChanged:
-            self._lost()
-            return None
-        if isinstance(answer, claims.Claim) and answer.is_new:
-            used = known.host.consume(answer.instance.placement)
-            servers = known.servers | {answer.instance.uuid}
-            self._put(known, replace(known, host=used, generation=known.generation + 1, servers=servers))
-        else:
-            self.changed(known.name)
-        return answer
+    def select_several(
+        self, requests: Sequence[Request], policy: Policy, *, database: Database | None = None
+    ) -> list[Selection | None]:
+        """Find the best hosts for new servers, one after the other, and claim them all in one transaction.
 
-    def _put(self, known: HostRecord, now: HostRecord) -> None:
-        """Store a host, unless somebody has read it meanwhile."""
+        Each host is chosen as the index has it, with the servers before counted. Those that have changed since are
+        asked again while they are locked.
+
+        :param requests: of one group, if any
+        :param database: the view of the database in which the servers are created, or None
+        :returns: for each the selection, or None for one that needs a look of its own: see :meth:`select`
+        """
+        if self.age_s >= self._trust_s:
+            self.refresh()
+        reserved: dict[str, HostRecord] = {}
+        try:
+            asked, chosen = self._choose_several(requests, policy, reserved)
+            if not chosen:
+                return [None] * len(requests)
+
+            def again(number: int, host: HostRecord) -> Placement | None:
+                return None if refuse(host, asked[number], policy.filters) else _placement(asked[number], host)
+
+            found, claimed = claims.several_claims(database or self._database, chosen, again)
+        except BaseException:
+            self.changed(*reserved)
+            raise
+        with ExitStack() as undo:
+            for claim in found:
+                if claim is not None:
+                    undo.callback(claim.abort)
+            for name, known in reserved.items():
+                self._put(known, claimed.hosts.get(name))
+            for _ in range(claimed.lost):
+                self._lost()
+            undo.pop_all()
+        selections = [
+            None if claim is None else Selection(each.host.name, claim, each.host)
+            for claim, each in zip(found, chosen, strict=True)
+        ]
+        return [*selections, *[None] * (len(requests) - len(selections))]
+
+    def _choose_several(
+        self, requests: Sequence[Request], policy: Policy, reserved: dict[str, HostRecord]
+    ) -> tuple[list[Request], list[Chosen]]:
+        """Choose hosts for servers up to the first one that none takes, as the index has them.
+
+        :param reserved: collects the hosts as the index has them from then on, by name
+        :returns: what was asked, with the members of the group before, and what was chosen
+        """
+        asked: list[Request] = []
+        chosen: list[Chosen] = []
+        group = self._with_group(requests[0]).group
+        for request in requests:
+            request = replace(request, group=group)
+            try:
+                found = self._choose(request, policy, reserved, self._outdated)
+            except _Outdated:
+                self._read_outdated()
+                found = self._choose(request, policy, reserved)
+            if found is None:
+                break
+            asked.append(request)
+            chosen.append(found)
+            if group is not None:
+                group = group.with_member(request.instance.uuid, found.host.name)
+        return asked, chosen
+
+    def _choose(
+        self, request: Request, policy: Policy, reserved: dict[str, HostRecord], outdated: Collection[str] = ()
+    ) -> Chosen | None:
+        """Choose a host and count the server there, for all who search from then on; None if none takes it.
+
+        :raises: _Outdated if a host that comes first is one of `outdated`
+        """
         with self._using:
-            if self._version(now.name) == _version_of(known):
+            search = Search(self._index, request, policy.filters, policy.weighers, shuffles=policy.shuffles)
+            hosts = policy.order(search.heaviest_first(), is_shuffled=True)
+            for host in islice(hosts, policy.max_attempts):
+                if host.name in outdated:
+                    raise _Outdated
+                placement = _placement(request, host)
+                if placement is None:
+                    continue
+                now = replace(host.with_server(request.instance.uuid, placement), generation=_RESERVED)
+                # Somebody has read it since the server before was counted there: it is found again what is left.
+                is_ours = reserved.get(host.name, host) is host
+                reserved[host.name] = now
                 self._index.update([now])
+                return Chosen(request.instance, host, placement if is_ours else None)
+        return None
+
+    def _put(self, known: HostRecord, now: HostRecord | None) -> None:
+        """Store a host as it is now, unless it is not known, or somebody has read it meanwhile."""
+        with self._using:
+            row = self._index.row(known.name)
+            if now is not None and row is not None and self._index.records[row] is known:
+                self._index.update([now])
+                return
+        self.changed(known.name)
 
     def _read_again(self, name: str) -> HostRecord | None:
         """Return a host as it is now; None if it is gone or cannot be read."""
@@ -303,3 +384,12 @@ class FreshIndex:
 
 def _version_of(host: HostRecord) -> tuple[int | None, int]:
     return host.number, host.generation
+
+
+def _placement(request: Request, host: HostRecord) -> Placement | None:
+    """Return the place of a new server on a host, or None."""
+    instance = request.instance
+    if held.name_taken(host.unmanaged, instance.uuid, instance.name) is not None:
+        return None
+    options = fit_options(request, host)
+    return partition.place(host.host, instance.guest, **options) or None

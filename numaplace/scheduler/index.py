@@ -37,6 +37,8 @@ Measures: TypeAlias = npt.NDArray[np.float64]
 _Value = TypeVar('_Value', bool, float)
 
 _MOST: Final = 2**31 - 1
+#: Kinds of guests of which numbers are kept, those that were asked for last.
+_MOST_KEPT: Final = 64
 
 #: What is compared by cell, and its value where a host has no such cell.
 _BY_CELL = {
@@ -93,6 +95,7 @@ class HostIndex:
         self.smallest_sizes: set[int] = set()
         self._networks: dict[str | None, CellMask] = {}
         self._alike: dict[tuple[str, ...], _Alike] = {}
+        self._kept: dict[Hashable, _Kept] = {}
         self.update(hosts)
 
     def _shape(self, cells: int, size: int) -> None:
@@ -159,6 +162,8 @@ class HostIndex:
             _move(self._networks[physnet], near, rows, added)
         for alike in self._alike.values():
             alike.move(rows, self.records)
+        for numbers in self._kept.values():
+            numbers.move(rows)
 
     # --- what filters ask -----------------------------------------------------------------
 
@@ -184,6 +189,19 @@ class HostIndex:
     def numbers_by(self, fields: tuple[str, ...], number: Callable[[HostRecord], float]) -> Measures | float:
         """Return a number of each host that these fields decide, or the one of all; asked once for all alike."""
         return self._rows_alike(fields).each(number)
+
+    def kept(self, key: Hashable, number: Callable[[HostRecord], float]) -> Measures:
+        """Return a number of each host, which is asked only about hosts that have changed since the last call.
+
+        :param key: for what decides the number, apart from the host
+        """
+        kept = self._kept.pop(key, None)
+        if kept is None:
+            kept = _Kept(len(self))
+            if len(self._kept) >= _MOST_KEPT:
+                del self._kept[next(iter(self._kept))]
+        self._kept[key] = kept  # the last that is asked for comes last
+        return kept.numbers(self.records, number)
 
     def on(self, names: Iterable[str], of: Callable[[HostRecord], _Value], *, elsewhere: _Value) -> npt.NDArray[Any]:
         """Return what a function gives for the named hosts, and for all others a value."""
@@ -212,6 +230,8 @@ class HostIndex:
         """
         ratios, host = limits(record), record.host
         self._fill_host(row, record, ratios)
+        for kept in self._kept.values():
+            kept.stale.add(row)
         if before is None:
             differing: Iterable[int] = range(len(host.cells))
         else:
@@ -351,6 +371,30 @@ class _Alike:
         """Return what a function gives for each host, or the one value of all."""
         values = [of(record) for record in self._examples]
         return values[0] if len(set(values)) == 1 else np.array(values)[self._rows]
+
+
+class _Kept:
+    """A number of each host, and the rows whose hosts have changed since it was asked."""
+
+    def __init__(self, size: int) -> None:
+        self._numbers: Measures = np.zeros(size)
+        self.stale = set(range(size))
+
+    def move(self, rows: npt.NDArray[np.intp]) -> None:
+        """Take the rows of other hosts.
+
+        :param rows: where each row was; negative for new ones
+        """
+        before, self._numbers = self._numbers, np.zeros(len(rows))
+        self._numbers[rows >= 0] = before[rows[rows >= 0]]
+        self.stale = {row for row, old in enumerate(rows.tolist()) if old < 0 or old in self.stale}
+
+    def numbers(self, records: Sequence[HostRecord], number: Callable[[HostRecord], float]) -> Measures:
+        """Return them, each asked if it is stale; the caller may change what it gets."""
+        for row in self.stale:
+            self._numbers[row] = number(records[row])
+        self.stale.clear()
+        return self._numbers.copy()
 
 
 def _hashable(value: Any) -> Hashable:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from numaplace import conf as configuration
 from numaplace import fit, plugins
+from numaplace.fit.usefulness import Mix
 from numaplace.model import Flavor
 from numaplace.model.records import HostRecord
 from numaplace.request import keys
@@ -28,8 +29,8 @@ __all__ = ['Policy', 'asked', 'strategy']
 
 LOG = logging.getLogger(__name__)
 
-#: Always checked: Nova asks placement for the zone, whatever filters are enabled.
-_ZONE = 'AvailabilityZoneFilter'
+#: What Nova asks placement, whatever filters are enabled: always the zone, and where an option says so, aggregates.
+_ZONE, _AGGREGATES = 'AvailabilityZoneFilter', 'IsolatedAggregatesFilter'
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +62,7 @@ class Policy:
         weighers = plugins.load(plugins.WEIGHTS, _weigher_names(conf), names.place(conf, names.WEIGHERS))
         return cls(
             filters=tuple((name, kind.of(group)) for name, kind in zip(checks, kinds, strict=True)),
-            weighers=tuple((kind(), group[kind.multiplier_option]) for kind in weighers),
+            weighers=tuple((kind.of(conf), group[kind.multiplier_option]) for kind in weighers),
             max_attempts=conf.scheduler.max_attempts,
             subset_size=group.host_subset_size,
             shuffles=group.shuffle_best_same_weighed_hosts,
@@ -106,7 +107,8 @@ def _filter_names(conf: cfg.ConfigOpts) -> list[str]:
         elif name in names.IDLE_FILTERS:
             LOG.debug('%s checks nothing: %s', name, names.IDLE_FILTERS[name])
     running = [name for name in enabled if name not in names.REMOVED_FILTERS and name not in names.IDLE_FILTERS]
-    return running if _ZONE in running else [_ZONE, *running]
+    first = [_ZONE, _AGGREGATES] if conf.scheduler.enable_isolated_aggregate_filtering else [_ZONE]
+    return [*(name for name in first if name not in running), *running]
 
 
 def _weigher_names(conf: cfg.ConfigOpts) -> list[str]:
@@ -139,4 +141,4 @@ def strategy(conf: cfg.ConfigOpts, flavor: Flavor) -> fit.Strategy:
     else:
         name, place = configuration.strategy(conf), names.place(conf, names.STRATEGY)
     found: fit.Strategy = plugins.load(plugins.STRATEGIES, [name], place)[0]
-    return found
+    return fit.preserve(Mix.of(configuration.preserve_mix(conf))) if found is fit.PRESERVE else found

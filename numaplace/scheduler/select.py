@@ -14,7 +14,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import islice
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from numaplace import exception
 from numaplace.compute import claims
@@ -63,13 +63,16 @@ __all__ = [
 
 LOG = logging.getLogger(__name__)
 
+#: Servers that are claimed in one transaction at most: their hosts are locked meanwhile.
+TOGETHER: Final = 50
+
 
 @dataclass(frozen=True, slots=True)
 class Selections:
     """Hosts for several servers, and the claims on them.
 
     :param found: one for each server that fits, in the order of the requests
-    :param missing: why the next one does not; None if all do
+    :param missing: why another one does not; None if all do
     """
 
     found: tuple[Selection, ...]
@@ -116,7 +119,7 @@ def select(
                 break
             answer = claim_on(claiming, request, candidate)
             if isinstance(answer, claims.Claim):
-                return Selection(candidate.name, answer, tuple(rejections))
+                return Selection(candidate.name, answer, candidate, tuple(rejections))
             if isinstance(answer, exception.NumaplaceException):
                 lost.append(candidate.name)
             rejections.append(rejected(candidate, answer))
@@ -138,8 +141,8 @@ def select_many(
 ) -> Selections | NoHost:
     """Find hosts for several servers, one after the other, until one fits nowhere.
 
-    Each server is a claim of its own. If the call fails for any reason, all its claims are released; a killed process
-    leaves its claims, each of them complete.
+    Up to TOGETHER servers are chosen one after the other and claimed in one transaction. If the call fails for any
+    reason, all its claims are released; a killed process leaves its claims, each of them complete.
 
     :param at_least: how many have to fit; if fewer do, none keeps its place
     :param claimed: called after each claim
@@ -153,24 +156,58 @@ def select_many(
     elif index is None and len(requests) > 1:
         index = _index(database)
         index.refresh(read)
+    missing = None
     with ExitStack() as undo:
-        for request in requests:
-            answer = (
+
+        def keep(selections: Sequence[Selection]) -> None:
+            for selection in selections:
+                undo.callback(selection.claim.abort)
+            for _ in selections:
+                claimed()
+
+        for first in range(0, len(requests), TOGETHER):
+            several = requests[first : first + TOGETHER]
+            answers, missing = _select_several(database, several, policy, keep, host=host, index=index)
+            found += answers
+            if missing is not None:
+                break
+        if missing is not None and len(found) < at_least:
+            return missing
+        undo.pop_all()
+    return Selections(tuple(found), missing)
+
+
+def _select_several(
+    database: Database,
+    requests: Sequence[Request],
+    policy: Policy,
+    keep: Callable[[Sequence[Selection]], None],
+    *,
+    host: str | None,
+    index: FreshIndex | None,
+) -> tuple[list[Selection], NoHost | None]:
+    """Find hosts for servers together, and for each that is left alone, until one of these fits nowhere.
+
+    :param keep: called with selections as soon as they are known
+    """
+    found: list[Selection | None] = [None] * len(requests)
+    if index is not None:
+        found = index.select_several(requests, policy, database=database)
+    keep([answer for answer in found if answer is not None])
+    missing = None
+    for number, request in enumerate(requests):
+        if found[number] is None:
+            alone = (
                 select(database, request, policy, host=host)
                 if index is None
                 else index.select(request, policy, database=database)
             )
-            if not isinstance(answer, NoHost):
-                undo.callback(answer.claim.abort)
-                found.append(answer)
-                claimed()
-            elif len(found) < at_least:
-                return answer
-            else:
-                undo.pop_all()
-                return Selections(tuple(found), answer)
-        undo.pop_all()
-    return Selections(tuple(found))
+            if isinstance(alone, NoHost):
+                missing = alone
+                break
+            found[number] = alone
+            keep([alone])
+    return [answer for answer in found if answer is not None], missing
 
 
 def _index(database: Database) -> FreshIndex:
@@ -193,7 +230,7 @@ def _directly(database: Database, request: Request, policy: Policy, claiming: Cl
     for candidate in islice(policy.order(found), policy.max_attempts):
         answer = claim_on(claiming, request, candidate)
         if isinstance(answer, claims.Claim):
-            return Selection(candidate.name, answer, tuple(rejections))
+            return Selection(candidate.name, answer, candidate, tuple(rejections))
         rejections.append(rejected(candidate, answer))
     return None
 

@@ -57,6 +57,16 @@ class Remote:
         :raises: as :meth:`numaplace.operations.servers.Direct.create`, and
             :class:`~numaplace.exception.NoAnswer`
         """
+        decision = self.decide(wanted, at_least=at_least, host=host)
+        for _ in decision.uuids:
+            claimed()
+        found = {server.uuid: server for server in database.instances_of(decision.uuids)}
+        return [found[each] for each in decision.uuids if each in found]
+
+    def decide(
+        self, wanted: Sequence[InstanceRequest], *, at_least: int = 1, host: str | None = None
+    ) -> messages.Decision:
+        """Have servers created, and return what the scheduler says; nothing is read. Errors as :meth:`create`."""
         one = wanted[0]
         request = messages.CreateRequest(
             str(uuid.uuid4()),
@@ -73,11 +83,7 @@ class Remote:
             one.project,
             one.group,
         )
-        decision = self.call('create', request)
-        for _ in decision.uuids:
-            claimed()
-        found = {server.uuid: server for server in database.instances_of(decision.uuids)}
-        return [found[each] for each in decision.uuids if each in found]
+        return self.call('create', request)
 
     def do(
         self, database: Database, verb: str, uuid_: str, *, flavor: Flavor | None = None, host: str | None = None

@@ -26,7 +26,7 @@ FAULTS = Gauge('numaplace_waiting', 'Whether a task of the agent waits for somet
 DECISIONS = Counter('numaplace_decisions', 'Requests that the scheduler has answered.', ['method', 'outcome'])
 LATENCY = Histogram('numaplace_decision_seconds', 'How long an answer takes.', ['method'])
 REFUSALS = Counter('numaplace_refusals', 'Hosts that refused a server, by the first word of the cause.', ['cause'])
-LOST = Counter('numaplace_lost_claims', 'Claims that failed because another one on the host came first.')
+LOST = Counter('numaplace_lost_claims', 'Claims on hosts that others had changed since they were chosen.')
 INDEX_AGE = Gauge('numaplace_index_age_seconds', 'Time since the scheduler looked for hosts that have changed.')
 INDEX_HOSTS = Gauge('numaplace_index_hosts', 'Hosts that the scheduler knows, by state.', ['state'])
 

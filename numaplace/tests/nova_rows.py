@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
+from dataclasses import asdict
 from typing import Any
 
 import sqlalchemy as sa
@@ -275,17 +276,13 @@ def store_placement(connection: sa.Connection, fleet: Fleet) -> None:
         tables.insert(
             'resource_providers', [{'id': number, 'uuid': provider.uuid, 'name': provider.host, 'generation': 1}]
         )
-        limits = {'min_unit': 1, 'max_unit': 2**31 - 1, 'step_size': 1}
         tables.insert(
             'inventories',
             [
                 {
                     'resource_provider_id': number,
                     'resource_class_id': ids['resource_classes'][name],
-                    'total': inventory.total,
-                    'reserved': inventory.reserved,
-                    'allocation_ratio': inventory.allocation_ratio,
-                    **limits,
+                    **asdict(inventory),
                 }
                 for name, inventory in provider.inventories.items()
             ],

@@ -204,7 +204,7 @@ def _write_device(name: str, device: Nic | Disk) -> Any:
 
 def _read_provider(data: dict[str, Any]) -> Provider:
     inventories = {
-        found['resource_class']: Inventory(found['total'], found['reserved'], found['allocation_ratio'])
+        found['resource_class']: Inventory(**{key: found[key] for key in found if key != 'resource_class'})
         for found in data['inventories']
     }
     allocations = {allocation['consumer']: allocation['resources'] for allocation in data['allocations']}

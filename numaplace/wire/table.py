@@ -12,6 +12,7 @@ from typing import Any, Final
 
 from numaplace import exception
 from numaplace.model import DEDICATED, ISOLATE, MIXED, PREFER, REQUIRE, SHARE, SHARED
+from numaplace.model.fleet import MOST_UNITS
 from numaplace.wire import kinds
 from numaplace.wire.kinds import Kind
 
@@ -467,12 +468,15 @@ _FLEET = {
         },
     ),
     'FleetInventory': _own(
-        '1.0',
+        '1.1',
         {
             'resource_class': Field(kinds.STRING),
             'total': Field(kinds.INTEGER),
             'reserved': Field(kinds.INTEGER),
             'allocation_ratio': Field(kinds.NUMBER),
+            'min_unit': Field(kinds.INTEGER, since=1, absent=1),
+            'max_unit': Field(kinds.INTEGER, since=1, absent=MOST_UNITS),
+            'step_size': Field(kinds.INTEGER, since=1, absent=1),
         },
     ),
     'FleetAllocation': _own('1.0', {'consumer': Field(kinds.STRING), 'resources': Field(kinds.INTEGERS_BY_NAME)}),

@@ -16,7 +16,7 @@ __all__ = ['CommandFailed', 'FakeHost']
 _PARTS = ('node', 'cpu')
 _SYSTEM = 'sys/devices/system'
 
-#: $1 is the tree. QEMU must not find a KVM that does not work, or libvirt probes it again at each call.
+#: $1 is the tree.
 _ENTER = f"""set -e
 for part in {' '.join(_PARTS)}; do
     mount --bind "$1/{_SYSTEM}/$part" "/{_SYSTEM}/$part"
@@ -24,6 +24,9 @@ done
 shift
 exec "$@"
 """
+
+#: Bytes of a libvirt's directory: the path of a socket below it, with which it asks QEMU, has at most 107.
+_LONGEST = 70
 
 #: libvirt as root, which may enter a mount namespace, and without a daemon for the output of guests.
 _QEMU_CONF = 'user = "root"\ngroup = "root"\nsecurity_driver = "none"\nstdio_handler = "file"\n'
@@ -53,6 +56,8 @@ class FakeHost:
     def __init__(self, directory: Path, recording: bytes | None) -> None:
         self.tree = None if recording is None else directory / 'tree'
         self._libvirt = directory / 'libvirt'
+        if len(bytes(self._libvirt)) > _LONGEST:
+            raise ValueError(f'{self._libvirt}: expected at most {_LONGEST} bytes, as sockets lie below it')
         for name, content in json.loads(gzip.decompress(recording) if recording else '{}').items():
             path = directory / 'tree' / name.lstrip('/')
             path.parent.mkdir(parents=True, exist_ok=True)

@@ -8,6 +8,7 @@ from contextlib import suppress
 from numaplace import exception
 from numaplace.fleet.changes.base import Case, Change, Trial
 from numaplace.model import Placement
+from numaplace.model.allocations import release
 
 __all__ = ['HOST', 'SERVER', 'other_host', 'without_server']
 
@@ -18,7 +19,7 @@ def without_server(case: Case) -> Change | None:
     """Return the server without which the guest fits: with the fewest vCPUs, then the least memory, then by name."""
     for name, placement in sorted(case.servers.items(), key=lambda each: _cost(*each)):
         with suppress(exception.NumaplaceException):  # what it holds is not counted on the host
-            host = case.host.release(placement)
+            host = release(case.host, placement)
             if case.takes(Trial(host, case.guest, case.networks, name)):
                 return Change(SERVER, _cost(name, placement)[:2], subject=name)
     return None

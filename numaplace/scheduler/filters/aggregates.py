@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from numaplace.model import Reason, Refusal
@@ -18,10 +19,12 @@ __all__ = [
     'AggregateInstanceExtraSpecsFilter',
     'AggregateMultiTenancyIsolation',
     'AggregateTypeAffinityFilter',
+    'IsolatedAggregatesFilter',
 ]
 
 _SCOPE = 'aggregate_instance_extra_specs'
 _PROJECTS = 'filter_tenant_id'
+_TRAIT, _REQUIRED = 'trait:', 'required'
 
 
 class AggregateInstanceExtraSpecsFilter(Filter):
@@ -101,3 +104,26 @@ class AggregateTypeAffinityFilter(Filter):
         if not allowed or request.instance.flavor.name in allowed:
             return True
         return Refusal.of(Reason('aggregate.flavor', subject=', '.join(sorted(allowed))))
+
+
+class IsolatedAggregatesFilter(Filter):
+    """A trait that an aggregate of the host requires must be one that the flavor or the image requires.
+
+    Nova has this as ``[scheduler] enable_isolated_aggregate_filtering``, before any filter.
+    """
+
+    reads = ('aggregates',)
+
+    def admit(self, host: HostRecord, request: Request) -> Answer:
+        """Refuse with one ``aggregate.trait`` for each trait that the request does not require."""
+        wanted = _traits(request.instance.image_properties) | _traits(request.instance.flavor.extra_specs)
+        isolated = {trait for aggregate in host.aggregates for trait in _traits(aggregate.metadata)} - wanted
+        reasons = [Reason('aggregate.trait', subject=trait) for trait in sorted(isolated)]
+        return Refusal.of(*reasons) if reasons else True
+
+
+def _traits(properties: Mapping[str, str]) -> set[str]:
+    """Return the traits that properties require."""
+    return {
+        key.removeprefix(_TRAIT) for key, value in properties.items() if key.startswith(_TRAIT) and value == _REQUIRED
+    }

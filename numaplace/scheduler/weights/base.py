@@ -11,6 +11,8 @@ from numaplace.model.records import HostRecord
 from numaplace.scheduler.filters import Request, metadata
 
 if TYPE_CHECKING:
+    from oslo_config import cfg
+
     from numaplace.scheduler.index import HostIndex, Measures
 
 __all__ = ['ALIKE', 'Weigher', 'scaled', 'weigh']
@@ -26,6 +28,11 @@ class Weigher(abc.ABC):
     multiplier_option: str
     #: The measure that counts as nothing; None for the smallest measure of all hosts.
     lowest: ClassVar[float | None] = None
+
+    @classmethod
+    def of(cls, conf: cfg.ConfigOpts) -> Weigher:  # noqa: ARG003 - most have only a multiplier
+        """Return the weigher that a configuration describes."""
+        return cls()
 
     @abc.abstractmethod
     def weigh(self, host: HostRecord, request: Request) -> float:

@@ -21,6 +21,20 @@ PAGES = SOURCE / 'doc' / 'source'
 
 pytestmark = pytest.mark.skipif(not PAGES.is_dir(), reason='there is no source tree beside the package')
 
+#: The pages about a fleet, each of which goes on where the one before it ends.
+_PLANNING = [
+    *(f'planning/{name}.rst' for name in ('index', 'capacity', 'what-if', 'dry-run')),
+    'nearest-change.rst',
+    *(f'planning/{name}.rst' for name in ('drain', 'defragment', 'consolidate', 'rebalance', 'survive', 'plans')),
+]
+
+#: Results that end a command with the status 3.
+_UNPLACED = ('no valid host', 'cannot leave', 'without a place')
+
+#: A move of a plan. Of plans that are as good as each other, any may be shown.
+_MOVE = re.compile(r'^ +(?:live|cold) \S+: \S+ -> \S+ \(.*\)$', re.MULTILINE)
+_UUID = re.compile(r'[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}')
+
 _BLOCK = re.compile(
     r'^\.\. code-block:: (?:console|ini\n   :caption: (?P<file>.+))\n\n(?P<lines>(?:   .*\n|\n)+)', re.MULTILINE
 )
@@ -66,16 +80,36 @@ def _call(words):
     return subprocess.CompletedProcess(words, status, out.getvalue(), told.getvalue())
 
 
-@pytest.mark.parametrize(('page', 'run'), [('walkthrough.rst', _spawn), ('troubleshooting.rst', _call)])
-def test_every_line_can_be_typed_and_gives_what_is_shown(page, run, home):
+def _type(command, run, home):
+    """Run a command line, with the little that is used of a shell: the home directory, and a file for the output."""
+    words = [word.replace('~', str(home), 1) if word.startswith('~/') else word for word in shlex.split(command)]
+    if '>' not in words:
+        return run(words)
+    *words, _, file = words
+    done = run(words)
+    (home / file).write_text(done.stdout)
+    return subprocess.CompletedProcess(words, done.returncode, '', done.stderr)
+
+
+def _words(text):
+    """Return the words of an output without what differs from run to run."""
+    return _MOVE.sub('MOVE', _UUID.sub('UUID', text)).split()
+
+
+@pytest.mark.parametrize(
+    ('pages', 'run'),
+    [(['walkthrough.rst'], _spawn), (['troubleshooting.rst'], _call), (_PLANNING, _call)],
+    ids=['walkthrough', 'troubleshooting', 'planning'],
+)
+def test_every_line_can_be_typed_and_gives_what_is_shown(pages, run, home):
     """Lines of output may be broken on the page; warnings come first, as on a terminal."""
     real.require_program('sqlite3')
     typed = 0
-    for command, shown in _steps(page, home):
-        words = [word.replace('~', str(home), 1) if word.startswith('~/') else word for word in shlex.split(command)]
-        done = run(words)
-        assert done.returncode == (3 if 'no valid host' in shown else 0), f'{command}: {done.stdout}{done.stderr}'
+    for command, shown in [step for page in pages for step in _steps(page, home)]:
+        done = _type(command, run, home)
+        status = 3 if any(text in shown for text in _UNPLACED) else 0
+        assert done.returncode == status, f'{command}: {done.stdout}{done.stderr}'
         if shown:
-            assert shown.split() == (done.stderr + done.stdout).split(), command
+            assert _words(shown) == _words(done.stderr + done.stdout), command
         typed += 1
     assert typed > 15

@@ -82,9 +82,10 @@ class Databases:
         with (self.api if table in TABLES['api'] else self.cell1).begin() as connection:
             nova_rows.Tables(connection).update(table, values)
 
-    def read(self) -> Fleet:
+    def read(self, *, lists_servers: bool = True) -> Fleet:
         """Read what is stored."""
-        return novadb.read(url(self.api), url(self.cell1), self.placement and url(self.placement))
+        placement = self.placement and url(self.placement)
+        return novadb.read(url(self.api), url(self.cell1), placement, lists_servers=lists_servers)
 
 
 def url(engine: sa.Engine) -> str:

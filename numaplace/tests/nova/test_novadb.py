@@ -16,6 +16,8 @@ import sqlalchemy as sa
 from numaplace import exception, novadb
 from numaplace.fleet.audit import audit
 from numaplace.fleet.configuration import Settings
+from numaplace.model.allocations import held_on
+from numaplace.model.fleet import candidates
 from numaplace.tests import nova_rows
 from numaplace.tests.nova.databases import KINDS, Databases, healthy, scratch, uuid_of
 from numaplace.tests.unit.fleet import fleets
@@ -67,6 +69,7 @@ def test_a_fleet_is_read_as_nova_has_stored_it(databases):
     known = healthy()
     databases.store(known)
     found = databases.read()
+    assert fleets.seen(found) == fleets.seen(databases.read(lists_servers=False))
     assert _stored(known) == replace(found, hosts=tuple([replace(record, created_at=None) for record in found.hosts]))
     assert [] == audit(found, now=fleets.NOW)
 
@@ -177,6 +180,43 @@ def test_damaged_rows_are_named_and_everything_else_is_read(file, table, column,
     assert audit(found, now=fleets.NOW)
 
 
+@pytest.mark.parametrize(
+    ('table', 'column', 'value', 'unread'),
+    [
+        ('compute_nodes', 'numa_topology', '[]', ['h1', 'h2']),
+        ('instances', 'vcpus', None, SERVERS),
+        ('instances', 'memory_mb', -512, SERVERS),
+        # Only the server in a move is counted by its longer columns.
+        ('instances', 'created_at', None, ['s4', 's4']),
+        ('instance_extra', 'numa_topology', '{"nova_object.name": 1', ['s4', 's4']),
+        ('instance_extra', 'flavor', None, ['s4', 's4']),
+        ('instance_extra', 'migration_context', '{}', ['s4', 's4']),
+        ('request_specs', 'spec', '{', []),
+    ],
+)
+def test_without_a_list_of_servers_those_are_named_whose_usage_is_not_known(file, table, column, value, unread):
+    known = healthy()
+    file.store(known)
+    sound = file.read()
+    file.damage(table, **{column: value})
+    found = file.read(lists_servers=False)
+    names = {record.uuid: record.name for record in (*known.hosts, *known.servers)}
+    assert unread == [names.get(row.key, row.key) for row in found.unread]
+    assert {'row.unreadable'} >= {row.code for row in found.unread}
+    if table == 'compute_nodes':
+        assert ((), 5) == (found.hosts, found.unlisted)
+        return
+    lost = {uuid for uuid, name in names.items() if name in unread}
+    left = replace(sound, servers=tuple([server for server in sound.servers if server.uuid not in lost]))
+    totals = [
+        (sum([place.guest.vcpus for place in places]), sum([place.guest.memory_mib for place in places]))
+        for places in [held_on(record.name, left.servers) for record in sound.hosts]
+    ]
+    assert totals == [(record.host.vcpus_used, record.host.memory_used_mib) for record in found.hosts]
+    assert [record.servers for record in candidates(left).hosts] == [record.servers for record in found.hosts]
+    assert len(left.servers) == found.unlisted
+
+
 def test_usage_below_zero_is_read_and_found(file):
     file.store(fleets.with_cell(healthy(), 'h2', 1, cpu_usage=-2))
     assert [('cpus.shared', 'h2', '-2'), ('usage.negative', 'h2', '-2 shared vCPUs')] == [
@@ -191,9 +231,11 @@ def test_a_host_and_a_server_with_two_rows_are_one_finding_each(file):
     with file.cell1.begin() as connection:
         nova_rows.Tables(connection).insert('compute_nodes', [node])
         nova_rows.Tables(connection).insert('instance_extra', [nova_rows.instance_extra(known.servers[0])])
+    found = file.read()
     assert [('row.unreadable', 'h1', uuid_of('s1')), ('host.twice', 'h2', None)] == [
-        (finding.code, finding.host, finding.server) for finding in audit(file.read(), now=fleets.NOW)
+        (finding.code, finding.host, finding.server) for finding in audit(found, now=fleets.NOW)
     ]
+    assert fleets.seen(found) == fleets.seen(file.read(lists_servers=False))
 
 
 def _seed(name):
@@ -254,6 +296,17 @@ def test_what_is_deleted_and_what_is_over_is_not_read(file):
     file.damage('compute_nodes', deleted=1)
     found = file.read()
     assert ((), ()) == (found.hosts, found.servers)
+
+
+def test_of_a_server_that_is_resized_to_another_cell_the_hidden_row_is_not_read(databases):
+    known = healthy()
+    databases.store(known)
+    with databases.cell1.begin() as connection:
+        connection.execute(sa.text('UPDATE instances SET hidden = TRUE WHERE uuid = :uuid'), {'uuid': uuid_of('s1')})
+    assert ['s2', 's3', 's4', 's5'] == [server.name for server in databases.read().servers]
+    assert 4 == databases.read(lists_servers=False).unlisted
+    databases.damage('instances', hidden=None)
+    assert 5 == len(databases.read().servers)
 
 
 def test_services_say_whether_a_host_is_up(file):

@@ -72,8 +72,8 @@ def test_only_what_stays_is_found(nova, monkeypatch, case):
     before, meanwhile, expected = CASES[case]
     read_cell = reading.read_cell
 
-    def read_and_go_on(connection, name, now):
-        found = read_cell(connection, name, now)
+    def read_and_go_on(connection, name, now, **more):
+        found = read_cell(connection, name, now, **more)
         if name == 'cell1':
             meanwhile(nova)
         return found

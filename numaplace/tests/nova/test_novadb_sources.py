@@ -9,6 +9,7 @@ from numaplace.db import api
 from numaplace.tests import own_rows
 from numaplace.tests.nova.databases import Databases, scratch, uuid_of
 from numaplace.tests.property.test_fleet_sources import answers, exported, miscounted
+from numaplace.tests.unit.fleet.fleets import seen
 
 
 def _with_uuids(fleet):
@@ -30,7 +31,8 @@ def test_all_sources_give_the_same_answers(tmp_path_factory):
         with scratch('sqlite', directory) as urls:
             nova = Databases(urls)
             nova.store(fleet)
-            read = nova.read()
+            read, unlisted = nova.read(), nova.read(lists_servers=False)
+        assert seen(read) == seen(unlisted)
         url = f'sqlite:///{directory}/own.sqlite'
         api.upgrade(url)
         with api.connect(url) as database:

@@ -9,6 +9,7 @@ import pytest
 
 from numaplace import wire
 from numaplace.db.records import InstanceRequest
+from numaplace.fit.usefulness import Mix
 from numaplace.model import Flavor
 from numaplace.model.records import HostRecord
 from numaplace.scheduler.filters import Request
@@ -22,6 +23,7 @@ pytestmark = pytest.mark.filterwarnings('ignore')  # Nova and what it imports wa
 OPTION = 'numa_preserve_weight_multiplier'
 WIDE = guest(guest_cell(0, '0-3'), guest_cell(1, '4-7'))
 NARROW = guest(guest_cell(0, '0'))
+MIX = ((1, 1, 512, 9), (2, 4, 1024, 1))
 
 
 @pytest.fixture
@@ -32,6 +34,7 @@ def nova(theirs):
     (kind,) = found['weights'].HostWeightHandler().get_matching_classes(['numaplace.nova.weigher.NUMAPreserveWeigher'])
     yield types.SimpleNamespace(**found, weigher=kind, theirs=theirs)
     found['conf'].CONF.clear_override(OPTION, 'filter_scheduler')
+    found['conf'].CONF.clear_override('preserve_mix', 'numaplace')
 
 
 def _hosts(seed):
@@ -58,13 +61,15 @@ def _weighed(nova, states, wanted):
     return nova.weights.HostWeightHandler().get_weighed_objects([nova.weigher()], states, spec)
 
 
+@pytest.mark.parametrize('mix', [(), MIX], ids=['any', 'mix'])
 @pytest.mark.parametrize('wanted', [WIDE, NARROW], ids=['wide', 'narrow'])
-def test_hosts_weigh_as_in_the_scheduler_of_numaplace(nova, wanted):
+def test_hosts_weigh_as_in_the_scheduler_of_numaplace(nova, wanted, mix):
+    nova.conf.CONF.set_override('preserve_mix', mix, 'numaplace')
     request = Request(InstanceRequest('one', Flavor('f', 1, 512, 0, {}, 'f'), wanted))
     for seed in range(50):
         records = _hosts(seed)
         theirs = _weighed(nova, _states(nova, records), wanted)
-        ours = weigh(records, [(NUMAPreserveWeigher(), 1.0)], request)
+        ours = weigh(records, [(NUMAPreserveWeigher(Mix.of(mix)), 1.0)], request)
         assert [weight for _, weight in ours] == pytest.approx([each.weight for each in theirs])
 
 

@@ -14,6 +14,7 @@ from numaplace.db.capacity import capacity
 from numaplace.model.grouping import Aggregate
 from numaplace.scheduler import direct
 from numaplace.scheduler.select import Policy
+from numaplace.tests import amount
 from numaplace.tests.property import cases
 from numaplace.tests.property.test_index import FewVcpus, OddNames, _one_by_one, _record, _request
 
@@ -97,7 +98,7 @@ def _ask(seed, dice, database):
 def test_the_database_answers_as_asking_every_host_does(chunk, tmp_path, monkeypatch):
     empty = tmp_path / 'empty.sqlite'
     api.connect(f'sqlite:///{empty}').close()
-    sums = [_check(seed, empty, monkeypatch) for seed in range(chunk, FLEETS, _CHUNKS)]
+    sums = [_check(seed, empty, monkeypatch) for seed in amount.seeds(chunk, FLEETS // _CHUNKS, _CHUNKS)]
     found, answers = (sum(each) for each in zip(*sums, strict=True))
     assert answers > FLEETS // _CHUNKS, 'most fleets have a host for some request'
     assert found > answers / 3, 'most answers are found without reading all hosts'

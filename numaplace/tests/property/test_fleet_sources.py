@@ -14,7 +14,7 @@ from numaplace.fleet.audit import audit
 from numaplace.model import Pages
 from numaplace.tests import own_rows
 from numaplace.tests.property.test_fleet import GUESTS, whole
-from numaplace.tests.unit.fleet.fleets import NOW
+from numaplace.tests.unit.fleet.fleets import NOW, seen
 from numaplace.wire.fleet import read_fleet, write_fleet
 
 
@@ -59,5 +59,6 @@ def test_all_sources_give_the_same_answers(fleet):
         api.upgrade(url)
         with api.connect(url) as database:
             own_rows.store(database, fleet)
-            read = database.fleet()
+            read, unlisted = database.fleet(), database.fleet(lists_servers=False)
+    assert seen(read) == seen(unlisted)
     assert answers(fleet) == answers(read) == answers(exported(read)) == answers(exported(exported(read)))

@@ -8,6 +8,7 @@ from dataclasses import replace
 import pytest
 
 from numaplace import conf, fit, model, plugins
+from numaplace.fit.usefulness import Mix
 from numaplace.model.grouping import POLICIES, Aggregate, ServerGroup
 from numaplace.model.records import DISABLED, DOWN, ENABLED, UP, HostRecord
 from numaplace.model.vnuma import AUTO_MODE, HOST_MODE
@@ -15,7 +16,8 @@ from numaplace.scheduler.filters import Filter, Request
 from numaplace.scheduler.index import HostIndex
 from numaplace.scheduler.search import Search
 from numaplace.scheduler.weights import Weigher, weigh
-from numaplace.tests import samples
+from numaplace.scheduler.weights.numa_preserve import NUMAPreserveWeigher
+from numaplace.tests import amount, samples
 from numaplace.tests.property import cases
 
 #: Drawn fleets, each with several requests; more by hand.
@@ -29,6 +31,7 @@ _FACTS = (
 )
 
 _SPECS = ({}, {}, {'hw:cpu_policy': 'dedicated'}, {'capabilities:vcpus_total': '>= 20'}, {'pinned': 'true'})
+_MIXES = ((), ((1, 1, 512, 30), (1, 2, 1024, 5), (2, 2, 1024, 3)))
 _SERVERS = [f'server{number}' for number in range(8)]
 _AGGREGATES = [
     Aggregate('pinned', {'pinned': 'true'}),
@@ -147,14 +150,17 @@ def _check(seed):
     ]
     kinds = plugins.load(plugins.WEIGHTS, plugins.known(plugins.WEIGHTS), '')
     weighers = [(kind(), dice.choice((1.0, 1.5, -0.5))) for kind in kinds if dice.random() < 0.6]
+    if dice.random() < 0.5:
+        weighers.append((NUMAPreserveWeigher(Mix.of(dice.choice(_MIXES))), dice.choice((1.0, -0.5))))
     if dice.random() < 0.4:
         filters.insert(dice.randrange(len(filters) + 1), ('OddNames', OddNames()))
     if dice.random() < 0.4:
         weighers.append((FewVcpus(), dice.choice((-1.0, 0.5, 3.0))))
     index = HostIndex(dice.sample(records, len(records)))
-    found = 0
+    found, request = 0, None
     for _ in range(6):
-        request = _request(dice, records)
+        again = request is not None and dice.random() < 0.4  # what is kept of the last guest counts then
+        request = request if again else _request(dice, records)
         wanted = _one_by_one(records, request, filters, weighers)
         search = Search(index, request, filters, weighers)
         got = [(record.name, weight) for record, weight in search.heaviest_first()]
@@ -202,5 +208,5 @@ def _change(dice, index, records):
 
 @pytest.mark.parametrize('chunk', range(_CHUNKS))
 def test_the_index_answers_as_asking_every_host_does(chunk):
-    found = sum(_check(seed) for seed in range(chunk, FLEETS, _CHUNKS))
+    found = sum(_check(seed) for seed in amount.seeds(chunk, FLEETS // _CHUNKS, _CHUNKS))
     assert found > FLEETS // _CHUNKS, 'most fleets have a host for some request'

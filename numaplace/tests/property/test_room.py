@@ -13,6 +13,7 @@ from numaplace.fit import cells
 from numaplace.fit.cell_demand import demands
 from numaplace.fit.networks import affinities
 from numaplace.fleet.room import room
+from numaplace.tests import amount
 from numaplace.tests.property import cases
 
 #: Cases of the sweep in all; 20,000 in its long form.
@@ -75,7 +76,7 @@ def _case(seed):
 def test_bounds_hold_and_are_exact_where_they_are_equal(share):
     count = CASES // _SHARES
     judged = exact = 0
-    for seed in range(share * count, (share + 1) * count):
+    for seed in amount.seeds(share * count, count):
         host, guest, limits, networks = _case(seed)
         found = room(host, guest, limits=limits, networks=networks)
         assert found.at_least <= found.at_most, f'seed {seed}'

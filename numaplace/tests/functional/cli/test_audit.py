@@ -146,6 +146,34 @@ def test_a_host_is_refreshed_by_force_and_names_the_servers_that_hold_what_it_ha
     assert (2, 1) == (told.returncode, told.stderr.count('--refresh'))
 
 
+#: Commands that take a server away from a host, and the last of them the host that is free then.
+AWAY = {
+    'delete': ['server delete db-1'],
+    'shelve': ['server shelve db-1'],
+    'cold migration': ['server migrate db-1', 'server resize confirm db-1'],
+    'live migration': ['server migrate --live-migration db-1'],
+    'resize': ['server resize --flavor m1.less db-1', 'server resize confirm db-1'],
+    'evacuation': ['host set --down seed3', 'server evacuate db-1'],
+}
+
+
+@pytest.mark.parametrize('verb', AWAY)
+def test_servers_are_taken_away_from_a_host_whose_cpus_are_gone(pinned, verb):
+    pinned('flavor create --ram 128 --vcpus 1 --property hw:cpu_policy=dedicated m1.less')
+    pinned.configure(more='[compute]\ncpu_dedicated_set = 1,4\n')
+    refresh = f'host import --refresh --force seed3 --capabilities {pinned.fixture("seed3")}'.split()
+    assert 0 == pinned.run(*refresh).returncode
+    pinned('host set --disable seed3')
+    for command in AWAY[verb]:
+        pinned(command)
+    (seed3,) = [host for host in pinned.json('host list') if host['Name'] == 'seed3']
+    assert 0 == pinned.run(*refresh).returncode
+    assert [seed3] == [host for host in pinned.json('host list') if host['Name'] == 'seed3'], 'as counted anew'
+    pinned('server delete db-2')
+    assert not any(cell['pinned_cpus'] for cell in pinned.json('host show seed3')['cells'])
+    assert 0 == pinned.run('host', 'audit').returncode
+
+
 def test_only_a_known_host_is_refreshed_and_a_known_one_is_not_taken_in_twice(pinned, refused):
     capabilities = pinned.fixture('seed3')
     assert "there is no host 'new'" in refused(1, *f'host import --refresh new --capabilities {capabilities}'.split())

@@ -112,6 +112,21 @@ def test_a_flavor_with_devices_fits_nowhere_where_there_are_none(fleet):
     assert 'pci.total binds on 2 hosts' in told
 
 
+def test_a_flavor_with_devices_is_refused_where_only_their_number_is_known(fleet, tmp_path):
+    """As in a fleet that was read from a Nova."""
+    fleet('flavor create --vcpus 1 --ram 256 --property pci_passthrough:alias=gpu:1 card')
+    file = tmp_path / 'fleet.json'
+    fleet(f'fleet export {file}')
+    exported = json.loads(file.read_text())
+    host = exported['numaplace_object.data']['hosts'][0]['numaplace_object.data']
+    host['facts'] = json.dumps(json.loads(host['facts']) | {'pci_devices': 1})
+    file.write_text(json.dumps(exported))
+    refused = fleet.run('fleet', 'capacity', '--from', str(file), '--flavor', 'card')
+    assert (1, 1) == (refused.returncode, refused.stderr.count('\n'))
+    assert "flavor 'card': pci_passthrough:alias requests devices; of those of a Nova only the number" in refused.stderr
+    assert fleet(f'fleet capacity --from {file} --flavor one').startswith('one: ')
+
+
 @pytest.mark.parametrize('seconds', ['-1', 'x', 'nan', '1e9'])
 def test_a_wrong_time_limit_is_told(fleet, seconds):
     told = fleet.run('fleet', 'capacity', '--flavor', 'one', f'--seconds={seconds}')

@@ -187,6 +187,19 @@ def test_an_aggregate_keeps_hosts_for_flavors_projects_and_images(fleet):
     assert ['aggregate.extra_spec'] == create(fleet, 'c')['compute1']
 
 
+def test_an_aggregate_keeps_hosts_for_guests_that_require_its_trait(fleet):
+    fleet('aggregate create --property trait:CUSTOM_GPU=required gpu')
+    for number in (1, 2):
+        fleet(f'aggregate add host gpu compute{number}')
+    assert 'compute1' == create(fleet, 'before')
+    enable(fleet, NOVA_DEFAULT, '[scheduler]\nenable_isolated_aggregate_filtering = true')
+    assert 'compute3' == create(fleet, 'a')
+    fleet('aggregate add host gpu compute3')
+    assert [['aggregate.trait']] * 3 == list(create(fleet, 'b').values())
+    counted = json.loads(fleet('fleet capacity --flavor m1.a -f json'))
+    assert [(0, 'aggregate.trait')] == [(one['at_most'], one['binding']) for one in counted]
+
+
 def test_hints_select_hosts(fleet):
     enable(fleet, 'DifferentHostFilter,SameHostFilter,JsonFilter')
     first = create(fleet, 'a')

@@ -218,8 +218,7 @@ def test_the_script_makes_each_move_once_and_stops_where_a_server_is_elsewhere(f
         'import pathlib, sys\n'
         'words = sys.argv[1:]\n'
         'place = pathlib.Path(words[-1])\n'
-        "if 'OS-EXT-SRV-ATTR:host' in words: print(place.read_text())\n"
-        "elif 'status' in words: print('ACTIVE')\n"
+        'if \'show\' in words: print(f\'os_ext_srv_attr_host="{place.read_text()}"\\nstatus="ACTIVE"\')\n'
         "else: place.write_text(words[words.index('--host') + 1]); open('made', 'a').write('x')\n"
     )
     client.chmod(0o755)

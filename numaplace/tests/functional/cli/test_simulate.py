@@ -15,7 +15,7 @@ def test_novas_order_leaves_a_wide_guest_without_a_host_and_preserve_places_it(n
     line = ['fleet', 'simulate', '--trace', str(trace), '--double', '16:1', '--hosts', '4', '--html', str(page)]
     done = numaplace.run(*line, '-f', 'json')
     rows = {row['policy']: row for row in json.loads(done.stdout)}
-    assert ['nova', 'closest', 'pack', 'best-fit', 'preserve'] == list(rows)
+    assert ['nova', 'closest', 'pack', 'best-fit', 'lasting', 'preserve', 'preserve-mix'] == list(rows)
     assert (4, 1, 1) == tuple(rows['nova'][key] for key in ('accepted', 'refused_wide', 'refused_with_room'))
     assert (5, 0) == tuple(rows['preserve'][key] for key in ('accepted', 'refused_wide'))
     assert {'time_s', 'active_hosts', 'free_cpus', 'stranded_cpus', 'stranded_mib'} == set(rows['nova']['samples'][0])
@@ -26,7 +26,7 @@ def test_novas_order_leaves_a_wide_guest_without_a_host_and_preserve_places_it(n
     assert 4 == len(plots)
     for plot in plots:
         drawn = xml.dom.minidom.parseString(f'<svg{plot.split("</svg>")[0]}</svg>')
-        assert 5 == len(drawn.getElementsByTagName('polyline'))
+        assert 7 == len(drawn.getElementsByTagName('polyline'))
 
 
 def test_a_made_trace_gives_the_same_report_for_the_same_seed(numaplace):

@@ -7,7 +7,7 @@ import pytest
 import sqlalchemy as sa
 
 from numaplace import conf, fit
-from numaplace.compute import audit, claims
+from numaplace.compute import audit, claims, migration
 from numaplace.db import api, changes, engine
 from numaplace.db.candidates import Candidate, page
 from numaplace.db.capacity import ORDERS, ROOMS, capacity
@@ -15,6 +15,7 @@ from numaplace.scheduler import direct
 from numaplace.scheduler.filters import Request
 from numaplace.scheduler.select import Policy, select
 from numaplace.tests import real, samples
+from numaplace.tests.functional.db import moving
 from numaplace.tests.functional.db.test_schema import upgrade_to
 from numaplace.tests.property.test_index import FewVcpus
 
@@ -45,6 +46,22 @@ def stored(url, name):
     columns = ', '.join((*ORDERS, *ROOMS))
     (row,) = execute(url, f'SELECT {columns} FROM compute_nodes WHERE host = :name', name=name)
     return dict(zip((*ORDERS, *ROOMS), row, strict=True))
+
+
+def test_hosts_are_read_with_the_servers_on_the_way_to_them_and_from_them(database):
+    server = moving.place(database, moving.SMALL_GUEST)
+    other = moving.place(database, moving.SMALL_GUEST, 'b', 'guest2')
+    moving.resize(database, server)
+    for of in (server, None):
+        expected = {'a': frozenset({of} - {None}), 'b': frozenset({server, other})}
+        for name, servers in expected.items():
+            ((alone,), _group) = database.candidates(None, name)
+            assert servers == alone.servers == database.named_candidates([name], {})[name].servers
+        assert expected == {host.name: host.servers for host in database.candidates(None)[0]}
+        assert expected == {host.name: host.servers for host in database.named_candidates(['a', 'b'], {}).values()}
+        if of is not None:
+            migration.finish(database, server)
+            migration.confirm(database, server)
 
 
 @pytest.mark.parametrize('after', [None, Candidate('a', (-1000.0, -10.0))], ids=['first page', 'next page'])

@@ -16,6 +16,7 @@ from numaplace.db import api, engine, faults
 from numaplace.db.records import InstanceRequest, MigrationRecord
 from numaplace.db.tables import METADATA
 from numaplace.model import CpuTopology, Flavor, Guest, MemoryModule, Offline, allocations
+from numaplace.model.fleet import candidates
 from numaplace.model.records import DOWN, UP, HostRecord, InstanceRecord
 from numaplace.request import own_devices
 from numaplace.tests import samples
@@ -243,6 +244,25 @@ def check_repairs(database, healthy, found, damage):
         assert set() == differing(healthy['compute_nodes'][0], {record.name: record for record in database.hosts()})
 
 
+def check_unlisted(database, places):
+    """Without a list of the servers, hosts are the same, and each server is where it was or is named.
+
+    :param places: names of the hosts of each server, by UUID
+    """
+    listed, unlisted = database.fleet(), database.fleet(lists_servers=False)
+    assert (listed.hosts, listed.flavors) == (unlisted.hosts, unlisted.flavors)
+    others, named = ([row for row in each.unread if not row.server] for each in (listed, unlisted))
+    assert others == named
+    unread, lost = ({row.server for row in each.unread} - {None} for each in (listed, unlisted))
+    assert lost <= unread
+    assert unlisted.unlisted + len(lost) == len(places)
+    for uuid in (unread - lost) & places.keys():
+        assert places[uuid] == {host.name for host in unlisted.hosts if uuid in host.servers}
+    for known, found in zip(candidates(listed).hosts, unlisted.hosts, strict=True):
+        assert known.servers <= found.servers
+        assert {str(uuid) for uuid in found.servers - known.servers} <= unread - lost
+
+
 def write(database, name):
     """Everything that has nothing to do with the damaged row goes on."""
     flavor = database.create_flavor(Flavor('new', 1, 128))
@@ -283,6 +303,7 @@ def test_one_damaged_row_stops_nothing(database, database_url):
     world = World(database, database_url)
     healthy = results(database)
     assert [{}] * 4 == [unread for _, unread in healthy.values()]
+    places = {uuid: {side.host for side in allocations.holds(one)} for uuid, one in healthy['instances'][0].items()}
     damages = world.damages()
     random.Random(0).shuffle(damages)
     number = 0
@@ -296,6 +317,7 @@ def test_one_damaged_row_stops_nothing(database, database_url):
         try:
             found = results(database)
             check_lists(healthy, found, damage, keys, stored)
+            check_unlisted(database, places)
             check_repairs(database, healthy, found, damage)
             if not number % 10 and damage.table != 'compute_nodes':
                 write(database, 'ab'[number // 10 % 2])

@@ -293,17 +293,20 @@ def test_a_trusted_index_claims_without_reading_and_knows_what_it_claimed(databa
     index.refresh()
     with monkeypatch.context() as patch:
         patch.setattr(database, 'named_candidates', lambda *_: pytest.fail('the index knows it'))
-        for number in range(9):
-            assert index.select(request(f'guest{number}', vcpus=2, memory_mib=64), policy)
+        for number in range(3):
+            asked = [request(f'guest{number}-{each}', vcpus=2, memory_mib=64) for each in range(3)]
+            assert all(index.select_several(asked, policy))
         assert 0 == index.refresh(), 'its own claims are no news'
     check(index, other, times=False)
+    assert not lost
 
-    first = next(iter(sorted(known(index))))
-    for name in HOSTS:
-        resource_tracker.switch(other, name, status=DISABLED if name != first else ENABLED)
-    assert first == index.select(request('last', vcpus=2, memory_mib=64), policy).host
+    for name in HOSTS[1:]:
+        resource_tracker.switch(other, name, status=DISABLED)
+    several = [request(f'last{number}', vcpus=2, memory_mib=64) for number in range(2)]
+    found = select.select_many(database, several, policy, at_least=2, index=index)
+    assert ['a', 'a'] == [each.host for each in found.found]
     assert lost, 'hosts that have changed are asked again before they are claimed'
-    claims.release(other, other.instance('last').uuid)
+    claims.release(other, other.instance('last0').uuid)
     assert index.refresh()
     check(index, other, times=False)
 

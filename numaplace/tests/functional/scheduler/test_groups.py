@@ -11,11 +11,8 @@ import time
 
 import pytest
 
-from numaplace.compute import resource_tracker
-from numaplace.db import api
 from numaplace.model import allocations
 from numaplace.model.grouping import AFFINITY, ANTI_AFFINITY, ServerGroup
-from numaplace.tests import samples
 
 PROCESSES, HOSTS = 8, 6
 #: Steps of each process.
@@ -62,17 +59,13 @@ with api.connect(sys.argv[1]) as database:
 
 
 @pytest.fixture
-def database(database_url):
-    """Yield a database with idle hosts and groups of each policy that claims keep."""
-    api.upgrade(database_url)
-    with api.connect(database_url) as opened:
-        for number in range(HOSTS):
-            resource_tracker.register(opened, samples.host_record(f'host{number}'))
-        opened.create_server_group(ServerGroup('apart', ANTI_AFFINITY))
-        opened.create_server_group(ServerGroup('pairs', ANTI_AFFINITY, max_server_per_host=2))
-        opened.create_server_group(ServerGroup('together', AFFINITY))
-        opened.create_server_group(ServerGroup('along', AFFINITY))
-        yield opened
+def database(database):
+    """Return a database with idle hosts and groups of each policy that claims keep."""
+    database.create_server_group(ServerGroup('apart', ANTI_AFFINITY))
+    database.create_server_group(ServerGroup('pairs', ANTI_AFFINITY, max_server_per_host=2))
+    database.create_server_group(ServerGroup('together', AFFINITY))
+    database.create_server_group(ServerGroup('along', AFFINITY))
+    return database
 
 
 def test_eight_schedulers_keep_the_policies(database_url, database):

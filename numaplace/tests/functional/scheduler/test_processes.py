@@ -4,11 +4,7 @@
 import subprocess
 import sys
 
-import pytest
-
 from numaplace import conf
-from numaplace.compute import resource_tracker
-from numaplace.db import api
 from numaplace.scheduler import select
 from numaplace.scheduler.filters import Request
 from numaplace.tests import samples
@@ -35,16 +31,6 @@ with api.connect(sys.argv[1]) as database:
         asked = samples.instance_request(samples.guest(vcpus=2, memory_mib=64), f'guest{number}')
         print(bool(select.select(database, Request(asked), policy)))
 """
-
-
-@pytest.fixture
-def database(database_url):
-    """Yield a database with idle hosts, all alike: every scheduler likes the same one best."""
-    api.upgrade(database_url)
-    with api.connect(database_url) as opened:
-        for number in range(HOSTS):
-            resource_tracker.register(opened, samples.host_record(f'host{number}'))
-        yield opened
 
 
 def test_schedulers_share_hosts_to_the_last_cpu(database_url, database):

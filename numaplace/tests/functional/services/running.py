@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TypeVar
 
-__all__ = ['Running', 'soon']
+__all__ = ['PATIENCE_S', 'Running', 'soon']
 
 #: Seconds in which everything has to happen.
 PATIENCE_S = 120

@@ -40,41 +40,6 @@ class Tools:
     vhost: ModuleType
 
 
-#: An embedded libvirt looks for running guests in a thread, which may crash in libnuma if virsh ends meanwhile
-#: (libvirt 9). What only asks is asked again then.
-_VIRSH = """#!/bin/sh
-case "$*" in
-    *dumpxml*|*capabilities*|*list*|*vcpupin*|*emulatorpin*|*version*|*hostname*) tries=3 ;;
-    *) exec {virsh} "$@" ;;
-esac
-answer=$(mktemp)
-while :; do
-    {virsh} "$@" >"$answer"
-    status=$?
-    tries=$((tries - 1))
-    if [ $status -ne 139 ] || [ $tries -eq 0 ]; then break; fi
-done
-cat "$answer"
-rm "$answer"
-exit $status
-"""
-
-
-@pytest.fixture(autouse=True, scope='session')
-def patient_virsh(tmp_path_factory):
-    """Let programs find a virsh that asks again where a libvirt crashes as it ends."""
-    found = shutil.which('virsh')
-    if found is None:
-        yield
-        return
-    directory = tmp_path_factory.mktemp('virsh')
-    (directory / 'virsh').write_text(_VIRSH.format(virsh=found))
-    (directory / 'virsh').chmod(0o755)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv('PATH', f'{directory}:{os.environ["PATH"]}')
-        yield
-
-
 @pytest.fixture(scope='session')
 def testbed():
     """The tools beside the package, with the programs that they need."""

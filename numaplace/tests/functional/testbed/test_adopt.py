@@ -13,6 +13,7 @@ import pytest
 from lxml import etree
 
 from numaplace.tests import real
+from numaplace.tests.functional.testbed import daemon
 from numaplace.tests.functional.testbed.test_hotplug import Here
 
 PAGE = Path(os.environ.get('NUMAPLACE_SOURCE', Path(__file__).parents[4])) / 'doc' / 'source' / 'existing-guests.rst'
@@ -49,30 +50,17 @@ HOT = """<domain type='qemu'>
 @pytest.fixture
 def here():
     """A libvirt on this machine in which two guests run that numaplace does not know; they boot nothing."""
-    for program in ('qemu-system-x86_64', 'virsh'):
-        real.require_program(program)
-    if (os.cpu_count() or 1) < 2:
-        real.missing('a second CPU to pin a guest to')
-    with tempfile.TemporaryDirectory() as name:  # its sockets have no room for longer ones
+    daemon.require()
+    # The path of a socket is short.
+    with tempfile.TemporaryDirectory() as name, daemon.Daemon(Path(name), 'a') as libvirt:
         directory = Path(name)
-        here = Here(directory)
+        here = Here(directory, libvirt)
         (directory / 'disk.img').write_bytes(bytes(1024**2))
         for domain in (PINNED, HOT):
-            path = directory / 'domain.xml'
-            path.write_text(domain.format(directory=directory))
-            here.virsh('define', '--validate', str(path))
-            here.virsh('start', etree.fromstring(path.read_text()).findtext('name'))
+            libvirt.start(domain.format(directory=directory))
         (directory / 'capabilities.xml').write_text(here.virsh('capabilities'))
         here(f'host import here --capabilities {directory / "capabilities.xml"}')
         yield here
-        for domain in ('old-pinned', 'old-hot'):
-            _stop(here, domain)
-
-
-def _stop(here, domain):
-    # It may be told to be off already: a libvirt that has just come finds its guests while it is asked.
-    subprocess.run(['virsh', '-q', '-c', here.uri, 'destroy', domain], capture_output=True, check=False)
-    assert here.virsh('list', '--name').split().count(domain) == 0
 
 
 def test_guests_that_run_become_servers_and_every_verb_works(here):
@@ -102,7 +90,7 @@ def test_guests_that_run_become_servers_and_every_verb_works(here):
     # Somebody moves a vCPU.
     here.virsh('vcpupin', 'old-pinned', '0', '0', '--live')
     here.virsh('emulatorpin', 'old-pinned', '0', '--live')
-    done = subprocess.run([*map(str, here._numaplace), *check.split()], capture_output=True, text=True, check=False)
+    done = here.run(check)
     assert (done.returncode, done.stdout) == (1, 'old-pinned old-pinned CPUs of vCPU 0 1 0\n')
     here.virsh('vcpupin', 'old-pinned', '0', '1', '--live')
     here.virsh('emulatorpin', 'old-pinned', '1', '--live')
@@ -148,8 +136,7 @@ def test_a_resized_server_is_defined_again_with_its_devices(here):
     here('host import there --capabilities ' + str(Path(here.directory, 'capabilities.xml')))
     here('server resize --flavor larger old-pinned')
     here('server resize confirm old-pinned')
-    for domain in ('old-pinned', 'old-hot'):
-        _stop(here, domain)
+    here.libvirt.stop('old-pinned', 'old-hot')
     here.virsh('undefine', 'old-hot')
     here(f'server define old-pinned --connect {here.uri}')
     kept = etree.fromstring(here.virsh('dumpxml', '--inactive', 'old-pinned'))

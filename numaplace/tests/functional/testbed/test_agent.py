@@ -1,14 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
 """The agent on a real libvirt: what changes under it is stored or a finding, also over a database that was away."""
 
+import signal
 import subprocess
+import time
 
 import pytest
 
 from numaplace.db import api
 from numaplace.model.records import DOWN, UP
 from numaplace.tests import recordings
-from numaplace.tests.functional.services.running import Running, soon
+from numaplace.tests.functional.services.running import PATIENCE_S, Running, soon
 from numaplace.tests.functional.storms import servers
 from numaplace.tests.functional.testbed.test_define import Program
 
@@ -22,7 +24,7 @@ connection_uri = {uri}
 cpu_dedicated_set = {dedicated}
 [numaplace]
 connection = {url}
-discovery_interval = 2
+discovery_interval = 30
 """
 _PAGES = 'sys/devices/system/node/node0/hugepages/hugepages-2048kB'
 
@@ -37,17 +39,20 @@ def server():
         yield started
 
 
-def test_what_changes_under_an_agent_is_stored_or_a_finding(testbed, tmp_path, server):
+def test_what_changes_under_an_agent_is_stored_or_a_finding(testbed, tmp_path, tmp_path_factory, server):
     """The configuration, the huge pages and a pinned vCPU change; the database is away for a while."""
-    host = testbed.fakehost.FakeHost(tmp_path / 'host', recordings.sysfs('fake-oracle-host'))
+    host = testbed.fakehost.FakeHost(tmp_path_factory.mktemp('agent'), recordings.sysfs('fake-oracle-host'))
     config = tmp_path / 'numaplace.conf'
 
     def configure(dedicated):
         config.write_text(CONF.format(uri=host.uri, dedicated=dedicated, url=server.url))
 
-    def virsh(*words):
-        """A libvirt without a daemon has one client at a time, which may be the agent."""
-        soon(lambda: _succeeds(lambda: host.virsh(*words), testbed.fakehost.CommandFailed))
+    def look():
+        """Let the agent look at once: a libvirt without a daemon has one client at a time, so it seldom does."""
+        agent.process.send_signal(signal.SIGHUP)
+
+    def at_last(act):
+        _at_last(act, testbed.fakehost.CommandFailed, subprocess.TimeoutExpired)
 
     def pages(database):
         return {one.size_kib: one.total for one in database.host('big').host.cells[0].pages}[2048]
@@ -61,10 +66,12 @@ def test_what_changes_under_an_agent_is_stored_or_a_finding(testbed, tmp_path, s
         before = database.host('big')
 
         configure('0-119')
+        look()
         soon(lambda: 120 == database.host('big').host.dedicated_cpus.bit_count())
 
         total = host.tree / _PAGES / 'nr_hugepages'
         total.write_text(f'{int(total.read_text()) + 512}\n')
+        look()
         soon(lambda: pages(database) == {one.size_kib: one.total for one in before.host.cells[0].pages}[2048] + 512)
 
         program = Program(host, tmp_path)
@@ -72,11 +79,12 @@ def test_what_changes_under_an_agent_is_stored_or_a_finding(testbed, tmp_path, s
         program('flavor create --ram 1024 --vcpus 4 --property hw:cpu_policy=dedicated pinned')
         program('server create --flavor pinned pinned1')
         define = f'server define pinned1 --connect {host.uri}'
-        soon(lambda: _succeeds(lambda: program(define), testbed.fakehost.CommandFailed))
+        at_last(lambda: program(define))
         name = database.instance('pinned1').domain_name
-        virsh('vcpupin', name, '1', '119', '--config')
+        at_last(lambda: host.virsh('vcpupin', name, '1', '119', '--config'))
+        look()
         agent.await_line("server 'pinned1', domain 'instance-00000001': CPUs of vCPU 1: expected")
-        soon(lambda: _succeeds(lambda: program(define), testbed.fakehost.CommandFailed))
+        at_last(lambda: program(define))
         agent.await_line("no longer: server 'pinned1'")
 
         server.kill()
@@ -91,9 +99,13 @@ def test_what_changes_under_an_agent_is_stored_or_a_finding(testbed, tmp_path, s
     assert 'Traceback' not in agent.log
 
 
-def _succeeds(act, fault):
-    try:
-        act()
-    except (fault, subprocess.TimeoutExpired):
-        return False
-    return True
+def _at_last(act, *faults):
+    """Repeat something until it succeeds; the last fault is shown if it does not in time."""
+    deadline = time.monotonic() + PATIENCE_S
+    while True:
+        try:
+            return act()
+        except faults:
+            if time.monotonic() > deadline:
+                raise
+        time.sleep(0.1)

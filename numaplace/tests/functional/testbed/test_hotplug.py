@@ -14,8 +14,7 @@ from lxml import etree
 from numaplace.libvirt.cpumodel import GuestCpu
 from numaplace.model import MemoryModule
 from numaplace.request import Hotplug
-from numaplace.tests import real
-from numaplace.tests.functional import probed
+from numaplace.tests.functional.testbed import daemon
 from numaplace.tests.unit.libvirt import samples
 from numaplace.tests.unit.libvirt.samples import SAMPLES, Sample, cell, placed
 
@@ -67,47 +66,33 @@ def test_a_kernel_sees_a_module_in_the_node_of_its_cell(boot):
 
 
 class Here:
-    """A libvirt of its own on this machine, with the command and a database.
+    """The command with a database and a libvirt on this machine.
 
-    :param database: URL of the database; None for a file of its own
+    :param directory: for the configuration, and for the database if none is given
+    :param libvirt: a daemon that runs
+    :param database: URL of the database
     """
 
-    def __init__(self, directory, database=None):
-        if not (directory / 'libvirt').exists():
-            probed.give(directory / 'libvirt')
-        (directory / 'libvirt' / 'etc').mkdir(parents=True, exist_ok=True)
-        settings = ('user = "root"', 'group = "root"', 'security_driver = "none"', 'stdio_handler = "file"')
-        (directory / 'libvirt' / 'etc' / 'qemu.conf').write_text(
-            '\n'.join((*settings, 'namespaces = [ ]', 'cgroup_controllers = [ ]\n'))
-        )
+    def __init__(self, directory, libvirt, database=None):
         (directory / 'numaplace.conf').write_text('[libvirt]\nvirt_type = qemu\n')
         self.directory = directory
-        self.uri = f'qemu:///embed?root={directory / "libvirt"}'
+        self.libvirt = libvirt
+        self.uri = libvirt.uri
+        self.virsh = libvirt.virsh
         self._numaplace = (
             Path(sysconfig.get_path('scripts'), 'numaplace'),
             *('--config-file', directory / 'numaplace.conf'),
             *('--database', database or f'sqlite:///{directory / "db"}'),
         )
 
-    def virsh(self, *words):
-        return self._run('virsh', '-q', '-c', self.uri, *words)
+    def run(self, line):
+        """Run the command, whatever comes of it."""
+        words = [*self._numaplace, *line.split()]
+        return subprocess.run(words, capture_output=True, text=True, timeout=120, check=False)
 
     def __call__(self, line, *, status=0):
-        return self._run(*self._numaplace, *line.split(), status=status)
-
-    def stop(self):
-        """Stop the guest."""
-        # It may be told to be off already: a libvirt that has just come finds its guests while it is asked.
-        subprocess.run(
-            ['virsh', '-q', '-c', self.uri, 'destroy', 'instance-00000001'], capture_output=True, check=False
-        )
-        assert self.virsh('list', '--name').strip() == ''
-
-    def _run(self, *command, status=0):
-        done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
-        if done.returncode and 'virsh list' in done.stderr and 'error: ' not in done.stderr:
-            # A libvirt within virsh may fall when it ends while it still finds its guests; asking again does no harm.
-            done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+        """Run the command; return what it prints, or its errors where it is to fail."""
+        done = self.run(line)
         assert done.returncode == status, (done.returncode, done.stderr)
         return done.stderr if status else done.stdout
 
@@ -115,11 +100,11 @@ class Here:
 @pytest.fixture
 def here():
     """A libvirt on this machine in which a server of two vCPUs runs, one of them off; it boots nothing."""
-    for program in ('qemu-system-x86_64', 'virsh'):
-        real.require_program(program)
-    with tempfile.TemporaryDirectory() as name:  # its sockets have no room for longer ones
+    daemon.require()
+    # The path of a socket is short.
+    with tempfile.TemporaryDirectory() as name, daemon.Daemon(Path(name), 'a') as libvirt:
         directory = Path(name)
-        here = Here(directory)
+        here = Here(directory, libvirt)
         capabilities = directory / 'capabilities.xml'
         capabilities.write_text(here.virsh('capabilities'), 'utf-8')
         here(f'host import here --capabilities {capabilities}')
@@ -135,7 +120,6 @@ def here():
         here(f'server define db1 --connect {here.uri}')
         here.virsh('start', 'instance-00000001')
         yield here
-        here.stop()
 
 
 def test_what_is_plugged_into_a_guest_that_runs_is_what_was_claimed(here):
@@ -163,7 +147,7 @@ def test_what_is_plugged_into_a_guest_that_runs_is_what_was_claimed(here):
     assert 'the guest has not released the 128 MiB in cell 0, and their claim stays' in here(detach, status=1)
     assert here(f'server show db1 {shown}') == '2\n256\n'
     assert len(etree.fromstring(here.virsh('dumpxml', 'instance-00000001')).findall('devices/memory')) == 1
-    here.stop()
+    here.libvirt.stop('instance-00000001')
     here.virsh('start', 'instance-00000001')
     assert here(f'{detach} {shown}') == '2\n128\n'
     assert here(check) == ''

@@ -3,7 +3,6 @@
 
 import gzip
 import json
-import os
 import sysconfig
 import tempfile
 from pathlib import Path
@@ -11,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from numaplace.tests import real, recordings
+from numaplace.tests.functional.testbed import daemon
 
 _DOMAIN = """<domain type='qemu'>
   <name>auto</name>
@@ -19,18 +19,11 @@ _DOMAIN = """<domain type='qemu'>
   <os><type arch='x86_64' machine='q35'>hvm</type></os>
 </domain>
 """
-_SETTINGS = """user = "root"
-group = "root"
-security_driver = "none"
-stdio_handler = "file"
-namespaces = [ ]
-cgroup_controllers = [ ]
-"""
 _NODES = '/sys/devices/system/node'
 
 #: What numad answers depends on the load of the machine, so its answer is fixed; libvirt and the kernel do the rest.
-#: $0 is the directory; of the emulators libvirt finds one, as each is asked what it can do.
-_ENTER = 'mount --bind "$0/numad" "$(command -v numad)" && PATH="$0/bin" exec "$@"'
+#: $0 is the directory.
+_NUMAD = 'mount --bind "$0/numad" "$(command -v numad)" && exec "$@"'
 
 
 def _two_nodes():
@@ -51,49 +44,37 @@ def _two_nodes():
 class Here:
     """The command and a libvirt on a host of two nodes, on whose CPUs guests can run."""
 
-    def __init__(self, testbed, directory):
-        self._host = testbed.fakehost.FakeHost(directory, _two_nodes())
+    def __init__(self, directory, host, libvirt):
         self._directory = directory
-        self.uri = self._host.uri
-        (directory / 'libvirt' / 'etc' / 'qemu.conf').write_text(_SETTINGS)
-        (directory / 'bin').mkdir()
-        for program in ('qemu-system-x86_64', 'virsh', 'mktemp', 'cat', 'rm'):  # the last for the patient virsh
-            (directory / 'bin' / program).symlink_to(real.require_program(program))
-        (directory / 'numad').write_text('#!/bin/sh\necho 0\n')
-        (directory / 'numad').chmod(0o755)
+        self._host = host
+        self.libvirt = libvirt
         (directory / 'numaplace.conf').write_text('[libvirt]\nvirt_type = qemu\n[compute]\ncpu_dedicated_set = 0-1\n')
-        (directory / 'domain.xml').write_text(_DOMAIN)
-
-    def run(self, *words):
-        return self._host.run('sh', '-c', _ENTER, str(self._directory), *words)
-
-    def virsh(self, *words):
-        return self.run('virsh', '-q', '-c', self.uri, *words)
 
     def __call__(self, line):
         program = Path(sysconfig.get_path('scripts'), 'numaplace')
         where = ('--config-file', f'{self._directory}/numaplace.conf', '--database', f'sqlite:///{self._directory}/db')
-        return json.loads(self.run(str(program), *where, *line.split(), '-f', 'json'))
+        return json.loads(self._host.run(str(program), *where, *line.split(), '-f', 'json'))
 
 
 @pytest.fixture
 def here(testbed):
     real.require_program('numad')
-    if (os.cpu_count() or 1) < 2:
-        real.missing('a second CPU for a second node')
+    daemon.require()
     with tempfile.TemporaryDirectory() as name:  # its sockets have no room for longer ones
-        here = Here(testbed, Path(name))
-        here.virsh('define', f'{name}/domain.xml')
-        here.virsh('start', '--paused', 'auto')
-        yield here
-        # A libvirt that has just come finds its guests while it is asked.
-        (process,) = Path(name).rglob('auto.pid')
-        os.kill(int(process.read_text()), 9)
+        directory = Path(name)
+        host = testbed.fakehost.FakeHost(directory, _two_nodes())
+        (directory / 'numad').write_text('#!/bin/sh\necho 0\n')
+        (directory / 'numad').chmod(0o755)
+        with daemon.Daemon(directory, 'a', [*host.entering, 'sh', '-c', _NUMAD, name]) as libvirt:
+            (directory / 'domain.xml').write_text(_DOMAIN)
+            libvirt.virsh('define', f'{name}/domain.xml')
+            libvirt.virsh('start', '--paused', 'auto')
+            yield Here(directory, host, libvirt)
 
 
 def test_what_numad_chose_is_held(here, testbed):
-    assert '0 (out of 2)' in here.virsh('vcpuinfo', '--pretty', 'auto'), 'libvirt did as numad says'
-    shown = here(f'host discover --connect {here.uri} here')
+    assert '0 (out of 2)' in here.libvirt.virsh('vcpuinfo', '--pretty', 'auto'), 'libvirt did as numad says'
+    shown = here(f'host discover --connect {here.libvirt.uri} here')
     (held,) = shown['unmanaged_domains']
     assert (held['dedicated'], held['memory']) == ([0], [{'cells': [0], 'mib': 64}])
     assert held['findings'] == ['cpus.floating', 'placement.auto']

@@ -4,14 +4,13 @@
 import json
 import os
 import re
-import subprocess
 import tempfile
 from pathlib import Path
 
 import pytest
 
 from numaplace.db import api
-from numaplace.tests import real
+from numaplace.tests.functional.testbed import daemon
 from numaplace.tests.functional.testbed.test_hotplug import Here
 
 _PINNED = """<domain type='qemu'>
@@ -27,26 +26,23 @@ _PINNED = """<domain type='qemu'>
 
 
 @pytest.fixture(scope='module')
-def directory():
-    """The directory of a libvirt on this machine in which a guest runs, pinned to CPU 1."""
-    for program in ('qemu-system-x86_64', 'virsh'):
-        real.require_program(program)
-    if (os.cpu_count() or 1) < 2:
-        real.missing('a second CPU to pin a guest to')
-    with tempfile.TemporaryDirectory() as name:  # its sockets have no room for longer ones
-        here = Here(Path(name))
+def libvirt():
+    """A libvirt on this machine in which a guest runs, pinned to CPU 1."""
+    daemon.require()
+    with tempfile.TemporaryDirectory() as name, daemon.Daemon(Path(name), 'a') as libvirt:  # of a short name
         path = Path(name, 'domain.xml')
         path.write_text(_PINNED)
-        here.virsh('create', '--paused', str(path))
-        yield Path(name)
-        here.stop()
+        libvirt.virsh('create', '--paused', '--validate', str(path))
+        yield libvirt
 
 
 @pytest.fixture
-def here(directory, database_url):
+def here(libvirt, tmp_path, database_url):
     """The command with an empty database; all CPUs may be pinned."""
     api.upgrade(database_url)
-    return Here(directory, database_url)
+    yield Here(tmp_path, libvirt, database_url)
+    for domain in libvirt.virsh('list', '--inactive', '--name').split():
+        libvirt.virsh('undefine', domain)
 
 
 def write(here, policy='hold'):
@@ -57,7 +53,7 @@ def write(here, policy='hold'):
 
 
 def told(here, line, status=0):
-    done = subprocess.run([*here._numaplace, *line.split()], capture_output=True, text=True, timeout=120, check=False)
+    done = here.run(line)
     assert done.returncode == status, done.stderr
     return done.stderr
 
@@ -86,7 +82,7 @@ def test_a_guest_that_ran_before_keeps_its_cpu(here):
     assert [one for one in found if one['severity'] == 'error'] == []
     # No URI is given again, and nothing collides.
     here('server define new0')
-    rows = json.loads(_out(here, 'server check --all-hosts -f json'))
+    rows = json.loads(here.run('server check --all-hosts -f json').stdout)
     assert ('', 'instance-00000001', 'domain') in [(row['Server'], row['Domain'], row['What']) for row in rows]
     here('server undefine new0')
     # Adopted, it is a server; released, it keeps its CPU all the same.
@@ -94,11 +90,6 @@ def test_a_guest_that_ran_before_keeps_its_cpu(here):
     assert json.loads(here('host show here -f json'))['unmanaged_domains'] == []
     here('server release instance-00000001')
     assert '1 held by domains' in told(here, 'server create --flavor pinned last', status=3)
-
-
-def _out(here, line):
-    done = subprocess.run([*here._numaplace, *line.split()], capture_output=True, text=True, timeout=120, check=False)
-    return done.stdout
 
 
 def test_with_warn_it_is_named_and_nothing_is_held(here):

@@ -102,9 +102,14 @@ class Cloud:
     def live_migrate(self, server: Any, host: str) -> Any:
         """Ask for a live migration, and return it when it is running."""
         self._compute.live_migrate_server(server, host=host, block_migration='auto')
+        return self.running_migration(server)
+
+    def running_migration(self, server: Any, patience: float = _PATIENCE) -> Any:
+        """Return the live migration of a server when it is running, whoever has asked for it."""
         (migration,) = await_that(
             lambda: list(self._compute.server_migrations(server)),
             lambda found: found and found[0].status == 'running',
+            patience,
         )
         return migration
 

@@ -82,6 +82,22 @@ def cloud(connection):
     cloud.clean()
 
 
+@pytest.fixture(scope='session')
+def fleet(stack):
+    """Return a function that asks about the Nova with the configuration files of its services, without a warning."""
+    program = Path(sys.executable).with_name('numaplace')
+    files = [stack.clouds.with_name(f'{name}.conf') for name in ('nova', 'control', 'placement')]
+    config = [word for file in files for word in ('--config-file', file)]
+
+    def fleet(*words):
+        command = [program, *config, 'fleet', *words, '--from', 'nova']
+        done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+        assert '' == done.stderr
+        return done
+
+    return fleet
+
+
 @pytest.fixture(autouse=True)
 def no_faults(request):
     """Whatever is decided, numaplace does not fail in a service."""

@@ -5,8 +5,6 @@ import contextlib
 import json
 import os
 import re
-import subprocess
-import sys
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -80,22 +78,6 @@ def damage(stack, guests):
                     connection.execute(sa.insert(rows), [dict(row) for row in concerned])
 
         yield damage
-
-
-@pytest.fixture
-def fleet(stack):
-    """Return a function that runs the command with the configuration files of the services."""
-    program = Path(sys.executable).with_name('numaplace')
-    files = [stack.clouds.with_name(f'{name}.conf') for name in ('nova', 'control', 'placement')]
-    config = [word for file in files for word in ('--config-file', file)]
-
-    def fleet(*words):
-        command = [program, *config, 'fleet', *words, '--from', 'nova']
-        done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
-        assert '' == done.stderr
-        return done
-
-    return fleet
 
 
 @pytest.fixture

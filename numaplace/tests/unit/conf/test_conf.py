@@ -101,6 +101,12 @@ def test_general_memory_is_kinds_and_numbers_of_cells(load, text, value):
     assert () == load('').numaplace.general_memory
 
 
+def test_the_mix_of_guests_is_cells_cpus_memory_and_number(load):
+    loaded = load('[numaplace]\npreserve_mix = 1x2x4096:120, 2 x 8 x 16384 : 10')
+    assert ((1, 2, 4096, 120), (2, 8, 16384, 10)) == conf.preserve_mix(loaded)
+    assert () == conf.preserve_mix(load(''))
+
+
 def test_networks_have_groups_of_their_own(load):
     loaded = load('[neutron]\nphysnets = foo\n[neutron_physnet_foo]\nnuma_nodes = 0,1\n[neutron_tunnel]\nnuma_nodes=1')
     assert ((0, 1), (1,)) == (loaded.neutron_physnet_foo.numa_nodes, loaded.neutron_tunnel.numa_nodes)
@@ -125,6 +131,7 @@ def test_a_bad_variable_is_named(load, monkeypatch):
 
 FAULTS = {
     'strategy': ('[numaplace]\nstrategy = x', 'one of closest, preserve, linear, spread, pack'),
+    'preserve_mix': ('[numaplace]\npreserve_mix = 1x2x0:3', 'CELLSxCPUSxMIB:NUMBER'),
     'default_guest_numa': ('[numaplace]\ndefault_guest_numa = two', 'one of none, single'),
     'general_memory': ('[numaplace]\ngeneral_memory = dram', 'cxl, gpu, hbm, slow, unknown, and numbers of host cells'),
     'virt_type': ('[libvirt]\nvirt_type = xen', 'one of kvm, qemu'),

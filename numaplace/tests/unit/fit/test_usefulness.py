@@ -1,13 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """What ``preserve`` keeps free: leftovers are filled first, wide places stay whole, and more guests are accepted."""
 
-import random
+from dataclasses import replace
 
 import pytest
 
 from numaplace import fit
-from numaplace.fit.usefulness import losses, price
-from numaplace.tests import amount
+from numaplace.fit.usefulness import ANY, Mix, losses, price
+from numaplace.model.host_devices import HostDevices
+from numaplace.model.pci import PciDevice, PciRequest
+from numaplace.tests import amount, sequences
 from numaplace.tests.unit.fit.builders import cell, guest, guest_cell, host, pages
 
 ONE = guest(guest_cell(0, '0'))
@@ -55,35 +57,59 @@ def test_a_guest_without_cells_goes_where_least_is_left():
     assert price(_cells('0-5', ''), floating) < price(_cells('0-3', ''), floating)
 
 
-def _accepted(seed, strategy):
-    """Return how many of 60 guests a small host takes one after the other, while others leave."""
-    rng = random.Random(seed)
-    where = host(*(cell(each, '0-7', memory_mib=8192) for each in range(rng.choice((2, 3, 4)))))
-    held, accepted = [], 0
-    for _ in range(60):
-        vcpus, number = rng.choice((1, 1, 2, 2, 3, 4, 6, 8)), rng.choice((1, 1, 1, 2))
-        memory_mib = 1024 * rng.choice((1, vcpus, 2 * vcpus))
-        last = vcpus - 1
-        wanted = guest(
-            *(
-                guest_cell(each, f'{each * 8}-{each * 8 + last}', memory_mib=min(memory_mib, 8192))
-                for each in range(number)
-            )
-        )
-        leaves = [rng.random() for _ in range(60)]
-        for place, share in zip(list(held), leaves, strict=False):
-            if share < 0.1:
-                where = where.release(place)
-                held.remove(place)
-        placed = fit.place(where, wanted, strategy=strategy)
-        if placed:
-            where = where.consume(placed)
-            held.append(placed)
-            accepted += 1
-    return accepted
+#: Narrow guests of 1 CPU, and wide ones of two cells with 4 CPUs.
+NARROW_AND_WIDE = Mix.of([(1, 1, 512, 9), (2, 4, 2048, 1)])
+
+
+@pytest.mark.parametrize(
+    ('pinned', 'mix', 'chosen'),
+    [
+        pytest.param(('0-3', '0-2'), NARROW_AND_WIDE, 1, id='a fifth CPU, as a fourth is one of the wide guest'),
+        pytest.param(('', '1-7'), ANY, 1, id='of any shape the last CPU, as a whole cell is free beside it'),
+        pytest.param(('', '1-3'), Mix.of([(1, 8, 512, 1)]), 1, id='what no guest of the mix can have'),
+    ],
+)
+def test_places_that_nobody_asks_for_are_not_kept(pinned, mix, chosen):
+    where = _cells(*pinned)
+    assert chosen == fit.place(where, ONE, strategy=fit.preserve(mix)).cells[0].host_cell
+
+
+def test_the_value_of_a_place_is_its_cpus_times_the_cpus_that_such_guests_ask_for():
+    """Two wide places of 8 CPUs become one; of 16 narrow ones 15 are left."""
+    where = _cells('', '')
+    assert [9 * 1 * 1 + 1 * 8 * 8, 9 * 1 * 1 + 1 * 8 * 8] == losses(where.cells, ONE, NARROW_AND_WIDE)
+    assert 20 * 73 + (9 + 8) * 15 == price(where, ONE, NARROW_AND_WIDE)
+
+
+def test_a_place_needs_the_memory_of_the_guest_of_the_mix():
+    """Cell 0 has memory for one more guest of 4 GiB, cell 1 for none: its CPUs are free to use."""
+    large, where = Mix.of([(1, 2, 4096, 1)]), _cells('0', '0')
+    small = replace(where.cells[0], memory_usage_mib=4096), replace(where.cells[1], memory_usage_mib=4097)
+    assert [4, 0] == losses(small, guest(guest_cell(0, '0', memory_mib=64)), large)
+
+
+def test_cpus_beside_free_devices_are_kept_for_guests_that_request_devices():
+    gpu = PciDevice('0000:81:00.0', '10de', '20b5', numa_node=0)
+    free, taken = (
+        replace(_cells('', '0-7'), devices=HostDevices((gpu,), frozenset(held))) for held in ((), (gpu.address,))
+    )
+    assert price(free, ONE) > price(taken, ONE)
+    assert price(taken, ONE) == price(_cells('', '0-7'), ONE)
+    wanting = replace(ONE, pci_requests=(PciRequest(1, ({'vendor_id': '10de'},)),))
+    assert price(free, wanting) == price(taken, wanting)
+
+
+def test_equal_mixes_are_the_same_object_and_none_is_any():
+    shapes = ((1, 1, 512, 9), (2, 4, 2048, 1))
+    assert Mix.of(list(shapes)) is Mix.of(shapes)
+    assert Mix.of(()) is ANY
+    assert fit.preserve(ANY) is fit.PRESERVE
 
 
 def test_it_accepts_as_many_guests_as_spread_and_pack_on_the_average():
     seeds = range(1000 if amount.IS_LONG else 40)
-    found = {each.name: sum(_accepted(seed, each) for seed in seeds) for each in (fit.PRESERVE, fit.PACK, fit.SPREAD)}
+    found = {
+        each.name: sum(sequences.accepted(seed, each) for seed in seeds)
+        for each in (fit.PRESERVE, fit.PACK, fit.SPREAD)
+    }
     assert found['preserve'] >= max(found['pack'], found['spread']), found

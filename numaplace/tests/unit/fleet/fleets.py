@@ -8,11 +8,11 @@ from datetime import UTC, datetime
 from numaplace import fit
 from numaplace.model import Flavor, Guest, Host, Placement
 from numaplace.model.allocations import held_on
-from numaplace.model.fleet import Fleet, Inventory, Provider
+from numaplace.model.fleet import Aggregate, Fleet, Inventory, Provider, candidates
 from numaplace.model.records import ACTIVE, RESIZE, RESIZED, HostRecord, InstanceRecord, Move, Side
 from numaplace.tests import samples
 
-__all__ = ['NOW', 'apart', 'fleet', 'placed', 'recounted', 'server', 'with_cell', 'with_server']
+__all__ = ['NOW', 'apart', 'fleet', 'placed', 'recounted', 'seen', 'server', 'with_cell', 'with_server']
 
 NOW = datetime(2026, 11, 1, 12, tzinfo=UTC)
 FLAVOR = Flavor('m1', 4, 1024, 1, {'hw:cpu_policy': 'dedicated', 'hw:numa_nodes': '2'}, 'm1')
@@ -73,6 +73,13 @@ def recounted(fleet: Fleet) -> Fleet:
             host = host.consume(placement)
         hosts.append(replace(record, host=host))
     return replace(fleet, hosts=tuple(hosts))
+
+
+def seen(fleet: Fleet) -> tuple[Fleet, list[tuple[frozenset[str], tuple[Aggregate, ...]]]]:
+    """Return what figures are made of, in which a fleet is the same with and without a list of its servers."""
+    asked = candidates(fleet)
+    known = replace(asked, servers=(), server_groups=(), unlisted=len(fleet.servers) + fleet.unlisted)
+    return known, [(host.servers, host.aggregates) for host in asked.hosts]
 
 
 def placed(

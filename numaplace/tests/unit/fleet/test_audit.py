@@ -127,7 +127,7 @@ CASES = {
     'a namespace that is given and not counted, to two': (
         lambda fleet: _with_resources(fleet, HostResources(namespaces=(NAMESPACE,)), 's1', 's2'),
         [
-            ('resources.uncounted', 'h1', None, None, 'pmem:ns0', '', ''),
+            ('resources.uncounted', 'h1', None, None, 'pmem:ns0, pmem:ns0', '', ''),
             ('resources.overdrawn', 'h1', 's1', None, '2', '1', 'pmem:ns0'),
             ('resources.overdrawn', 'h1', 's2', None, '2', '1', 'pmem:ns0'),
         ],

@@ -9,7 +9,7 @@ from numaplace import explain, request
 from numaplace.fleet import explain as fleet_explain
 from numaplace.fleet import placement
 from numaplace.model import Flavor
-from numaplace.model.fleet import Inventory, Provider
+from numaplace.model.fleet import Fleet, Inventory, Provider
 from numaplace.tests.unit.fleet import fleets
 
 PINNED = {'hw:cpu_policy': 'dedicated'}
@@ -53,7 +53,7 @@ def _answers(wanted, server=None, **provider):
     """Return what placement says of a host that it knows as given, and of one that it does not know."""
     known = fleets.fleet()
     fleet = replace(known, providers=(Provider('h1', 'h1', **provider),))
-    answers = fleet_explain.ask(fleet, [(placement.NAME, placement.check(fleet, wanted, server))])
+    answers = fleet_explain.ask(fleet, [(placement.NAME, placement.Offers(fleet).check(wanted, server))])
     lines = list(fleet_explain.lines(answers, [], with_placement=True))
     return [[] if answer.refusal is None else explain.lines(answer.refusal) for answer in answers], lines
 
@@ -89,3 +89,31 @@ def test_classes_that_other_providers_may_have_refuse_no_host():
     assert ['the guest needs 1 of the resource class PCPU: placement has 0 (1 short)'] == (
         _answers(placement.Wanted({'PCPU': 1}))[0][0]
     )
+
+
+def test_one_server_gets_what_the_sizes_of_an_inventory_allow_whatever_is_free():
+    inventories = {
+        'VCPU': Inventory(8, 0, 16.0, max_unit=8),
+        'DISK_GB': Inventory(100, min_unit=10, step_size=5),
+        'MEMORY_MB': Inventory(4096),
+    }
+    small = placement.Wanted({'VCPU': 8, 'DISK_GB': 15, 'MEMORY_MB': 64})
+    assert [] == _answers(small, inventories=inventories)[0][0]
+    wide = placement.Wanted({'VCPU': 9, 'DISK_GB': 5, 'MEMORY_MB': 64})
+    answers = [
+        'the guest needs 9 of the resource class VCPU: placement gives one server 8 at most (1 short)',
+        'the guest needs 5 of a resource class: placement gives DISK_GB from 10 up in steps of 5',
+    ]
+    assert answers == _answers(wide, inventories=inventories)[0][0]
+    none = {**inventories, 'DISK_GB': Inventory(100, step_size=0)}
+    assert [] == _answers(small, inventories=none)[0][0]
+    # Several servers together are more than one gets; one that is only asked about its sizes needs nothing free.
+    held = {'other': {'VCPU': 112}}
+    offers = placement.Offers(Fleet(providers=(Provider('h1', 'h1', inventories, held),)))
+    assert None is offers.refusal('h1', [(small, 2)])
+    assert ['placement.free'] == [reason.code for reason in offers.refusal('h1', [(small, 3)]).reasons]
+    assert None is offers.refusal('h1', [(small, 3)], ['other'])
+    full = placement.Offers(Fleet(providers=(Provider('h1', 'h1', inventories, {'other': {'VCPU': 128}}),)))
+    assert ['placement.free'] == [reason.code for reason in full.refusal('h1', [(small, 1)]).reasons]
+    assert None is full.refusal('h1', [(small, 0)])
+    assert {'placement.most', 'placement.step'} == {reason.code for reason in full.refusal('h1', [(wide, 0)]).reasons}

@@ -3,7 +3,7 @@
 
 import json
 
-from numaplace.fleet import plan
+from numaplace.fleet import nova_script, plan
 from numaplace.fleet.plan import Plan, Step, Stuck
 
 STEPS = (
@@ -35,5 +35,19 @@ def test_a_plan_for_people_has_groups_bounds_and_what_is_stuck():
 
 def test_a_server_that_moves_twice_may_have_made_both_moves():
     assert [("h'3",), (), ()] == [later for _step, later in plan.with_later(STEPS)]
-    moves = [line for line in plan.script(PLAN) if line.startswith('move ')]
-    assert ["move live u1 h1 h2 'h'\"'\"'3'", 'move cold u2 h2 h1', "move evacuate u1 h2 'h'\"'\"'3'"] == moves
+    moves = [line for line in nova_script.lines(PLAN) if line.startswith('move ')]
+    assert [
+        "move live u1 h1 h2 'h'\"'\"'3'  # a b",
+        'move cold u2 h2 h1  # b\\x1b[2J',
+        "move evacuate u1 h2 'h'\"'\"'3'  # a b",
+    ] == moves
+
+
+def test_no_name_is_a_command_of_the_script():
+    name = 'a\nrm -rf /\r\x1b]0;title\x07$(reboot)'
+    step = Step('u1', name, 'migration', '$(reboot)', '; reboot')
+    lines = list(nova_script.lines(Plan(f'drain {name}', (step,), (Stuck('u2', name, name, ()),))))
+    escaped = r'a\nrm -rf /\r\x1b]0;title\x07$(reboot)'
+    assert f"move cold u1 '$(reboot)' '; reboot'  # {escaped}" == lines[-2]
+    assert f'# {escaped} (u2) cannot leave {escaped}' == lines[-1]
+    assert [f'# drain {escaped}: 1 move'] == [line.partition(',')[0] for line in lines if 'drain' in line]

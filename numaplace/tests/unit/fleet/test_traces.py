@@ -13,15 +13,24 @@ GUESTS = ['time_s,batch,vcpus,memory_gib,lifetime_s_low,censored', '10,0,8,14.0,
 EVENTS = ['vmid,cpu,memory,time,type', 'a,1,2,0,0', 'a,1,2,5,1', 'b,4,8,5,0']
 
 
-def test_a_line_for_each_guest_says_when_it_departs_unless_the_trace_ended_first():
+def test_a_line_for_each_guest_says_when_it_departs_unless_the_trace_ends_first():
     assert (
-        Event(10.0, '2', Kind(8, 14336)),
-        Event(20.0, '3', Kind(1, 768)),
+        Event(10.0, '2', Kind(8, 14336), '10:0'),
+        Event(20.0, '3', Kind(1, 768), '20:1'),
         Event(310.0, '2'),
-    ) == read(GUESTS, random.Random(1).random, {}, 'x')
+        Event(400.0, '4', Kind(1, 768), '400:2'),
+    ) == read([*GUESTS, '400,2,1,0.75,60,0'], random.Random(1).random, {}, 'x')
 
 
-def test_a_line_for_each_event_has_the_guest_by_its_name_and_departures_come_first():
+def test_at_the_same_time_a_guest_arrives_before_it_and_others_depart():
+    lines = [GUESTS[0], '0,0,8,14.0,300,0', '300,1,1,0.75,0,0']
+    found = read(lines, random.Random(1).random, {}, 'x')
+    assert [('2', False), ('3', False), ('2', True), ('3', True)] == [
+        (event.guest, event.kind is None) for event in found
+    ]
+
+
+def test_a_line_for_each_event_has_the_guest_by_its_name_in_the_order_of_the_file():
     assert (Event(0.0, 'a', Kind(1, 2048)), Event(5.0, 'a'), Event(5.0, 'b', Kind(4, 8192))) == read(
         EVENTS, random.Random(1).random, {}, 'x'
     )

@@ -7,7 +7,9 @@ from datetime import UTC, datetime
 import pytest
 
 from numaplace import exception, fit
-from numaplace.model import Guest, allocations
+from numaplace.fleet import usage
+from numaplace.model import GrantedDevice, Guest, HostDevices, PciDevice, Placement, allocations
+from numaplace.model.host_resources import Encryption, HostResources
 from numaplace.model.records import ACTIVE, ENDED, LIVE_MIGRATION, RESIZE, RESIZED, InstanceRecord, Move, Side
 from numaplace.tests import samples
 
@@ -80,3 +82,25 @@ def test_a_host_that_does_not_hold_what_is_given_back_is_named():
 )
 def test_the_status_is_the_word_of_novas_api(changes, status):
     assert status == replace(SERVER, **changes).status
+
+
+def test_what_the_host_has_no_more_is_not_released():
+    """A device, and memory encryption of which there is less: each that is left is released as often as it is held."""
+    gone, left = (PciDevice(f'0000:0{number}:00.0', '8086', '1572') for number in (1, 2))
+    devices = tuple([GrantedDevice(device) for device in (gone, left)])
+    held = Placement(Guest(1, 64), devices=devices, resources=('sev', 'sev-es'))
+    host = replace(
+        HOST, devices=HostDevices((left,)), resources=HostResources((Encryption('sev', 1), Encryption('sev-es', 0)))
+    )
+    counted = usage.count(host, [held, held])
+    assert (('sev', 'sev'), {left.address}) == (counted.resources.used, counted.devices.taken)
+    once = allocations.release(counted, held)
+    assert (('sev',), frozenset()) == (once.resources.used, once.devices.taken)
+    with pytest.raises(exception.PciDeviceInvalid, match=left.address):
+        allocations.release(once, held)
+
+
+def test_what_the_host_has_and_does_not_count_is_a_fault():
+    cells = tuple([replace(cell, shape=replace(cell.shape, id=1 - cell.id)) for cell in HOST.cells])
+    with pytest.raises(exception.CPUUnpinningInvalid, match='host cell 1: CPUs 0-1'):
+        allocations.release(replace(HOST, cells=cells), OLD.placement)

@@ -39,7 +39,7 @@ FINGERPRINTS = {
     'FleetDisk': '1.0-f065031ed6aecb8c53059bc90eb42773',
     'FleetFlavor': '1.0-12deef2eb44a52c6d77772692352daa4',
     'FleetHost': '1.4-8808418e07007f8d6dca156e421da5a9',
-    'FleetInventory': '1.0-1c82bd99766dc5e11bc193009a39176c',
+    'FleetInventory': '1.1-60dea09db2180b752d6ffbc47973876c',
     'FleetMove': '1.0-3fb47be841f5454be23c7e3d16a03fba',
     'FleetNic': '1.1-1fcac540d6545842d2e0d2c6c1a6057e',
     'FleetPlacement': '1.0-aa0109016eda6e2bd652e502d8a5abb9',

@@ -186,7 +186,7 @@ def test_the_numa_filter_keeps_to_the_ratios_of_the_host():
 
 def test_every_filter_that_is_installed_loads():
     names = plugins.known(plugins.FILTERS)
-    assert 23 == len(plugins.load(plugins.FILTERS, names, 'test'))
+    assert 24 == len(plugins.load(plugins.FILTERS, names, 'test'))
 
 
 def test_a_guest_without_cells_can_be_given_one():

@@ -43,6 +43,7 @@ def ask(name, group, *, host=None, aggregates=(), **keys):
 
 EXTRA, IMAGE = 'AggregateInstanceExtraSpecsFilter', 'AggregateImagePropertiesIsolation'
 TENANTS, TYPES, NUMBER = 'AggregateMultiTenancyIsolation', 'AggregateTypeAffinityFilter', 'AggregateNumInstancesFilter'
+TRAITS = 'IsolatedAggregatesFilter'
 SSD = {'specs': {'ssd': 'true'}}
 TWO = {'host': {'servers': frozenset('ab')}}
 ISOLATED = {'isolated_hosts': 'h1,h2', 'isolated_images': 'windows'}
@@ -78,6 +79,22 @@ CASES = {
     'no project': (TENANTS, {}, ['aggregate.project'], {'aggregates': [{'filter_tenant_id': 'p1'}]}),
     'a flavor': (TYPES, {}, [], {'aggregates': [{'instance_type': 'm1.x, m1.sample'}]}),
     'another flavor': (TYPES, {}, ['aggregate.flavor'], {'aggregates': [{'instance_type': 'm1.x'}]}),
+    'a trait of an aggregate': (TRAITS, {}, ['aggregate.trait'], {'aggregates': [{'trait:GPU': 'required'}]}),
+    'a trait that the flavor requires too': (
+        TRAITS,
+        {},
+        [],
+        {'specs': {'trait:GPU': 'required'}, 'aggregates': [{'trait:GPU': 'required'}, {'trait:X': 'forbidden'}]},
+    ),
+    'one of two traits': (
+        TRAITS,
+        {},
+        ['aggregate.trait'],
+        {
+            'image_properties': {'trait:GPU': 'required'},
+            'aggregates': [{'trait:GPU': 'required'}, {'trait:FPGA': 'required'}],
+        },
+    ),
     'fewer servers': ('NumInstancesFilter', {'max_instances_per_host': 3}, [], TWO),
     'as many servers': ('NumInstancesFilter', {'max_instances_per_host': 2}, ['servers.host'], TWO),
     'as many servers as an aggregate says': (

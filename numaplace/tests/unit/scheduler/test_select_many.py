@@ -2,12 +2,14 @@
 """Hosts for several servers: the hosts are read once, and what was claimed is seen by the next search."""
 
 import sqlite3
+from dataclasses import replace
 
 import pytest
 
 from numaplace import conf
 from numaplace.compute import claims
 from numaplace.db import api
+from numaplace.model.grouping import ANTI_AFFINITY, ServerGroup
 from numaplace.scheduler import select
 from numaplace.scheduler.filters import Request
 from numaplace.tests import samples
@@ -54,37 +56,67 @@ def test_the_hosts_are_read_once(database, policy, monkeypatch):
 
     monkeypatch.setattr(database, 'named_candidates', counting)
     assert select.select_many(database, _requests(4), policy, at_least=4)
-    assert [['big', 'middle', 'small'], *[['big']] * 4] == reads, 'then the host of each claim, before it'
+    assert [['big', 'middle', 'small']] == reads, 'the claims say whether a host has changed'
 
 
-def test_what_others_took_meanwhile_costs_a_search_of_all_hosts(database, policy):
-    requests = _requests(2, cells=2, vcpus=8)
+@pytest.fixture
+def meanwhile(database, monkeypatch):
+    """Return what lets others act once, between the choice of the hosts and the claims."""
 
-    class Rival(list):
-        """Takes the best hosts while the second server is searched for."""
+    def let(act):
+        claim = database.claim_several
 
-        def __iter__(self):
-            yield self[0]
-            for name in ('middle', 'small'):
-                rival = samples.instance_request(samples.guest(cells=2, vcpus=8), f'rival{name}')
-                claims.instance_claim(database, rival, name)
-            yield self[1]
+        def claim_late(*arguments, **keys):
+            monkeypatch.setattr(database, 'claim_several', claim)
+            act()
+            return claim(*arguments, **keys)
 
-    answer = select.select_many(database, Rival(requests), policy, at_least=1)
+        monkeypatch.setattr(database, 'claim_several', claim_late)
+
+    return let
+
+
+def test_what_others_took_meanwhile_costs_a_search_of_all_hosts(database, policy, meanwhile):
+    def take():
+        """Take the hosts that the second server would get."""
+        for name in ('middle', 'small'):
+            rival = samples.instance_request(samples.guest(cells=2, vcpus=8), f'rival{name}')
+            claims.instance_claim(database, rival, name)
+
+    meanwhile(take)
+    answer = select.select_many(database, _requests(2, cells=2, vcpus=8), policy, at_least=1)
     assert ['big'] == [each.host for each in answer.found]
     assert {'big', 'middle', 'small'} == {each.host for each in answer.missing.rejections}
 
 
-def test_a_host_whose_row_is_damaged_meanwhile_does_not_stop_the_others(database, policy, tmp_path):
-    class Damaging(list):
-        """Damages the row of the host that was claimed while the second server is searched for."""
+def test_a_host_whose_row_is_damaged_meanwhile_does_not_stop_the_others(database, policy, tmp_path, meanwhile):
+    def damage():
+        with sqlite3.connect(f'{tmp_path}/test.sqlite') as connection:
+            change = "UPDATE compute_nodes SET numa_topology = '{', generation = generation + 1 WHERE host = 'big'"
+            connection.execute(change)
+        connection.close()
 
-        def __iter__(self):
-            yield self[0]
-            with sqlite3.connect(f'{tmp_path}/test.sqlite') as connection:
-                connection.execute("UPDATE compute_nodes SET numa_topology = '{' WHERE host = 'big'")
-            connection.close()
-            yield self[1]
+    meanwhile(damage)
+    found = select.select_many(database, _requests(2), policy, at_least=2)
+    assert ['middle', 'middle'] == [each.host for each in found.found]
 
-    found = select.select_many(database, Damaging(_requests(2)), policy, at_least=2)
-    assert ['big', 'middle'] == [each.host for each in found.found]
+
+def test_servers_of_a_group_see_each_other(database, policy):
+    group = database.create_server_group(ServerGroup('apart', ANTI_AFFINITY))
+    asked = [Request(replace(each.instance, group=group.uuid)) for each in _requests(4)]
+    answer = select.select_many(database, asked, policy, at_least=1)
+    assert ['big', 'middle', 'small'] == sorted(each.host for each in answer.found)
+    assert {('ServerGroupAntiAffinityFilter', 'group'): 3} == answer.missing.counts
+
+
+def test_a_member_that_others_placed_meanwhile_counts(database, policy, meanwhile):
+    group = database.create_server_group(ServerGroup('apart', ANTI_AFFINITY))
+
+    def place():
+        member = samples.instance_request(samples.guest(), 'member')
+        assert claims.instance_claim(database, replace(member, group=group.uuid), 'middle')
+
+    meanwhile(place)
+    asked = [Request(replace(each.instance, group=group.uuid)) for each in _requests(3)]
+    answer = select.select_many(database, asked, policy, at_least=2)
+    assert ['big', 'small'] == sorted(each.host for each in answer.found)

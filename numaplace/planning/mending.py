@@ -1,0 +1,389 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Find places for the last servers where few hosts have to do, by swaps between two cells at a time.
+
+Each cell has little left then. One of them, the hub, swaps servers with others so that its room grows, until a server
+without a place fits there. A spot is a cell, or a host as a whole; servers that float may leave any spot of their host.
+"""
+
+from __future__ import annotations
+
+import math
+import random
+import time
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from numaplace.planning.demand import Slot
+from numaplace.planning.solver import Cells
+
+__all__ = ['HostNumbers', 'Number', 'mend']
+
+#: So many spots grow for a server before it stays without a place; more where there are few spots, up to so many looks.
+_HUBS, _LOOKS = 8, 2_000
+#: So many spots are looked at for a swap.
+_MOST_SPOTS = 400
+#: So many pairs may leave a hub, and so many swaps are looked at.
+_MOST_PAIRS, _MOST_SWAPS = 2_000, 2_000_000
+#: Which part of a server's needs one move is worth.
+_PRICE = 0.1
+#: What is no gain, as a float.
+_ROUNDING = 1e-6
+
+_Amounts: TypeAlias = npt.NDArray[np.float64]
+_Integers: TypeAlias = npt.NDArray[np.int64]
+#: Classes that leave a hub, another spot, and classes that come from there.
+_Change: TypeAlias = tuple[tuple[int, ...], int, tuple[int, ...]]
+
+
+@dataclass(slots=True)
+class Number:
+    """How many servers of a class arrive at a host, or leave it.
+
+    :param takes: how much of each slot of the host one more takes: less than nothing where servers leave
+    :param cells: the host cells at which servers arrive
+    """
+
+    kind: int
+    is_arrival: bool
+    value: int
+    most: int
+    takes: dict[Slot, int]
+    cells: Cells = ()
+
+
+@dataclass(slots=True)
+class HostNumbers:
+    """The numbers of a host, and what it has left by slot."""
+
+    numbers: list[Number]
+    free: dict[Slot, int]
+
+    def change(self, number: Number, more: int) -> None:
+        """Add to a number."""
+        number.value += more
+        for slot, amount in number.takes.items():
+            self.free[slot] -= amount * more
+
+
+def mend(places: Sequence[HostNumbers], homeless: Counter[int], weights: Sequence[float], until: float) -> bool:
+    """Change numbers so that all servers have a place, and then so that fewer move; return whether all have a place.
+
+    :param homeless: how many servers of each class have none; those that get one are subtracted
+    :param weights: sizes of servers by class
+    :param until: when to end, in seconds of the monotonic clock
+    """
+    spots, before = _Spots(places, len(weights)), homeless.total() + 1
+    while +homeless and homeless.total() < before and time.monotonic() < until:
+        before = homeless.total()
+        for kind in sorted(+homeless, key=lambda kind: -weights[kind]):
+            _place(spots, homeless, kind, until)
+    is_better = not +homeless
+    while is_better:
+        is_better = False
+        for spot in range(len(spots.may)):
+            while time.monotonic() < until and (change := _best(spots, spot, None)):
+                spots.swap(spot, *change)
+                is_better = True
+    return not +homeless
+
+
+def _place(spots: _Spots, homeless: Counter[int], kind: int, until: float) -> None:
+    """Let servers of a class arrive where the most of the room is."""
+    ways, tried = spots.ways.get(kind, []), set[int]()
+    most = min(max(_HUBS, _LOOKS // max(1, len(spots.may))), len(ways))
+    while homeless[kind] and len(tried) < most and time.monotonic() < until:
+        row = max(set(range(len(ways))) - tried, key=lambda row: (ways[row].nearness(spots), -row))
+        if ways[row].arrive(spots, until):
+            homeless[kind] -= 1
+        else:
+            tried.add(row)
+
+
+@dataclass(slots=True)
+class _Way:
+    """How a server of a class arrives: at a spot, or at several cells of a host.
+
+    :param parts: what it takes of each spot
+    """
+
+    place: HostNumbers
+    number: Number
+    parts: dict[int, _Amounts]
+
+    def nearness(self, spots: _Spots) -> float:
+        """Return how near it is to having room: 1 at most for each slot."""
+        return sum([_nearness(spots.free[spot], need) for spot, need in self.parts.items()])
+
+    def arrive(self, spots: _Spots, until: float) -> bool:
+        """Let spots grow until a server arrives; return whether one does."""
+        grown = list[int]()
+        for spot, need in sorted(self.parts.items(), key=lambda part: _nearness(spots.free[part[0]], part[1])):
+            if not _grow(spots, spot, need, until):
+                break
+            spots.free[spot] -= need
+            grown.append(spot)
+        for spot in grown:
+            spots.free[spot] += self.parts[spot]
+        if len(grown) < len(self.parts):
+            return False
+        spots.arrive(self)
+        return True
+
+
+def _nearness(free: _Amounts, need: _Amounts) -> float:
+    wanted = need > 0
+    return float(np.minimum(1.0, free[wanted] / need[wanted]).sum())
+
+
+@dataclass(frozen=True, slots=True)
+class _Leaving:
+    """What may leave spots.
+
+    :param pairs: classes of two servers
+    :param costs: how many moves each costs
+    """
+
+    spots: _Integers
+    pairs: _Integers
+    costs: _Amounts
+
+    def only(self, rows: npt.NDArray[np.bool_]) -> _Leaving:
+        """Return some of them."""
+        return _Leaving(self.spots[rows], self.pairs[rows], self.costs[rows])
+
+    def drawn(self, most: int, dice: random.Random) -> _Leaving:
+        """Return as many of them as may be looked at."""
+        if len(self.pairs) <= most:
+            return self
+        rows = np.zeros(len(self.pairs), bool)
+        rows[dice.sample(range(len(rows)), most)] = True
+        return self.only(rows)
+
+
+class _Spots:
+    """What spots have left, and how many servers that fit one by itself are there, in arrays by spot and class.
+
+    Classes have one more row, of no server. What a host has left as a whole is in further columns, the same for all of
+    its spots; and so are servers that float, which leave any spot of their host.
+    """
+
+    def __init__(self, places: Sequence[HostNumbers], kinds: int) -> None:
+        keys = [
+            (row, cell) for row, place in enumerate(places) for cell in dict.fromkeys(cell for cell, _ in place.free)
+        ]
+        self._rows = {key: spot for spot, key in enumerate(keys)}
+        names = sorted({(cell is None, name) for place in places for cell, name in place.free})
+        self._columns = {name: column for column, name in enumerate(names)}
+        self._cells = len([name for name in names if not name[0]])
+        self._hosts = np.array([row for row, _cell in keys], int)
+        size = len(keys), kinds + 1
+        self.none = kinds
+        self.free: _Amounts = np.full((len(keys), len(names)), np.inf)
+        self.needs: _Amounts = np.zeros((kinds + 1, len(names)))
+        #: How many have arrived, could leave, and have left.
+        self.arrived, self.stay, self.gone = np.zeros(size, int), np.zeros(size, int), np.zeros(size, int)
+        self.may, self.floats = np.zeros(size, bool), np.zeros(kinds + 1, bool)
+        self.may[:, self.none] = True
+        self.ways: dict[int, list[_Way]] = {}
+        self._arrivals: dict[tuple[int, int], _Way] = {}
+        self._departures: dict[tuple[int, int], list[_Way]] = {}
+        #: At which spots arrivals, and departures, of a class at a spot count.
+        self._coming: dict[tuple[int, int], list[int]] = {}
+        self._going: dict[tuple[int, int], list[int]] = {}
+        self._there = [np.flatnonzero(self._hosts == host).tolist() for host in self._hosts]
+        for row, place in enumerate(places):
+            for (cell, name), amount in place.free.items():
+                spots = self._hosts == row if cell is None else self._rows[row, cell]
+                self.free[spots, self._columns[cell is None, name]] = amount
+            for number in place.numbers:
+                self._add(_Way(place, number, self._parts(row, number)))
+        self.dice = random.Random(1)  # noqa: S311 - which spots are looked at
+        self._pairs = [self._paired(spot) for spot in range(len(keys))]
+
+    def _parts(self, row: int, number: Number) -> dict[int, _Amounts]:
+        found = dict[int, _Amounts]()
+        first = min([cell for cell, _name in number.takes if cell is not None], default=None)
+        for (cell, name), amount in number.takes.items():
+            spot = self._rows[row, first if cell is None else cell]
+            found.setdefault(spot, np.zeros(len(self._columns)))[self._columns[cell is None, name]] = amount
+        return found
+
+    def _add(self, way: _Way) -> None:
+        number = way.number
+        if number.is_arrival:
+            self.ways.setdefault(number.kind, []).append(way)
+        if len(way.parts) != 1:
+            return
+        ((first, takes),) = way.parts.items()
+        is_whole = not takes[: self._cells].any()
+        self.floats[number.kind] |= is_whole
+        spots = self._there[first] if is_whole else [first]
+        for spot in spots:
+            key = spot, number.kind
+            if number.is_arrival:
+                self._coming[key] = spots
+                self._arrivals[key] = way
+                self.may[key] = True
+                self.arrived[key] = number.value
+                self.needs[number.kind] = np.maximum(self.needs[number.kind], takes)
+            else:
+                self._going[key] = spots
+                self._departures.setdefault(key, []).append(way)
+                self.stay[key] += number.most - number.value
+                self.gone[key] += number.value
+
+    def arrive(self, way: _Way) -> None:
+        """Let one more server arrive."""
+        if len(way.parts) == 1:
+            self._enter(next(iter(way.parts)), way.number.kind)
+        else:
+            self._change(way, 1)
+        self._pair(*way.parts)
+
+    def swap(self, hub: int, out: Iterable[int], other: int, back: Iterable[int]) -> None:
+        """Let servers change places."""
+        for kind in out:
+            self._leave(hub, kind)
+        for kind in back:
+            self._leave(other, kind)
+        for kind in out:
+            self._enter(other, kind)
+        for kind in back:
+            self._enter(hub, kind)
+        self._pair(hub, other)
+
+    def _pair(self, *changed: int) -> None:
+        """Say again what may leave spots that have changed."""
+        for hub in changed:
+            for spot in self._there[hub] if self.floats.any() else [hub]:
+                self._pairs[spot] = self._paired(spot)
+
+    def _enter(self, spot: int, kind: int) -> None:
+        """Let one more arrive, or one less leave."""
+        key = spot, kind
+        if self.gone[key]:
+            self._change(next(way for way in self._departures[key] if way.number.value), -1)
+            self.gone[self._going[key], kind] -= 1
+            self.stay[self._going[key], kind] += 1
+        elif kind != self.none:
+            self._change(self._arrivals[key], 1)
+            self.arrived[self._coming[key], kind] += 1
+
+    def _leave(self, spot: int, kind: int) -> None:
+        """Let one less arrive, or one more leave."""
+        key = spot, kind
+        if self.arrived[key]:
+            self._change(self._arrivals[key], -1)
+            self.arrived[self._coming[key], kind] -= 1
+        elif kind != self.none:
+            self._change(next(way for way in self._departures[key] if way.number.value < way.number.most), 1)
+            self.gone[self._going[key], kind] += 1
+            self.stay[self._going[key], kind] -= 1
+
+    def _change(self, way: _Way, more: int) -> None:
+        way.place.change(way.number, more)
+        for spot, amounts in way.parts.items():
+            self.free[spot, : self._cells] -= more * amounts[: self._cells]
+            self.free[self._there[spot], self._cells :] -= more * amounts[self._cells :]
+
+    def _paired(self, spot: int) -> _Integers:
+        """Return what may leave a spot: no server, each by itself, and each two."""
+        total = self.arrived[spot] + self.stay[spot]
+        there = np.append(np.flatnonzero(total[:-1]), self.none)
+        one, two = np.triu_indices(len(there))
+        pairs: _Integers = np.column_stack([there[one], there[two]])
+        found: _Integers = pairs[(pairs[:, 0] != pairs[:, 1]) | (total[pairs[:, 0]] > 1) | (pairs[:, 0] == self.none)]
+        return found
+
+    def leaving(self, spot: int) -> _Leaving:
+        """Return what may leave a spot."""
+        pairs = self._pairs[spot]
+        spots = np.full(len(pairs), spot)
+        return _Leaving(spots, pairs, self._stays(spots, pairs))
+
+    def others(self, hub: int) -> _Leaving:
+        """Return what may leave all other spots for a hub."""
+        chosen = self.dice.sample(range(len(self._pairs)), min(_MOST_SPOTS, len(self._pairs)))
+        known = [(spot, self._pairs[spot]) for spot in chosen if spot != hub]
+        spots = np.repeat([spot for spot, _pairs in known], [len(pairs) for _spot, pairs in known])
+        pairs = np.concatenate([pairs for _spot, pairs in known])
+        return _Leaving(spots, pairs, self._stays(spots, pairs) - self.returns(hub, pairs)).only(
+            self.may[hub, pairs[:, 0]] & self.may[hub, pairs[:, 1]]
+        )
+
+    def are_together(self, hub: int, spots: _Integers) -> npt.NDArray[np.bool_]:
+        """Return which spots are of the same host as a hub: between them servers that float do not move."""
+        found: npt.NDArray[np.bool_] = self._hosts[spots] == self._hosts[hub]
+        return found
+
+    def _stays(self, spots: _Integers, pairs: _Integers) -> _Amounts:
+        """Return how many of those that leave have not arrived."""
+        one, two = pairs.T
+        again = one == two
+        first = (self.arrived[spots, one] < 1) & (one != self.none)
+        second = (self.arrived[spots, two] < 1 + again) & (two != self.none)
+        found: _Amounts = first.astype(float) + second
+        return found
+
+    def returns(self, spots: int | _Integers, pairs: _Integers) -> _Amounts:
+        """Return how many of those that arrive return."""
+        one, two = pairs[..., 0], pairs[..., 1]
+        found: _Amounts = (self.gone[spots, one] > 0).astype(float) + (self.gone[spots, two] > (one == two))
+        return found
+
+
+def _grow(spots: _Spots, hub: int, need: _Amounts, until: float) -> bool:
+    """Swap servers until a spot has room; return whether it has."""
+    while (spots.free[hub] < need).any():
+        change = _best(spots, hub, need) if time.monotonic() < until else None
+        if change is None:
+            return False
+        spots.swap(hub, *change)
+    return True
+
+
+def _best(spots: _Spots, hub: int, need: _Amounts | None) -> _Change | None:
+    """Return the swap after which a spot is nearest to having room; without a need, the one that saves most moves."""
+    if len(spots.may) == 1:
+        return None
+    outs, backs = spots.leaving(hub), spots.others(hub)
+    if need is None:
+        backs = backs.only(spots.returns(hub, backs.pairs) > 0)
+    found: tuple[float, _Change | None] = (-math.inf, None)
+    are_single = outs.pairs[:, 1] == spots.none, backs.pairs[:, 1] == spots.none
+    for some, few in ((outs, backs.only(are_single[1])), (outs.only(are_single[0]), backs.only(~are_single[1]))):
+        some = some.drawn(_MOST_PAIRS, spots.dice)
+        if len(some.pairs) and len(few.pairs):
+            few = few.drawn(_MOST_SWAPS // len(some.pairs), spots.dice)
+            values = _values(spots, hub, need, some, few)
+            row, column = divmod(int(values.argmax()), values.shape[1])
+            if values[row, column] > found[0]:
+                change = tuple(some.pairs[row].tolist()), int(few.spots[column]), tuple(few.pairs[column].tolist())
+                found = values[row, column], change
+    return found[1]
+
+
+def _values(spots: _Spots, hub: int, need: _Amounts | None, some: _Leaving, few: _Leaving) -> _Amounts:
+    """Return how good each swap is, of what leaves the hub and what leaves another spot for it."""
+    shape = len(some.pairs), len(few.pairs)
+    costs = some.costs[:, None] + few.costs - spots.returns(few.spots, some.pairs[:, None, :])
+    good, near = np.ones(shape, bool), np.zeros(shape)
+    for one in some.pairs.T:
+        good &= spots.may[few.spots, one[:, None]]
+    floats = np.any(spots.floats[some.pairs], axis=1, keepdims=True) | np.any(spots.floats[few.pairs], axis=1)
+    good &= ~(floats & spots.are_together(hub, few.spots))
+    for column in range(spots.needs.shape[1]):
+        more = spots.needs[some.pairs, column].sum(axis=1)[:, None] - spots.needs[few.pairs, column].sum(axis=1)
+        after = spots.free[hub, column] + more
+        good &= (more <= spots.free[few.spots, column]) & (after >= 0)
+        if need is not None and need[column] > 0:
+            near += np.minimum(1.0, after / need[column])
+    if need is None:
+        return np.where(good & (costs < 0), -costs, -math.inf)
+    gain = near - _nearness(spots.free[hub], need)
+    return np.where(good & (gain > _ROUNDING), gain - _PRICE * costs, -math.inf)
