@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
@@ -24,7 +25,9 @@ __all__ = [
 
 _SCOPE = 'aggregate_instance_extra_specs'
 _PROJECTS = 'filter_tenant_id'
-_TRAIT, _REQUIRED = 'trait:', 'required'
+_REQUIRED = 'required'
+#: Keys of traits; an extra spec may have the name of a group of resources between.
+_TRAIT, _TRAIT_OF_GROUP = re.compile('trait:(.+)'), re.compile('trait(?:[a-zA-Z0-9_-]{1,64})?:(.+)')
 
 
 class AggregateInstanceExtraSpecsFilter(Filter):
@@ -116,14 +119,14 @@ class IsolatedAggregatesFilter(Filter):
 
     def admit(self, host: HostRecord, request: Request) -> Answer:
         """Refuse with one ``aggregate.trait`` for each trait that the request does not require."""
-        wanted = _traits(request.instance.image_properties) | _traits(request.instance.flavor.extra_specs)
+        extra_specs = request.instance.flavor.extra_specs
+        wanted = _traits(request.instance.image_properties) | _traits(extra_specs, _TRAIT_OF_GROUP)
         isolated = {trait for aggregate in host.aggregates for trait in _traits(aggregate.metadata)} - wanted
         reasons = [Reason('aggregate.trait', subject=trait) for trait in sorted(isolated)]
         return Refusal.of(*reasons) if reasons else True
 
 
-def _traits(properties: Mapping[str, str]) -> set[str]:
+def _traits(properties: Mapping[str, str], form: re.Pattern[str] = _TRAIT) -> set[str]:
     """Return the traits that properties require."""
-    return {
-        key.removeprefix(_TRAIT) for key, value in properties.items() if key.startswith(_TRAIT) and value == _REQUIRED
-    }
+    matched = [form.fullmatch(key) for key, value in properties.items() if value == _REQUIRED]
+    return {match[1] for match in matched if match}

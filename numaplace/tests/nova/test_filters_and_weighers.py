@@ -19,9 +19,9 @@ pytestmark = pytest.mark.filterwarnings('ignore')  # Nova and what it imports wa
 
 #: Pairs of a fleet and a request for each filter and weigher.
 CASES = int(os.environ.get('NUMAPLACE_FILTER_CASES', '1000'))
-#: Compared elsewhere, as is the weigher that Nova does not have: the fit itself, and devices, of which
-#: numaplace knows none.
-ELSEWHERE = {'NUMATopologyFilter', 'PciPassthroughFilter'}
+#: Compared elsewhere, as is the weigher that Nova does not have: the fit itself, devices, and what Nova forbids
+#: before it asks its filters.
+ELSEWHERE = {'NUMATopologyFilter', 'PciPassthroughFilter', 'IsolatedAggregatesFilter'}
 
 ERROR = 'error'
 
