@@ -7,16 +7,21 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import chain, islice, permutations
+from typing import TypeAlias
 
 from numaplace.explain import HostRefusal
 from numaplace.fleet.plan import Step
 from numaplace.model import Placement
+from numaplace.model.grouping import ServerGroup
+from numaplace.model.records import HostRecord
 from numaplace.planning import demand
 from numaplace.planning.classes import Classes
 from numaplace.planning.solver import Arrival, Cells
 from numaplace.planning.state import State
 
 __all__ = ['Course', 'carry', 'order_at']
+
+Seen: TypeAlias = tuple[HostRecord, ServerGroup | None]
 
 #: Up to so many arrivals at a host, all their orders are tried.
 _MOST_PERMUTED = 4
@@ -37,6 +42,7 @@ class Course:
     group: int = 0
     cells: dict[Arrival, Counter[Cells]] = field(default_factory=dict)
     steps: list[Step] = field(default_factory=list)
+    _refused: dict[tuple[int, str, bool], Seen] = field(default_factory=dict)
 
     @property
     def is_over(self) -> bool:
@@ -58,6 +64,23 @@ class Course:
         }
         return waiting.isdisjoint(cells)
 
+    def offer(
+        self, classes: Classes, state: State, uuid: str, host: str, *, is_strict: bool
+    ) -> tuple[str, Placement] | None:
+        """Return how a host takes a server, if it does; where nothing has changed since, the last answer counts.
+
+        :param is_strict: only at host cells at which it may arrive
+        """
+        number = classes.by_uuid[uuid]
+        key, seen = (number, host, is_strict), _seen(state, uuid, host)
+        if all(known is now for known, now in zip(self._refused.get(key, (None, None)), seen, strict=True)):
+            return None
+        placed = _offer(classes, state, uuid, host)
+        if placed is None or (is_strict and not self.takes(number, host, placed[1])):
+            self._refused[key] = seen
+            return None
+        return placed
+
     def arrive(self, uuid: str, number: int, host: str, placement: Placement) -> None:
         """Note that a server has arrived."""
         self.quotas[host].remove(number)
@@ -65,6 +88,11 @@ class Course:
         planned, cells = self.cells.get((number, host), Counter()), _cells(placement)
         if +planned:
             planned[cells if planned[cells] > 0 else next(iter(+planned))] -= 1
+
+
+def _seen(state: State, uuid: str, host: str) -> Seen:
+    """Return what an answer depends on: values that are replaced when they change."""
+    return state.hosts[host], state.groups.get(state.servers[uuid].group or '')
 
 
 def _cells(placement: Placement) -> Cells:
@@ -145,8 +173,8 @@ def _group(classes: Classes, state: State, course: Course, *, is_strict: bool) -
             host not in sources and (number := next((each for each in quota if each not in refused), None)) is not None
         ):
             uuid = _next(state, course, number, host, destinations)
-            placed = None if uuid is None else _offer(classes, state, uuid, host)
-            if uuid is None or placed is None or (is_strict and not course.takes(number, host, placed[1])):
+            placed = None if uuid is None else course.offer(classes, state, uuid, host, is_strict=is_strict)
+            if uuid is None or placed is None:
                 if is_strict and not course.cells:
                     break  # the order is all that is known to be possible
                 refused.add(number)
@@ -170,19 +198,14 @@ def _offer(classes: Classes, state: State, uuid: str, host: str) -> tuple[str, P
 
 def _detour(classes: Classes, state: State, course: Course, detours: set[str]) -> Step | None:
     """Move a server that others wait for to some host that takes it for a while; each makes one detour at most."""
-    waiting = [
-        uuid
-        for uuids in course.pending.values()
-        for uuid in uuids
-        if uuid not in detours and course.quotas.get(state.servers[uuid].host or '')
-    ]
-    for uuid in waiting:
-        for host in state.open_hosts():
-            if host == state.servers[uuid].host or course.quotas.get(host):
-                continue
-            if (placed := _offer(classes, state, uuid, host)) is not None:
-                detours.add(uuid)
-                return state.claim(uuid, placed[0], host, placed[1], course.group)
+    hosts = [host for host in state.open_hosts() if not course.quotas.get(host)]
+    for uuids in course.pending.values():
+        waiting = [uuid for uuid in uuids if uuid not in detours and course.quotas.get(state.servers[uuid].host or '')]
+        for host in hosts if waiting else ():
+            # Whoever of a class is asked for, the answer is the same; its host has quotas, and so is another one.
+            if (placed := course.offer(classes, state, waiting[0], host, is_strict=False)) is not None:
+                detours.add(waiting[0])
+                return state.claim(waiting[0], placed[0], host, placed[1], course.group)
     return None
 
 

@@ -6,6 +6,7 @@ Where that is not enough, one more host keeps servers.
 
 from __future__ import annotations
 
+import math
 import time
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -14,7 +15,7 @@ from itertools import chain, combinations, islice
 from typing import Any
 
 from numaplace.planning.demand import Slot
-from numaplace.planning.mending import HostNumbers, Number, mend
+from numaplace.planning.mending import HostNumbers, Number, Spots, mend
 from numaplace.planning.relaxation import sizes
 from numaplace.planning.solver import Arrival, Cells, Problem, Proposal, check_installed
 
@@ -24,6 +25,8 @@ __all__ = ['divide', 'emptied']
 _MOST_WAYS = 100
 #: Seconds to divide what arrives at one host.
 _EACH = 0.05
+#: With up to so many times the moves that are allowed, more hosts are kept one by one.
+_NEARLY = 1.1
 #: How many parts of a host the sizes of servers are counted in.
 _PARTS = 100_000
 
@@ -64,10 +67,11 @@ def divide(
         if stack.host in waiting:
             waiting[stack.host] += stack.number
     order = sorted(waiting, key=lambda host: (waiting[host], host))
-    while not mend(list(numbers.places.values()), homeless, weights, _half(until)) and order:
+    spots, most = numbers.spots(), math.inf if problem.most_moves is None else problem.most_moves
+    while (not mend(spots, homeless, weights, _half(until)) or most < numbers.moves() < _NEARLY * most) and order:
         if time.monotonic() > until:
             break
-        numbers.open(order.pop(), is_empty=True)
+        spots.add(numbers.open(order.pop(), is_empty=True))
     return numbers.proposal(homeless, order), frozenset(numbers.places)
 
 
@@ -101,19 +105,31 @@ class _Numbers:
         for kind, host in problem.pairs:
             self._kinds.setdefault(host, []).append(kind)
 
-    def open(self, host: str, *, is_empty: bool = False) -> None:
-        """Let a host keep servers.
+    def spots(self) -> Spots:
+        """Return the cells of all hosts that keep servers."""
+        names = {(slot[0] is None, slot[1]) for host in self.problem.rooms for slot in self._counted(host)}
+        spots = Spots(len(self.problem.needs), names)
+        for place in self.places.values():
+            spots.add(place)
+        return spots
+
+    def moves(self) -> int:
+        """Return how many servers arrive."""
+        numbers = chain.from_iterable(place.numbers for place in self.places.values())
+        return sum([number.value for number in numbers if number.is_arrival])
+
+    def _counted(self, host: str) -> list[Slot]:
+        """Return which slots of a host limit what it takes."""
+        room, is_floating = self.problem.rooms[host], host in self._floating
+        return [slot for slot in room if slot[1] in self._names and (slot[0] is not None or is_floating)]
+
+    def open(self, host: str, *, is_empty: bool = False) -> HostNumbers:
+        """Let a host keep servers, and return its numbers.
 
         :param is_empty: all of its servers leave, until some return
         """
-        place = self.places[host] = HostNumbers(
-            [],
-            {
-                slot: amount
-                for slot, amount in self.problem.rooms[host].items()
-                if slot[1] in self._names and (slot[0] is not None or host in self._floating)
-            },
-        )
+        room = self.problem.rooms[host]
+        place = self.places[host] = HostNumbers([], {slot: room[slot] for slot in self._counted(host)})
         for row in self._rows.get(host, ()):
             stack = self.problem.stacks[row]
             takes = {slot: -amount for slot, amount in stack.gives.items() if slot in place.free}
@@ -127,6 +143,7 @@ class _Numbers:
                     there = {slot: amount for slot, amount in takes.items() if slot in place.free}
                     used = tuple(sorted({cell for cell, _name in takes if cell is not None}))
                     place.numbers.append(Number(kind, True, 0, self._totals[kind], there, used))
+        return place
 
     def _ways_of(self, kind: int, cells: tuple[int, ...]) -> list[dict[Slot, int]]:
         if (kind, cells) not in self._ways:
@@ -143,8 +160,8 @@ class _Numbers:
         check_installed()
         from ortools.sat.python import cp_model  # noqa: PLC0415
 
-        model, variables, taken = cp_model.CpModel(), list[tuple[Number, Any]](), dict[Slot, list[Any]]()
-        by_kind = dict[tuple[int, bool], list[Any]]()
+        model, variables = cp_model.CpModel(), list[tuple[Number, Any]]()
+        taken, by_kind = dict[Slot, tuple[list[Any], list[int]]](), dict[tuple[int, bool], list[Any]]()
         for number in place.numbers:
             most = min(number.most, (wanted if number.is_arrival else leaving)[number.kind])
             if most:
@@ -152,13 +169,17 @@ class _Numbers:
                 variables.append((number, variable))
                 by_kind.setdefault((number.kind, number.is_arrival), []).append(variable)
                 for slot, amount in number.takes.items():
-                    taken.setdefault(slot, []).append(amount * variable)
+                    terms = taken.setdefault(slot, ([], []))
+                    terms[0].append(variable)
+                    terms[1].append(amount)
         for (kind, is_arrival), each in by_kind.items():
-            model.add(sum(each) <= wanted[kind] if is_arrival else sum(each) == leaving[kind])
+            total = cp_model.LinearExpr.sum(each)
+            model.add(total <= wanted[kind] if is_arrival else total == leaving[kind])
         for slot, terms in taken.items():
-            model.add(sum(terms) <= place.free[slot])
-        worth = [max(1, round(_PARTS * weight)) for weight in weights]
-        model.maximize(sum(worth[number.kind] * variable for number, variable in variables if number.is_arrival))
+            model.add(cp_model.LinearExpr.weighted_sum(*terms) <= place.free[slot])
+        arriving = [(number, variable) for number, variable in variables if number.is_arrival]
+        worth = [max(1, round(_PARTS * weights[number.kind])) for number, _variable in arriving]
+        model.maximize(cp_model.LinearExpr.weighted_sum([variable for _number, variable in arriving], worth))
         solver = cp_model.CpSolver()
         solver.parameters.max_time_in_seconds, solver.parameters.num_workers = _EACH, 1
         if solver.solve(model) in (cp_model.OPTIMAL, cp_model.FEASIBLE):

@@ -21,13 +21,15 @@ import numpy.typing as npt
 from numaplace.planning.demand import Slot
 from numaplace.planning.solver import Cells
 
-__all__ = ['HostNumbers', 'Number', 'mend']
+__all__ = ['HostNumbers', 'Number', 'Spots', 'mend']
 
 #: So many spots grow for a server before it stays without a place; more where there are few spots, up to so many looks.
 _HUBS, _LOOKS = 8, 2_000
 #: So many spots are looked at for a swap.
 _MOST_SPOTS = 400
 #: So many pairs may leave a hub, and so many swaps are looked at.
+import os
+_PP = int(os.environ.get('PP','0'))
 _MOST_PAIRS, _MOST_SWAPS = 2_000, 2_000_000
 #: Which part of a server's needs one move is worth.
 _PRICE = 0.1
@@ -70,14 +72,15 @@ class HostNumbers:
             self.free[slot] -= amount * more
 
 
-def mend(places: Sequence[HostNumbers], homeless: Counter[int], weights: Sequence[float], until: float) -> bool:
+def mend(spots: Spots, homeless: Counter[int], weights: Sequence[float], until: float) -> bool:
     """Change numbers so that all servers have a place, and then so that fewer move; return whether all have a place.
 
+    :param spots: whose numbers change
     :param homeless: how many servers of each class have none; those that get one are subtracted
     :param weights: sizes of servers by class
     :param until: when to end, in seconds of the monotonic clock
     """
-    spots, before = _Spots(places, len(weights)), homeless.total() + 1
+    before = homeless.total() + 1
     while +homeless and homeless.total() < before and time.monotonic() < until:
         before = homeless.total()
         for kind in sorted(+homeless, key=lambda kind: -weights[kind]):
@@ -92,16 +95,18 @@ def mend(places: Sequence[HostNumbers], homeless: Counter[int], weights: Sequenc
     return not +homeless
 
 
-def _place(spots: _Spots, homeless: Counter[int], kind: int, until: float) -> None:
+def _place(spots: Spots, homeless: Counter[int], kind: int, until: float) -> None:
     """Let servers of a class arrive where the most of the room is."""
-    ways, tried = spots.ways.get(kind, []), set[int]()
+    ways, tried = spots.ways(kind), list[int]()
     most = min(max(_HUBS, _LOOKS // max(1, len(spots.may))), len(ways))
     while homeless[kind] and len(tried) < most and time.monotonic() < until:
-        row = max(set(range(len(ways))) - tried, key=lambda row: (ways[row].nearness(spots), -row))
+        near = spots.nearness(kind)
+        near[tried] = -math.inf
+        row = int(near.argmax())
         if ways[row].arrive(spots, until):
             homeless[kind] -= 1
         else:
-            tried.add(row)
+            tried.append(row)
 
 
 @dataclass(slots=True)
@@ -115,11 +120,7 @@ class _Way:
     number: Number
     parts: dict[int, _Amounts]
 
-    def nearness(self, spots: _Spots) -> float:
-        """Return how near it is to having room: 1 at most for each slot."""
-        return sum([_nearness(spots.free[spot], need) for spot, need in self.parts.items()])
-
-    def arrive(self, spots: _Spots, until: float) -> bool:
+    def arrive(self, spots: Spots, until: float) -> bool:
         """Let spots grow until a server arrives; return whether one does."""
         grown = list[int]()
         for spot, need in sorted(self.parts.items(), key=lambda part: _nearness(spots.free[part[0]], part[1])):
@@ -165,60 +166,89 @@ class _Leaving:
         return self.only(rows)
 
 
-class _Spots:
+class Spots:
     """What spots have left, and how many servers that fit one by itself are there, in arrays by spot and class.
 
     Classes have one more row, of no server. What a host has left as a whole is in further columns, the same for all of
     its spots; and so are servers that float, which leave any spot of their host.
+
+    :param kinds: number of classes
+    :param names: of resources that a cell has (False), or a host as a whole (True)
     """
 
-    def __init__(self, places: Sequence[HostNumbers], kinds: int) -> None:
-        keys = [
-            (row, cell) for row, place in enumerate(places) for cell in dict.fromkeys(cell for cell, _ in place.free)
-        ]
-        self._rows = {key: spot for spot, key in enumerate(keys)}
-        names = sorted({(cell is None, name) for place in places for cell, name in place.free})
-        self._columns = {name: column for column, name in enumerate(names)}
-        self._cells = len([name for name in names if not name[0]])
-        self._hosts = np.array([row for row, _cell in keys], int)
-        size = len(keys), kinds + 1
+    def __init__(self, kinds: int, names: Iterable[tuple[bool, str]]) -> None:
+        columns = sorted(set(names))
         self.none = kinds
-        self.free: _Amounts = np.full((len(keys), len(names)), np.inf)
-        self.needs: _Amounts = np.zeros((kinds + 1, len(names)))
+        self._columns = {name: column for column, name in enumerate(columns)}
+        self._cells = len([name for name in columns if not name[0]])
+        self.free: _Amounts = np.zeros((0, len(columns)))
+        self.needs: _Amounts = np.zeros((kinds + 1, len(columns)))
         #: How many have arrived, could leave, and have left.
-        self.arrived, self.stay, self.gone = np.zeros(size, int), np.zeros(size, int), np.zeros(size, int)
-        self.may, self.floats = np.zeros(size, bool), np.zeros(kinds + 1, bool)
-        self.may[:, self.none] = True
-        self.ways: dict[int, list[_Way]] = {}
+        self.arrived, self.stay, self.gone = (np.zeros((0, kinds + 1), int) for _ in range(3))
+        self.may, self.floats = np.zeros((0, kinds + 1), bool), np.zeros(kinds + 1, bool)
+        self.dice = random.Random(1)  # noqa: S311 - which spots are looked at
+        self._hosts = np.zeros(0, int)
+        self._numbers: dict[int, list[tuple[dict[int | None, int], HostNumbers, Number]]] = {}
+        self._ways: dict[int, list[_Way]] = {}
         self._arrivals: dict[tuple[int, int], _Way] = {}
         self._departures: dict[tuple[int, int], list[_Way]] = {}
         #: At which spots arrivals, and departures, of a class at a spot count.
         self._coming: dict[tuple[int, int], list[int]] = {}
         self._going: dict[tuple[int, int], list[int]] = {}
-        self._there = [np.flatnonzero(self._hosts == host).tolist() for host in self._hosts]
-        for row, place in enumerate(places):
-            for (cell, name), amount in place.free.items():
-                spots = self._hosts == row if cell is None else self._rows[row, cell]
-                self.free[spots, self._columns[cell is None, name]] = amount
-            for number in place.numbers:
-                self._add(_Way(place, number, self._parts(row, number)))
-        self.dice = random.Random(1)  # noqa: S311 - which spots are looked at
-        self._pairs = [self._paired(spot) for spot in range(len(keys))]
+        self._there = list[list[int]]()
+        self._pairs = list[_Integers]()
 
-    def _parts(self, row: int, number: Number) -> dict[int, _Amounts]:
+    def add(self, place: HostNumbers) -> None:
+        """Add the spots of a host."""
+        first, cells = len(self.may), list(dict.fromkeys(cell for cell, _name in place.free))
+        rows, more = {cell: first + row for row, cell in enumerate(cells)}, len(cells)
+        self.free = np.vstack([self.free, np.full((more, len(self._columns)), np.inf)])
+        self.arrived, self.stay, self.gone, self.may = (
+            np.vstack([known, np.zeros((more, self.none + 1), known.dtype)])
+            for known in (self.arrived, self.stay, self.gone, self.may)
+        )
+        self.may[first:, self.none] = True
+        there = list(range(first, first + more))
+        self._hosts = np.append(self._hosts, [len(self._there)] * more)
+        self._there += [there] * more
+        for (cell, name), amount in place.free.items():
+            self.free[there if cell is None else rows[cell], self._columns[cell is None, name]] = amount
+        for number in place.numbers:
+            if number.is_arrival:
+                self._numbers.setdefault(number.kind, []).append((rows, place, number))
+            if len({cell for cell, _name in number.takes} - {None}) < 2:  # noqa: PLR2004 - it counts here
+                self._add(_Way(place, number, self._parts(rows, number)))
+        self._ways.clear()
+        self._pairs += [self._paired(spot) for spot in there]
+
+    def ways(self, kind: int) -> list[_Way]:
+        """Return all ways in which a server of a class may arrive."""
+        if kind not in self._ways:
+            known = self._numbers.get(kind, ())
+            self._ways[kind] = [_Way(place, number, self._parts(rows, number)) for rows, place, number in known]
+        return self._ways[kind]
+
+    def nearness(self, kind: int) -> _Amounts:
+        """Return by way how near it is to having room: 1 at most for each slot."""
+        ways = self.ways(kind)
+        spots = np.array([spot for way in ways for spot in way.parts], int)
+        needs = np.array([need for way in ways for need in way.parts.values()])
+        owners = np.repeat(np.arange(len(ways)), [len(way.parts) for way in ways])
+        parts = np.where(needs > 0, np.minimum(1.0, self.free[spots] / np.where(needs > 0, needs, 1)), 0).sum(axis=1)
+        return np.bincount(owners, parts, len(ways))
+
+    def _parts(self, rows: dict[int | None, int], number: Number) -> dict[int, _Amounts]:
         found = dict[int, _Amounts]()
         first = min([cell for cell, _name in number.takes if cell is not None], default=None)
         for (cell, name), amount in number.takes.items():
-            spot = self._rows[row, first if cell is None else cell]
-            found.setdefault(spot, np.zeros(len(self._columns)))[self._columns[cell is None, name]] = amount
+            spot = rows[first if cell is None else cell]
+            if spot not in found:
+                found[spot] = np.zeros(len(self._columns))
+            found[spot][self._columns[cell is None, name]] = amount
         return found
 
     def _add(self, way: _Way) -> None:
         number = way.number
-        if number.is_arrival:
-            self.ways.setdefault(number.kind, []).append(way)
-        if len(way.parts) != 1:
-            return
         ((first, takes),) = way.parts.items()
         is_whole = not takes[: self._cells].any()
         self.floats[number.kind] |= is_whole
@@ -337,7 +367,7 @@ class _Spots:
         return found
 
 
-def _grow(spots: _Spots, hub: int, need: _Amounts, until: float) -> bool:
+def _grow(spots: Spots, hub: int, need: _Amounts, until: float) -> bool:
     """Swap servers until a spot has room; return whether it has."""
     while (spots.free[hub] < need).any():
         change = _best(spots, hub, need) if time.monotonic() < until else None
@@ -347,7 +377,7 @@ def _grow(spots: _Spots, hub: int, need: _Amounts, until: float) -> bool:
     return True
 
 
-def _best(spots: _Spots, hub: int, need: _Amounts | None) -> _Change | None:
+def _best(spots: Spots, hub: int, need: _Amounts | None) -> _Change | None:
     """Return the swap after which a spot is nearest to having room; without a need, the one that saves most moves."""
     if len(spots.may) == 1:
         return None
@@ -356,10 +386,14 @@ def _best(spots: _Spots, hub: int, need: _Amounts | None) -> _Change | None:
         backs = backs.only(spots.returns(hub, backs.pairs) > 0)
     found: tuple[float, _Change | None] = (-math.inf, None)
     are_single = outs.pairs[:, 1] == spots.none, backs.pairs[:, 1] == spots.none
-    for some, few in ((outs, backs.only(are_single[1])), (outs.only(are_single[0]), backs.only(~are_single[1]))):
+    for some, few, most in (
+        (outs, backs.only(are_single[1]), _MOST_SWAPS),
+        (outs.only(are_single[0]), backs.only(~are_single[1]), _MOST_SWAPS),
+        (outs.only(~are_single[0]), backs.only(~are_single[1]), _PP),
+    ):
         some = some.drawn(_MOST_PAIRS, spots.dice)
-        if len(some.pairs) and len(few.pairs):
-            few = few.drawn(_MOST_SWAPS // len(some.pairs), spots.dice)
+        if len(some.pairs) and len(few.pairs) and most:
+            few = few.drawn(max(1, most // len(some.pairs)), spots.dice)
             values = _values(spots, hub, need, some, few)
             row, column = divmod(int(values.argmax()), values.shape[1])
             if values[row, column] > found[0]:
@@ -368,7 +402,7 @@ def _best(spots: _Spots, hub: int, need: _Amounts | None) -> _Change | None:
     return found[1]
 
 
-def _values(spots: _Spots, hub: int, need: _Amounts | None, some: _Leaving, few: _Leaving) -> _Amounts:
+def _values(spots: Spots, hub: int, need: _Amounts | None, some: _Leaving, few: _Leaving) -> _Amounts:
     """Return how good each swap is, of what leaves the hub and what leaves another spot for it."""
     shape = len(some.pairs), len(few.pairs)
     costs = some.costs[:, None] + few.costs - spots.returns(few.spots, some.pairs[:, None, :])

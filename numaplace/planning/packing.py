@@ -163,7 +163,9 @@ def _divided(
     until, last = times
     most, chosen = problem.most_moves or 0, choice
     while True:
-        found = Rounding(merged, chosen.kept, try_).find(until, _CLOSE * chosen.moves)
+        # What is divided moves otherwise in the end.
+        enough = math.inf if problem.is_divided else _CLOSE * chosen.moves
+        found = Rounding(merged, chosen.kept, try_).find(until, enough)
         if found is None:
             return None
         proposal, kept = divide(problem, chosen.kept, found, max(last, time.monotonic() + _DIVIDING))

@@ -119,6 +119,11 @@ class Problem:
     freed: list[int] = field(default_factory=list)
     cuts: list[Cut] = field(default_factory=list)
 
+    @property
+    def is_divided(self) -> bool:
+        """Whether a host has several cells."""
+        return any(len({cell for cell, _name in room} - {None}) > 1 for room in self.rooms.values())
+
     def merged(self) -> Problem:
         """Return the problem with all cells of a host as one: what it allows is no less, and there are fewer numbers.
 
