@@ -19,16 +19,31 @@ from numaplace.planning.mending import HostNumbers, Number, Spots, mend
 from numaplace.planning.relaxation import sizes
 from numaplace.planning.solver import Arrival, Cells, Problem, Proposal, check_installed
 
-__all__ = ['divide', 'emptied']
+__all__ = ['Division', 'divide', 'emptied']
 
 #: So many ways to use the cells of a host are tried for a server of several cells at most.
 _MOST_WAYS = 100
 #: Seconds to divide what arrives at one host.
 _EACH = 0.05
-#: With up to so many times the moves that are allowed, more hosts are kept one by one.
+#: With more moves than are allowed, up to so many times, another host is kept; with more of them no place is sought.
 _NEARLY = 1.1
+#: So many moves a server takes at least that has no place after the cells were filled.
+_MOVES = 2
 #: How many parts of a host the sizes of servers are counted in.
 _PARTS = 100_000
+
+
+@dataclass(frozen=True, slots=True)
+class Division:
+    """Numbers with host cells.
+
+    :param kept: hosts that keep servers
+    :param moves: how many it takes, or would take if places were sought for all
+    """
+
+    proposal: Proposal
+    kept: frozenset[str]
+    moves: int
 
 
 def emptied(problem: Problem, kept: Collection[str]) -> Proposal:
@@ -41,10 +56,8 @@ def emptied(problem: Problem, kept: Collection[str]) -> Proposal:
     return Proposal(departures, arrivals, len(kept), 0, 0)
 
 
-def divide(
-    problem: Problem, kept: Collection[str], proposal: Proposal, until: float
-) -> tuple[Proposal, frozenset[str]]:
-    """Return numbers with the host cells of those that arrive, and the hosts that keep servers then.
+def divide(problem: Problem, kept: Collection[str], proposal: Proposal, until: float) -> Division:
+    """Return numbers with the host cells of those that arrive.
 
     :param kept: hosts that are to keep servers; what arrives at others has no place yet
     :param proposal: numbers as of :meth:`~numaplace.planning.solver.Problem.merged`
@@ -68,11 +81,13 @@ def divide(
             waiting[stack.host] += stack.number
     order = sorted(waiting, key=lambda host: (waiting[host], host))
     spots, most = numbers.spots(), math.inf if problem.most_moves is None else problem.most_moves
-    while (not mend(spots, homeless, weights, _half(until)) or most < numbers.moves() < _NEARLY * most) and order:
-        if time.monotonic() > until:
+    while True:
+        is_found = mend(spots, homeless, weights, _half(until), _NEARLY * most) and spots.moves <= most
+        if is_found or not order or spots.moves > _NEARLY * most or time.monotonic() > until:
             break
         spots.add(numbers.open(order.pop(), is_empty=True))
-    return numbers.proposal(homeless, order), frozenset(numbers.places)
+    moves = spots.moves + (_MOVES * homeless.total() if spots.moves > most else 0)
+    return Division(numbers.proposal(homeless, order), frozenset(numbers.places), moves)
 
 
 def _half(until: float) -> float:
@@ -112,11 +127,6 @@ class _Numbers:
         for place in self.places.values():
             spots.add(place)
         return spots
-
-    def moves(self) -> int:
-        """Return how many servers arrive."""
-        numbers = chain.from_iterable(place.numbers for place in self.places.values())
-        return sum([number.value for number in numbers if number.is_arrival])
 
     def _counted(self, host: str) -> list[Slot]:
         """Return which slots of a host limit what it takes."""

@@ -28,8 +28,6 @@ _HUBS, _LOOKS = 8, 2_000
 #: So many spots are looked at for a swap.
 _MOST_SPOTS = 400
 #: So many pairs may leave a hub, and so many swaps are looked at.
-import os
-_PP = int(os.environ.get('PP','0'))
 _MOST_PAIRS, _MOST_SWAPS = 2_000, 2_000_000
 #: Which part of a server's needs one move is worth.
 _PRICE = 0.1
@@ -72,11 +70,14 @@ class HostNumbers:
             self.free[slot] -= amount * more
 
 
-def mend(spots: Spots, homeless: Counter[int], weights: Sequence[float], until: float) -> bool:
+def mend(
+    spots: Spots, homeless: Counter[int], weights: Sequence[float], until: float, most_moves: float = math.inf
+) -> bool:
     """Change numbers so that all servers have a place, and then so that fewer move; return whether all have a place.
 
     :param spots: whose numbers change
     :param homeless: how many servers of each class have none; those that get one are subtracted
+    :param most_moves: with more moves, no further servers get a place
     :param weights: sizes of servers by class
     :param until: when to end, in seconds of the monotonic clock
     """
@@ -84,7 +85,8 @@ def mend(spots: Spots, homeless: Counter[int], weights: Sequence[float], until: 
     while +homeless and homeless.total() < before and time.monotonic() < until:
         before = homeless.total()
         for kind in sorted(+homeless, key=lambda kind: -weights[kind]):
-            _place(spots, homeless, kind, until)
+            if spots.moves <= most_moves:
+                _place(spots, homeless, kind, until)
     is_better = not +homeless
     while is_better:
         is_better = False
@@ -185,6 +187,7 @@ class Spots:
         self.needs: _Amounts = np.zeros((kinds + 1, len(columns)))
         #: How many have arrived, could leave, and have left.
         self.arrived, self.stay, self.gone = (np.zeros((0, kinds + 1), int) for _ in range(3))
+        self.moves = 0
         self.may, self.floats = np.zeros((0, kinds + 1), bool), np.zeros(kinds + 1, bool)
         self.dice = random.Random(1)  # noqa: S311 - which spots are looked at
         self._hosts = np.zeros(0, int)
@@ -215,8 +218,9 @@ class Spots:
             self.free[there if cell is None else rows[cell], self._columns[cell is None, name]] = amount
         for number in place.numbers:
             if number.is_arrival:
+                self.moves += number.value
                 self._numbers.setdefault(number.kind, []).append((rows, place, number))
-            if len({cell for cell, _name in number.takes} - {None}) < 2:  # noqa: PLR2004 - it counts here
+            if len({cell for cell, _name in number.takes} - {None}) < 2:
                 self._add(_Way(place, number, self._parts(rows, number)))
         self._ways.clear()
         self._pairs += [self._paired(spot) for spot in there]
@@ -235,7 +239,8 @@ class Spots:
         needs = np.array([need for way in ways for need in way.parts.values()])
         owners = np.repeat(np.arange(len(ways)), [len(way.parts) for way in ways])
         parts = np.where(needs > 0, np.minimum(1.0, self.free[spots] / np.where(needs > 0, needs, 1)), 0).sum(axis=1)
-        return np.bincount(owners, parts, len(ways))
+        found: _Amounts = np.bincount(owners, parts, len(ways)).astype(float)
+        return found
 
     def _parts(self, rows: dict[int | None, int], number: Number) -> dict[int, _Amounts]:
         found = dict[int, _Amounts]()
@@ -317,6 +322,7 @@ class Spots:
 
     def _change(self, way: _Way, more: int) -> None:
         way.place.change(way.number, more)
+        self.moves += more * way.number.is_arrival
         for spot, amounts in way.parts.items():
             self.free[spot, : self._cells] -= more * amounts[: self._cells]
             self.free[self._there[spot], self._cells :] -= more * amounts[self._cells :]
@@ -386,14 +392,10 @@ def _best(spots: Spots, hub: int, need: _Amounts | None) -> _Change | None:
         backs = backs.only(spots.returns(hub, backs.pairs) > 0)
     found: tuple[float, _Change | None] = (-math.inf, None)
     are_single = outs.pairs[:, 1] == spots.none, backs.pairs[:, 1] == spots.none
-    for some, few, most in (
-        (outs, backs.only(are_single[1]), _MOST_SWAPS),
-        (outs.only(are_single[0]), backs.only(~are_single[1]), _MOST_SWAPS),
-        (outs.only(~are_single[0]), backs.only(~are_single[1]), _PP),
-    ):
+    for some, few in ((outs, backs.only(are_single[1])), (outs.only(are_single[0]), backs.only(~are_single[1]))):
         some = some.drawn(_MOST_PAIRS, spots.dice)
-        if len(some.pairs) and len(few.pairs) and most:
-            few = few.drawn(max(1, most // len(some.pairs)), spots.dice)
+        if len(some.pairs) and len(few.pairs):
+            few = few.drawn(_MOST_SWAPS // len(some.pairs), spots.dice)
             values = _values(spots, hub, need, some, few)
             row, column = divmod(int(values.argmax()), values.shape[1])
             if values[row, column] > found[0]:

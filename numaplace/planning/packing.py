@@ -13,7 +13,7 @@ from numaplace.planning import demand, solver
 from numaplace.planning.carrying import Course, carry
 from numaplace.planning.classes import Classes, Question
 from numaplace.planning.demand import Slot
-from numaplace.planning.dividing import divide, emptied
+from numaplace.planning.dividing import Division, divide, emptied
 from numaplace.planning.emptying import empty
 from numaplace.planning.relaxation import Choice, Rounding, choose
 from numaplace.planning.search import Outcome
@@ -101,8 +101,8 @@ def pack(classes: Classes, question: Question, least: int, seconds: float) -> Ou
         found = _divided(problem, merged, choice, try_, (until, last))
         if found is None:
             break
-        merged, choice, proposal, kept = found
-        after = _carried(classes, question, proposal, kept, start + seconds)
+        merged, choice, division = found
+        after = _carried(classes, question, division, start + seconds)
         outcome = replace(after, best=bound, fewest=choice.moves)
         best = outcome if best is None else min(best, outcome, key=lambda one: (one.reached, len(one.steps)))
         now = time.monotonic()
@@ -112,13 +112,14 @@ def pack(classes: Classes, question: Question, least: int, seconds: float) -> Ou
     return best
 
 
-def _carried(classes: Classes, question: Question, proposal: Proposal, kept: frozenset[str], until: float) -> Outcome:
+def _carried(classes: Classes, question: Question, division: Division, until: float) -> Outcome:
     """Make the moves, and return what is reached.
 
     The fit may give a server other host cells than the numbers have, so that a later one finds no room. Then numbers
     are sought again from there on.
     """
     most, left, tries = question.problem.most_moves or 0, math.inf, 0
+    proposal, kept = division.proposal, division.kept
     state, steps, moved = classes.state.copy(), list[Step](), 0
     while sum(proposal.departures.values()) <= most - moved:
         cells = {pair: Counter(each) for pair, each in proposal.cells.items()}
@@ -139,7 +140,8 @@ def _carried(classes: Classes, question: Question, proposal: Proposal, kept: fro
         classes = replace(classes, state=state)
         question = question_of(classes, most - moved)
         problem = question.problem
-        proposal, kept = divide(problem, kept, emptied(problem, kept), until)
+        division = divide(problem, kept, emptied(problem, kept), until)
+        proposal, kept = division.proposal, division.kept
     if state.active() - kept:
         steps, state = _gather(replace(classes, state=state), steps, most, max(until, time.monotonic() + _GATHERING))
     return Outcome(tuple(steps), state, len(state.active()), None, 0)
@@ -154,8 +156,8 @@ def _gather(classes: Classes, steps: list[Step], most: int, until: float) -> tup
 
 def _divided(
     problem: Problem, merged: Problem, choice: Choice, try_: int, times: tuple[float, float]
-) -> tuple[Problem, Choice, Proposal, frozenset[str]] | None:
-    """Return numbers with as few moves as are allowed, and the hosts that keep servers; and for what they were sought.
+) -> tuple[Problem, Choice, Division] | None:
+    """Return numbers with as few moves as are allowed, and for what they were sought.
 
     :param try_: how many other ways to round came before
     :param times: when to end the rounding, and all
@@ -163,19 +165,19 @@ def _divided(
     until, last = times
     most, chosen = problem.most_moves or 0, choice
     while True:
-        # What is divided moves otherwise in the end.
-        enough = math.inf if problem.is_divided else _CLOSE * chosen.moves
+        # What is divided moves otherwise in the end: the first numbers do.
+        enough = None if problem.is_divided else _CLOSE * chosen.moves
         found = Rounding(merged, chosen.kept, try_).find(until, enough)
         if found is None:
             return None
-        proposal, kept = divide(problem, chosen.kept, found, max(last, time.monotonic() + _DIVIDING))
-        moves = sum(proposal.departures.values())
-        if moves <= most:
-            return merged, chosen, proposal, kept
+        division = divide(problem, chosen.kept, found, max(last, time.monotonic() + _DIVIDING))
+        if division.moves <= most:
+            return merged, chosen, division
         if time.monotonic() > last:
             return None
-        merged = replace(merged, most_moves=most * chosen.moves // moves)  # with more hosts, fewer servers move
-        more = choose(merged, chosen.hosts)
+        # With more hosts, fewer servers move.
+        merged = replace(merged, most_moves=most * chosen.moves // division.moves)
+        more = choose(merged, chosen.hosts + 1)
         if more is None:
             return None
         chosen = more

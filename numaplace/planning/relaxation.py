@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """The problem of :mod:`numaplace.planning.solver` without whole numbers: a linear program, fast where many hosts are.
 
-It says which hosts are best left by their servers, and what no plan can pass. Then it is rounded: one class after the
-other gets whole numbers, those of large servers first, and what is still open adapts.
+The cells of a host are one here, as of :meth:`~numaplace.planning.solver.Problem.merged`. The program says which hosts
+are best left by their servers, and what no plan can pass. Then it is rounded: one class after the other gets whole
+numbers, those of large servers first, and what is still open adapts.
 """
 
 from __future__ import annotations
@@ -39,7 +40,7 @@ _HOMELESS, _INVENTED, _OVERFULL = 1e3, 1e4, 2e4
 
 @dataclass(slots=True)
 class _Column:
-    """A number of servers of a class that leave a stack, or that arrive at a host (with a cell: at this cell)."""
+    """A number of servers of a class that leave a stack, or that arrive at a host."""
 
     variable: Any
     kind: int
@@ -162,33 +163,14 @@ class _Program:
                 self._arrive(kind, host, totals[kind])
 
     def _arrive(self, kind: int, host: str, most: int) -> None:
-        """Let servers of a class arrive at a host: of one guest cell at each host cell, others at the host."""
+        """Let servers of a class arrive at a host: in its cell, and at the host as a whole."""
         *cells, whole = self.problem.needs[kind]
-        ids = sorted({slot[0] for slot in self.problem.rooms[host] if slot[0] is not None})
-        for cell in ids if len(cells) == 1 else [None]:
-            column = _Column(self._new(most), kind, host, 0, most)
-            self.columns[kind].append(column)
-            self.flows[kind].SetCoefficient(column.variable, 1)
-            self._take(host, None, whole, column.variable)
-            if cell is not None:
-                self._take(host, cell, cells[0], column.variable)
-        if len(cells) > 1:
-            self._divide(kind, host, column, ids)
-
-    def _divide(self, kind: int, host: str, column: _Column, ids: list[int]) -> None:
-        """Let each guest cell of arrivals have a host cell of its own."""
-        alike = Counter(tuple(sorted(need.items())) for need in self.problem.needs[kind][:-1])
-        each = {cell: self.solver.Constraint(-self._infinity, 0) for cell in ids}
-        for row in each.values():
-            row.SetCoefficient(column.variable, -1)
-        for need, number in alike.items():
-            row = self.solver.Constraint(0, 0)
-            row.SetCoefficient(column.variable, -number)
-            for cell in ids:
-                part = self._new(self._infinity)
-                row.SetCoefficient(part, 1)
-                each[cell].SetCoefficient(part, 1)
-                self._take(host, cell, dict(need), part)
+        column = _Column(self._new(most), kind, host, 0, most)
+        self.columns[kind].append(column)
+        self.flows[kind].SetCoefficient(column.variable, 1)
+        self._take(host, None, whole, column.variable)
+        for cell, need in enumerate(cells):
+            self._take(host, cell, need, column.variable)
 
     def _take(self, host: str, cell: int | None, need: Mapping[str, int], variable: Any) -> None:
         for name, amount in need.items():
@@ -289,18 +271,18 @@ class Rounding:
                 flow.SetCoefficient(found[-1], sign)
                 self._program.moves.SetCoefficient(found[-1], 3 + costs * weight)
 
-    def find(self, until: float, enough: float) -> Proposal | None:
+    def find(self, until: float, enough: float | None) -> Proposal | None:
         """Return departures and arrivals; servers without a place are on one host that was to be left.
 
         While there are some, some hosts of those with the most room are rounded once more; while there are too many
         moves, any hosts.
 
         :param until: when to end, in seconds of the monotonic clock
-        :param enough: so few moves are few enough
+        :param enough: so few moves are few enough; None: the first numbers do
         """
         # Without whole numbers there are no moves: the first ones may take twice as long.
         is_whole, known = self._round(2 * until - time.monotonic()), sorted(self._program.overfull)
-        while is_whole and time.monotonic() < until:
+        while is_whole and enough is not None and time.monotonic() < until:
             is_short, cost = self._is_short(), self._program.moves.Value()
             if not is_short and cost <= enough:
                 break

@@ -125,7 +125,7 @@ class Problem:
         return any(len({cell for cell, _name in room} - {None}) > 1 for room in self.rooms.values())
 
     def merged(self) -> Problem:
-        """Return the problem with all cells of a host as one: what it allows is no less, and there are fewer numbers.
+        """Return the problem with all cells of a host as one, 0: it allows no less, and there are fewer numbers.
 
         What a cell has left is counted by whole multiples of what all servers need.
         """

@@ -4,6 +4,7 @@
 import random
 import time
 from collections import Counter
+from dataclasses import replace
 
 import pytest
 
@@ -62,9 +63,15 @@ def check(asked, proposal, kept):
     return all(amount >= 0 for room in free.values() for amount in room.values())
 
 
+def numbers_of(asked, first, numbers, until):
+    division = divide(asked, first, numbers, until)
+    assert division.moves == sum(division.proposal.arrivals.values())
+    return division.proposal, division.kept
+
+
 def test_a_wide_server_gets_two_cells():
     asked = problem({'a': [(1, (0,)), (1, (0,)), (1, (1,))], 'b': [(3, (0, 1)), (1, (0,))]})
-    proposal, kept = divide(asked, {'a'}, emptied(asked, {'a'}), time.monotonic() + 20)
+    proposal, kept = numbers_of(asked, {'a'}, emptied(asked, {'a'}), time.monotonic() + 20)
     assert check(asked, proposal, kept)
     assert {'a'} == kept
     assert {(0, 1): 1} == proposal.cells[3, 'a']
@@ -85,7 +92,7 @@ def test_servers_of_a_cell_leave_so_that_what_arrives_has_room():
         if stack.host == 'b' or (stack.host == 'a' and stack.gives == {(1, 'cpus'): 1})
     }
     numbers = Proposal(goes, {(1, 'a'): 1, (0, 'c'): 1}, 2, 0, 0)
-    proposal, kept = divide(asked, {'a', 'c'}, numbers, time.monotonic() + 20)
+    proposal, kept = numbers_of(asked, {'a', 'c'}, numbers, time.monotonic() + 20)
     assert check(asked, proposal, kept)
     assert {'a', 'c'} == kept
     assert {(0,): 1} == proposal.cells[1, 'a']
@@ -95,10 +102,23 @@ def test_servers_of_a_cell_leave_so_that_what_arrives_has_room():
 def test_another_host_keeps_servers_where_no_cell_has_room():
     """In all, two hosts have room for the six servers of 5 CPUs; their cells have it for four."""
     asked = problem({host: [(2, (0,)), (2, (1,))] for host in 'abc'})
-    proposal, kept = divide(asked, {'a', 'b'}, emptied(asked, {'a', 'b'}), time.monotonic() + 20)
+    proposal, kept = numbers_of(asked, {'a', 'b'}, emptied(asked, {'a', 'b'}), time.monotonic() + 20)
     assert check(asked, proposal, kept)
     assert {'a', 'b', 'c'} == kept
     assert not proposal.departures, 'its servers return'
+
+
+def test_with_too_many_moves_another_host_keeps_servers_or_no_place_is_sought():
+    """All servers of the third host have room elsewhere, after three moves; two may move, or one."""
+    hosts = {'a': [(0, (0,)), (0, (1,))], 'b': [(0, (0,))], 'c': [(0, (0,)), (0, (0,)), (2, (1,))]}
+    limited = replace(problem(hosts), most_moves=2)
+    division = divide(limited, {'a', 'b'}, emptied(limited, {'a', 'b'}), time.monotonic() + 20)
+    assert (frozenset('ab'), 3) == (division.kept, division.moves)
+    nearly = replace(problem({**hosts, 'd': [(0, (0,))] * 8 + [(0, (1,))] * 8, 'e': [(0, (0,))] * 8}), most_moves=26)
+    division = divide(nearly, {'a', 'b'}, emptied(nearly, {'a', 'b'}), time.monotonic() + 20)
+    assert check(nearly, division.proposal, division.kept)
+    assert frozenset('ab') < division.kept
+    assert 26 >= division.moves
 
 
 def test_numbers_hold_in_drawn_fleets():
@@ -117,7 +137,7 @@ def test_numbers_hold_in_drawn_fleets():
             hosts[f'host{host}'] = servers
         asked = problem(hosts)
         first = set(sorted(hosts)[: len(hosts) // 2])
-        proposal, kept = divide(asked, first, emptied(asked, first), time.monotonic() + 20)
+        proposal, kept = numbers_of(asked, first, emptied(asked, first), time.monotonic() + 20)
         right += check(asked, proposal, kept)
         assert first <= kept
         fewer += len(kept) < len(hosts)

@@ -8,7 +8,7 @@ from collections import Counter
 
 import pytest
 
-from numaplace.planning.mending import HostNumbers, Number, mend
+from numaplace.planning.mending import HostNumbers, Number, Spots, mend
 
 #: What a server of each class takes: vCPUs and memory.
 CLASSES = ((1, 1), (1, 4), (2, 8), (4, 4))
@@ -30,10 +30,19 @@ def place(numbers, capacity, cell=None):
     return HostNumbers([*leaving, *arriving], free)
 
 
+def spots_of(places):
+    """Return all that hosts have left; there are classes for all servers that tests add."""
+    spots = Spots(len(CLASSES) + 1, {(cell is None, name) for one in places for cell, name in one.free})
+    for one in places:
+        spots.add(one)
+    assert spots.moves == sum(each.value for one in places for each in one.numbers if each.is_arrival)
+    return spots
+
+
 def mended(places, homeless, seconds=20):
     """Mend copies of hosts; make sure that numbers and room are right, whatever comes of it."""
     after, left = copy.deepcopy(places), Counter(homeless)
-    found = mend(after, left, WEIGHTS, time.monotonic() + seconds)
+    found = mend(spots_of(after), left, WEIGHTS, time.monotonic() + seconds)
     placed = Counter(homeless)
     placed.subtract(left)
     arrived = Counter()
@@ -77,7 +86,7 @@ def test_each_cell_of_a_wide_server_gets_room():
     host.numbers.append(Number(4, True, 0, 1, takes))
     other = place((4, 0, 0, 0), (4, 18), 0)
     left = Counter({4: 1})
-    assert mend([host, other], left, [*WEIGHTS, 20], time.monotonic() + 20)
+    assert mend(spots_of([host, other]), left, [*WEIGHTS, 20], time.monotonic() + 20)
     assert 1 == host.numbers[-1].value
     assert all(amount >= 0 for one in (host, other) for amount in one.free.values())
 
@@ -89,7 +98,7 @@ def test_servers_of_cells_and_those_that_float_share_what_a_host_has_as_a_whole(
     full = HostNumbers([leaving, Number(0, True, 0, 1, takes, (0,))], {(0, 'vcpus'): 1, MEMORY: 0})
     other = HostNumbers([coming, Number(0, True, 0, 1, takes, (0,))], {(0, 'vcpus'): 0, MEMORY: 4})
     left = Counter({0: 1})
-    assert mend([full, other], left, [*WEIGHTS, 4], time.monotonic() + 20)
+    assert mend(spots_of([full, other]), left, [*WEIGHTS, 4], time.monotonic() + 20)
     assert (1, 1, 1) == (leaving.value, coming.value, full.numbers[1].value)
     assert {MEMORY: 0, (0, 'vcpus'): 0} == full.free == other.free
 
@@ -106,14 +115,14 @@ def test_what_is_limited_on_one_host_alone_is_counted_there():
         {MEMORY: 3},
     )
     places, homeless = [first, second], Counter({0: 1})
-    mend(places, homeless, WEIGHTS, time.monotonic() + 20)
+    mend(spots_of(places), homeless, WEIGHTS, time.monotonic() + 20)
     assert all(0 <= number.value <= number.most for one in places for number in one.numbers)
     assert all(amount >= 0 for one in places for amount in one.free.values())
 
 
 def test_hosts_without_limits_leave_nothing_to_swap():
     left = Counter({0: 1})
-    assert not mend([HostNumbers([], {}), HostNumbers([], {})], left, WEIGHTS, time.monotonic() + 20)
+    assert not mend(spots_of([HostNumbers([], {}), HostNumbers([], {})]), left, WEIGHTS, time.monotonic() + 20)
     assert Counter({0: 1}) == left
 
 
@@ -127,7 +136,7 @@ def test_servers_return_where_that_saves_moves():
         )
         one.change(leaving, 1)
         one.change(arriving, 1)
-    mend(places, Counter(), WEIGHTS, time.monotonic() + 20)
+    mend(spots_of(places), Counter(), WEIGHTS, time.monotonic() + 20)
     assert 0 == sum(each.value for one in places for each in one.numbers)
 
 
