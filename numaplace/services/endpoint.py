@@ -34,6 +34,14 @@ LOG = logging.getLogger(__name__)
 #: Faults of a message that no client of numaplace sends.
 _INVALID = (exception.InvalidObject, exception.IncompatibleObjectVersion)
 
+#: Faults of a server on which a request has been carried out already.
+_OVERTAKEN = (
+    exception.InstanceNotFound,
+    exception.InstanceInvalidState,
+    exception.ComputeServiceInUse,
+    exception.UnableToMigrateToSelf,
+)
+
 
 class Endpoint:
     """Carries requests out; each method returns a Decision, whatever comes of it.
@@ -171,6 +179,11 @@ class Endpoint:
                 database, message.verb, message.server_uuid, flavor=message.flavor, host=message.host
             )
         except exception.AlreadyCarriedOut:
+            return self._decided(_completed(database, message.server_uuid))
+        except _OVERTAKEN:
+            # The same message in another worker, or the last commit of one that died, may have come in between.
+            if not database.was_carried_out([message.server_uuid]):
+                raise
             return self._decided(_completed(database, message.server_uuid))
         return self._decided([server])
 

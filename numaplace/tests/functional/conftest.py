@@ -1,12 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """Scratch databases on every server that numaplace supports."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
 from numaplace.tests import real
+from numaplace.tests.functional.tables import Templates
 
 
 @pytest.fixture
@@ -33,3 +35,10 @@ def postgresql_url() -> Iterator[str]:
 def database_url(request: pytest.FixtureRequest) -> str:
     """URL of an empty database, for each kind in turn."""
     return request.getfixturevalue(f'{request.param}_url')
+
+
+@pytest.fixture(scope='session')
+def make_tables(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str], None]]:
+    """Yield a function that gives an empty database the tables of this release."""
+    with ExitStack() as stack:
+        yield Templates(tmp_path_factory.mktemp('tables'), stack).copy_to

@@ -106,7 +106,7 @@ def _run(*arguments):
         real.require_module(module)
     run = subprocess.run(
         [sys.executable, '-W', 'ignore', '-m', 'numaplace.tests.nova.own_tests', *arguments],
-        env=os.environ | {'OS_TEST_TIMEOUT': '300', 'LC_ALL': 'C.utf8', 'PYTHONDONTWRITEBYTECODE': '1'},
+        env=os.environ | {'OS_TEST_TIMEOUT': '300', 'LC_ALL': 'C.utf8'},
         capture_output=True,
         text=True,
         timeout=1800,

@@ -21,7 +21,7 @@ def _whole(*names):
         real.require_module(module)
     run = subprocess.run(
         [sys.executable, '-W', 'ignore', '-m', 'numaplace.tests.nova.shadow_tests', *names],
-        env={**_environment(), 'OS_TEST_TIMEOUT': '160', 'LC_ALL': 'C.utf8', 'PYTHONDONTWRITEBYTECODE': '1'},
+        env={**_environment(), 'OS_TEST_TIMEOUT': '160', 'LC_ALL': 'C.utf8'},
         capture_output=True,
         text=True,
         timeout=900,

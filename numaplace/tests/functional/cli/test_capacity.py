@@ -5,8 +5,6 @@ import json
 
 import pytest
 
-from numaplace.db import api
-
 #: Flavors by name: vCPUs, memory and extra specs.
 FLAVORS = {
     'one': '--vcpus 1 --ram 256 --property hw:cpu_policy=dedicated',
@@ -134,8 +132,8 @@ def test_a_wrong_time_limit_is_told(fleet, seconds):
 
 
 @pytest.mark.parametrize('flavor', ['isolated', 'wide'])
-def test_the_number_is_that_of_the_claims_on_every_database(numaplace, database_url, flavor):
-    api.upgrade(database_url)
+def test_the_number_is_that_of_the_claims_on_every_database(numaplace, database_url, make_tables, flavor):
+    make_tables(database_url)
     numaplace.configure(connection=database_url)
     for name in ('seed3', 'other'):
         numaplace(f'host import {name} --capabilities {numaplace.fixture("seed3")}')

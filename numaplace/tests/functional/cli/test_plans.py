@@ -7,8 +7,6 @@ import sys
 
 import pytest
 
-from numaplace.db import api
-
 
 @pytest.fixture
 def fleet(prepared):
@@ -255,8 +253,8 @@ def test_without_the_solver_one_line_names_the_extra(fleet, monkeypatch):
     assert 2 == _plan(fleet, 'fleet drain compute1')['moves'], 'one after the other needs no solver'
 
 
-def test_a_drain_is_carried_out_on_every_database(numaplace, database_url):
-    api.upgrade(database_url)
+def test_a_drain_is_carried_out_on_every_database(numaplace, database_url, make_tables):
+    make_tables(database_url)
     numaplace.configure(connection=database_url)
     for name in ('a', 'b'):
         numaplace(f'host import {name} --capabilities {numaplace.fixture("seed3")}')

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Databases with their tables."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 
@@ -12,9 +12,9 @@ from numaplace.tests.functional.db import moving
 
 
 @pytest.fixture
-def database(database_url: str) -> Iterator[api.Database]:
+def database(database_url: str, make_tables: Callable[[str], None]) -> Iterator[api.Database]:
     """Yield an open database without rows, of each kind in turn."""
-    api.upgrade(database_url)
+    make_tables(database_url)
     with api.connect(database_url) as opened:
         yield opened
 

@@ -25,8 +25,8 @@ EXPLAIN = {'sqlite': 'EXPLAIN QUERY PLAN ', 'mysql': 'EXPLAIN ', 'postgresql': '
 
 
 @pytest.fixture
-def database(database_url):
-    api.upgrade(database_url)
+def database(database_url, make_tables):
+    make_tables(database_url)
     with api.connect(database_url) as opened:
         opened.create_host(samples.host_record('a'))
         opened.create_host(samples.host_record('b'))

@@ -15,10 +15,10 @@ from numaplace.tests import proxy, samples
 
 
 @pytest.fixture(params=['mysql', 'postgresql'])
-def server_url(request):
+def server_url(request, make_tables):
     """URL of an empty database on a server."""
     url = request.getfixturevalue(f'{request.param}_url')
-    api.upgrade(url)
+    make_tables(url)
     return url
 
 

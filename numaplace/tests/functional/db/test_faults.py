@@ -37,9 +37,9 @@ LOST = [
 
 
 @pytest.fixture
-def mysql(mysql_url):
+def mysql(mysql_url, make_tables):
     """Yield a database on MariaDB with a host."""
-    api.upgrade(mysql_url)
+    make_tables(mysql_url)
     with api.connect(mysql_url) as opened:
         resource_tracker.register(opened, samples.host_record())
         yield opened
@@ -95,9 +95,9 @@ def test_a_lost_connection_is_made_again(mysql, error):
     assert 1 == len(mysql.instances()) == mysql.host('host1').generation
 
 
-def test_a_serialization_failure_is_a_race(postgresql_url):
+def test_a_serialization_failure_is_a_race(postgresql_url, make_tables):
     """A writer that sees the database at one moment cannot update what was updated since."""
-    api.upgrade(postgresql_url)
+    make_tables(postgresql_url)
     with api.connect(postgresql_url) as database:
         resource_tracker.register(database, samples.host_record())
 

@@ -5,7 +5,7 @@ import pytest
 
 from numaplace import exception
 from numaplace.compute import claims, migration
-from numaplace.db import servers
+from numaplace.db import api, servers
 from numaplace.tests import proxy
 from numaplace.tests.functional.db.moving import SMALL_GUEST, check, place, read, resize
 from numaplace.tests.functional.db.test_connections import Losing, away, messages_of, server_url, wire
@@ -14,9 +14,10 @@ __all__ = ['away', 'server_url', 'wire']
 
 
 @pytest.fixture
-def database_url(server_url):
-    """The database as others see it is on a server."""
-    return server_url
+def database(server_url):
+    """Yield the database as others see it, which is on a server."""
+    with api.connect(server_url) as opened:
+        yield opened
 
 
 def ready(database):

@@ -10,8 +10,8 @@ from numaplace.tests.property import plan_judge, planned
 
 
 @pytest.mark.parametrize('check', plan_judge.CHECKS, ids=lambda check: check.__name__)
-def test_the_claims_make_each_move_of_a_plan(database_url, check):
-    api.upgrade(database_url)
+def test_the_claims_make_each_move_of_a_plan(database_url, make_tables, check):
+    make_tables(database_url)
     with api.connect(database_url) as database:
         planned.fill(random.Random(3), database, **plan_judge.CROWDS.get(check, {}))
         check(database)

@@ -35,8 +35,11 @@ def execute(url: str, *statements: str) -> None:
     opened.dispose()
 
 
-def test_migrations_make_the_tables_of_the_models(database_url):
+@pytest.mark.parametrize('is_copy', [False, True], ids=['upgrade', 'copy of the tests'])
+def test_migrations_make_the_tables_of_the_models(database_url, make_tables, is_copy):
     """Comparing the migrated database with the models finds no difference."""
+    if is_copy:
+        make_tables(database_url)
     assert api.upgrade(database_url) == REVISIONS[-1]
     opened = engine.create(engine.open_url(database_url))
     with opened.connect() as connection:

@@ -14,9 +14,9 @@ from numaplace.tests import samples
 
 
 @pytest.fixture
-def database(database_url):
+def database(database_url, make_tables):
     """A database with one host."""
-    api.upgrade(database_url)
+    make_tables(database_url)
     with api.connect(database_url) as opened:
         resource_tracker.register(opened, HostRecord('one', samples.host(cells=2)))
         yield opened

@@ -28,9 +28,9 @@ STEPS = 60
 
 
 @pytest.fixture
-def database(database_url):
+def database(database_url, make_tables):
     """Yield a database with three idle hosts."""
-    api.upgrade(database_url)
+    make_tables(database_url)
     with api.connect(database_url) as opened:
         for name in HOSTS:
             resource_tracker.register(opened, samples.host_record(name))

@@ -19,7 +19,7 @@ from numaplace import conf as configuration
 from numaplace import exception, wire
 from numaplace.compute import claims, resource_tracker
 from numaplace.db import api
-from numaplace.model.records import UP, HostRecord
+from numaplace.model.records import DOWN, UP, HostRecord
 from numaplace.scheduler.fresh import FreshIndex
 from numaplace.tests import real, samples
 from numaplace.tests.functional.cli.conftest import Program
@@ -190,6 +190,45 @@ def test_a_move_that_a_worker_left_on_its_way_is_finished_by_the_next_one(runnin
             assert ('other',) == client.remote.call('do', request).hosts
         assert ['completed'] == [move.status for move in database.migrations()]
         assert [] == ledger.at(url).faults()
+
+
+@pytest.mark.parametrize(
+    'asked',
+    [
+        *((verb, None) for verb in ('delete', 'shelve', 'migrate', 'live_migrate', 'resize', 'evacuate')),
+        *((verb, 'other') for verb in ('migrate', 'live_migrate', 'evacuate')),
+    ],
+)
+def test_what_another_worker_does_between_the_look_and_the_change_is_no_fault(
+    prepared, bus, make_claim, monkeypatch, asked
+):
+    """The same message twice at once, as when the last commit of a worker that was killed comes late."""
+    from numaplace.services.endpoint import Endpoint  # noqa: PLC0415
+
+    verb, host = asked
+    conf, answers, ask = configuration.load([str(configure(prepared, bus).config)]), [], api.Database.was_carried_out
+    with api.connect(f'sqlite:///{prepared.database}') as database:
+        resource_tracker.register(database, replace(database.host('seed3'), name='other', uuid='', unmanaged=()))
+        server, flavor = make_claim(database, 'seed3'), database.flavor('m1.tiny') if verb == 'resize' else None
+        if verb == 'evacuate':
+            resource_tracker.switch(database, 'seed3', state=DOWN)
+        index = FreshIndex(database, trust_s=PATIENCE_S, lost=lambda: None)
+        index.refresh()
+        request = messages.write(messages.ServerRequest(str(uuid.uuid4()), server.uuid, verb, flavor, host))
+
+        def do(worker):
+            return messages.read(Endpoint(conf, database, worker, index).do({}, request=request), 'Decision')
+
+        def look(view, uuids):
+            found = ask(view, uuids)
+            monkeypatch.setattr(api.Database, 'was_carried_out', ask)
+            answers.append(do('first'))
+            return found
+
+        monkeypatch.setattr(api.Database, 'was_carried_out', look)
+        answers.append(do('second'))
+    assert [('first', None), ('second', None)] == [(each.worker, each.fault) for each in answers]
+    assert answers[1].hosts == (() if verb == 'delete' else answers[0].hosts)
 
 
 def before(name):

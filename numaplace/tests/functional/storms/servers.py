@@ -142,7 +142,7 @@ def mariadb() -> Iterator[Server]:
         _run([install, *common, '--auth-root-authentication-method=normal', '--skip-test-db'], user)
         options = ['--bind-address=127.0.0.1', f'--port={port}', f'--socket={path / "socket"}']
         command = [daemon, *common, *options, '--innodb-buffer-pool-size=32M', '--skip-name-resolve']
-        url = f'mysql+pymysql://root@127.0.0.1:{port}/mysql'
+        url = f'mysql+pymysql://root@127.0.0.1:{port}/mysql?ssl_disabled=true'
         with _running(Server(command, user, path / 'log', url)) as server:
             yield server
 

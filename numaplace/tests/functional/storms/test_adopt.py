@@ -54,8 +54,8 @@ def work(url, number):
                 adoption.adopt(database, step[0], _NAME, step[1])
 
 
-def test_each_domain_is_one_server_and_no_cpu_is_held_twice(database_url):
-    api.upgrade(database_url)
+def test_each_domain_is_one_server_and_no_cpu_is_held_twice(database_url, make_tables):
+    make_tables(database_url)
     with api.connect(database_url) as database:
         database.create_host(samples.host_record(_NAME, **_SIZE))
     codes = crew.join([crew.start(work, database_url, number) for number in range(PROCESSES)])

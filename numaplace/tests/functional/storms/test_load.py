@@ -15,9 +15,9 @@ CALLS = 60
 
 
 @pytest.fixture
-def loaded_url(database_url):
+def loaded_url(database_url, make_tables):
     """URL of a database with the host, of each kind in turn."""
-    api.upgrade(database_url)
+    make_tables(database_url)
     with api.connect(database_url) as database:
         load.prepare(database)
     return database_url

@@ -9,7 +9,6 @@ from pathlib import Path
 
 import pytest
 
-from numaplace.db import api
 from numaplace.tests.functional.testbed import daemon
 from numaplace.tests.functional.testbed.test_hotplug import Here
 
@@ -37,9 +36,9 @@ def libvirt():
 
 
 @pytest.fixture
-def here(libvirt, tmp_path, database_url):
+def here(libvirt, tmp_path, database_url, make_tables):
     """The command with an empty database; all CPUs may be pinned."""
-    api.upgrade(database_url)
+    make_tables(database_url)
     yield Here(tmp_path, libvirt, database_url)
     for domain in libvirt.virsh('list', '--inactive', '--name').split():
         libvirt.virsh('undefine', domain)

@@ -21,7 +21,6 @@ OTHER_CLOUD = 'NUMAPLACE_TEST_CLOUD'
 #: How many NUMA cells its largest host has.
 OTHER_CELLS = 'NUMAPLACE_TEST_HOST_CELLS'
 
-_MYSQL = os.environ.get('NUMAPLACE_TEST_MYSQL', 'mysql+pymysql://root@127.0.0.1:3306/')
 _STACK = pytest.StashKey()
 
 
@@ -48,7 +47,7 @@ def stack(request, tools):
     # Whoever ends the tests ends what they have started.
     before = signal.signal(signal.SIGTERM, signal.default_int_handler)
     with tempfile.TemporaryDirectory(prefix='numaplace-stack-') as directory:
-        stack = module.Stack.up(Path(directory) / 'state', _MYSQL, sorted(hosts.HERE.iterdir()))
+        stack = module.Stack.up(Path(directory) / 'state', real.server_url('mysql'), sorted(hosts.HERE.iterdir()))
         request.config.stash[_STACK] = stack
         try:
             yield stack

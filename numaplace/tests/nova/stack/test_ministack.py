@@ -16,10 +16,11 @@ from numaplace.tests.nova.stack import clients, reading
 
 @pytest.fixture
 def start(stack, tools):
-    """Return a function that starts the command."""
+    """Return a function that starts the command, on the MariaDB of the tests."""
 
-    def start(*words):
-        command = [sys.executable, '-m', 'ministack', *map(str, words)]
+    def start(name, *words):
+        server = ['--mysql', stack.server] if name == 'up' else []
+        command = [sys.executable, '-m', 'ministack', name, *server, *map(str, words)]
         env = os.environ | {'PYTHONPATH': str(tools)}
         return subprocess.Popen(command, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
