@@ -40,6 +40,7 @@ _OVERTAKEN = (
     exception.InstanceInvalidState,
     exception.ComputeServiceInUse,
     exception.UnableToMigrateToSelf,
+    exception.NoValidHost,
 )
 
 
@@ -147,11 +148,16 @@ class Endpoint:
                 else []
             )
             return self._decided([*found, *created])
-        return self._decided(
-            self._direct.create(
+        try:
+            created = self._direct.create(
                 database, self._wanted(message), message.names[0], at_least=message.at_least, host=message.host
             )
-        )
+        except exception.NoValidHost:
+            # The hosts may be full of what another worker has made of the same message meanwhile.
+            created = [server for uuid_ in message.uuids for server in _found(database, uuid_)]
+            if len(created) < message.at_least:
+                raise
+        return self._decided(created)
 
     def _wanted(self, message: messages.CreateRequest) -> list[InstanceRequest]:
         hints: dict[str, tuple[str, ...]] = {}

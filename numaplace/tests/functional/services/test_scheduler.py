@@ -192,6 +192,46 @@ def test_a_move_that_a_worker_left_on_its_way_is_finished_by_the_next_one(runnin
         assert [] == ledger.at(url).faults()
 
 
+def overtake(monkeypatch, answers, act):
+    """Let a worker carry a request out while another one has just seen that nobody has."""
+    ask = api.Database.was_carried_out
+
+    def do(worker):
+        answers.append(messages.read(act(worker), 'Decision'))
+
+    def look(view, uuids):
+        found = ask(view, uuids)
+        monkeypatch.setattr(api.Database, 'was_carried_out', ask)
+        do('first')
+        return found
+
+    monkeypatch.setattr(api.Database, 'was_carried_out', look)
+    do('second')
+
+
+def test_what_another_worker_creates_between_the_look_and_the_choice_of_hosts_is_no_fault(prepared, bus, monkeypatch):
+    """The same message twice at once, for as many servers as there is room for: the second one finds none."""
+    from numaplace.services.endpoint import Endpoint  # noqa: PLC0415
+
+    prepared('flavor create all --vcpus 2 --ram 256 --property hw:cpu_policy=dedicated')
+    conf, answers = configuration.load([str(configure(prepared, bus).config)]), []
+    with api.connect(f'sqlite:///{prepared.database}') as database:
+        most = sum(cell.free_cpus.bit_count() for cell in database.host('seed3').host.cells) // 2
+        index = FreshIndex(database, trust_s=PATIENCE_S, lost=lambda: None)
+        index.refresh()
+        request = messages.write(a_request(database, most, 'all'))
+        overtake(
+            monkeypatch, answers, lambda worker: Endpoint(conf, database, worker, index).create({}, request=request)
+        )
+        more = messages.write(a_request(database, 1, 'all'))
+        refused = messages.read(Endpoint(conf, database, 'third', index).create({}, request=more), 'Decision')
+        assert most == len(database.instances())
+    assert [('first', None), ('second', None)] == [(each.worker, each.fault) for each in answers]
+    assert most == len(answers[0].uuids)
+    assert answers[0].uuids == answers[1].uuids
+    assert 'NoValidHost' == refused.fault
+
+
 @pytest.mark.parametrize(
     'asked',
     [
@@ -206,7 +246,7 @@ def test_what_another_worker_does_between_the_look_and_the_change_is_no_fault(
     from numaplace.services.endpoint import Endpoint  # noqa: PLC0415
 
     verb, host = asked
-    conf, answers, ask = configuration.load([str(configure(prepared, bus).config)]), [], api.Database.was_carried_out
+    conf, answers = configuration.load([str(configure(prepared, bus).config)]), []
     with api.connect(f'sqlite:///{prepared.database}') as database:
         resource_tracker.register(database, replace(database.host('seed3'), name='other', uuid='', unmanaged=()))
         server, flavor = make_claim(database, 'seed3'), database.flavor('m1.tiny') if verb == 'resize' else None
@@ -216,17 +256,7 @@ def test_what_another_worker_does_between_the_look_and_the_change_is_no_fault(
         index.refresh()
         request = messages.write(messages.ServerRequest(str(uuid.uuid4()), server.uuid, verb, flavor, host))
 
-        def do(worker):
-            return messages.read(Endpoint(conf, database, worker, index).do({}, request=request), 'Decision')
-
-        def look(view, uuids):
-            found = ask(view, uuids)
-            monkeypatch.setattr(api.Database, 'was_carried_out', ask)
-            answers.append(do('first'))
-            return found
-
-        monkeypatch.setattr(api.Database, 'was_carried_out', look)
-        answers.append(do('second'))
+        overtake(monkeypatch, answers, lambda worker: Endpoint(conf, database, worker, index).do({}, request=request))
     assert [('first', None), ('second', None)] == [(each.worker, each.fault) for each in answers]
     assert answers[1].hosts == (() if verb == 'delete' else answers[0].hosts)
 
