@@ -21,7 +21,8 @@ from numaplace.planning.state import State
 
 __all__ = ['Course', 'carry', 'order_at']
 
-Seen: TypeAlias = tuple[HostRecord, ServerGroup | None]
+#: What an answer depends on: values that are replaced when they change.
+_Seen: TypeAlias = tuple[HostRecord, ServerGroup | None]
 
 #: Up to so many arrivals at a host, all their orders are tried.
 _MOST_PERMUTED = 4
@@ -42,7 +43,7 @@ class Course:
     group: int = 0
     cells: dict[Arrival, Counter[Cells]] = field(default_factory=dict)
     steps: list[Step] = field(default_factory=list)
-    _refused: dict[tuple[int, str, bool], Seen] = field(default_factory=dict)
+    _refused: dict[tuple[int, str, bool], _Seen] = field(default_factory=dict)
 
     @property
     def is_over(self) -> bool:
@@ -73,7 +74,8 @@ class Course:
         """
         number = classes.by_uuid[uuid]
         key, seen = (number, host, is_strict), _seen(state, uuid, host)
-        if all(known is now for known, now in zip(self._refused.get(key, (None, None)), seen, strict=True)):
+        known = self._refused.get(key)
+        if known is not None and known[0] is seen[0] and known[1] is seen[1]:
             return None
         placed = _offer(classes, state, uuid, host)
         if placed is None or (is_strict and not self.takes(number, host, placed[1])):
@@ -90,8 +92,7 @@ class Course:
             planned[cells if planned[cells] > 0 else next(iter(+planned))] -= 1
 
 
-def _seen(state: State, uuid: str, host: str) -> Seen:
-    """Return what an answer depends on: values that are replaced when they change."""
+def _seen(state: State, uuid: str, host: str) -> _Seen:
     return state.hosts[host], state.groups.get(state.servers[uuid].group or '')
 
 
