@@ -25,13 +25,14 @@ _THERE = """<domain type='qemu'>
 
 
 @pytest.fixture
-def pair():
-    """The libvirts of two hosts, each with guests, and the command, which knows the hosts."""
+def pair(database_url, make_tables):
+    """The libvirts of two hosts, each with guests, and the command with each kind of database, which knows the hosts."""
     daemon.require()
+    make_tables(database_url)
     with tempfile.TemporaryDirectory() as name, ExitStack() as stack:  # its sockets have no room for longer ones
         directory = Path(name)
         numaplace = Program(directory)
-        numaplace.configure(more='[libvirt]\nvirt_type = qemu')
+        numaplace.configure(connection=database_url, more='[libvirt]\nvirt_type = qemu')
         (directory / 'disk.img').write_bytes(bytes(1024**2))
         a, b = (stack.enter_context(daemon.Daemon(directory, host)) for host in 'ab')
         for xml in (PINNED, HOT):
