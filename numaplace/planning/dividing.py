@@ -124,8 +124,7 @@ class _Numbers:
         """Return the cells of all hosts that keep servers."""
         names = {(slot[0] is None, slot[1]) for host in self.problem.rooms for slot in self._counted(host)}
         spots = Spots(len(self.problem.needs), names)
-        for place in self.places.values():
-            spots.add(place)
+        spots.add(*self.places.values())
         return spots
 
     def _counted(self, host: str) -> list[Slot]:

@@ -201,19 +201,32 @@ class Spots:
         self._there = list[list[int]]()
         self._pairs = list[_Integers]()
 
-    def add(self, place: HostNumbers) -> None:
-        """Add the spots of a host."""
-        first, cells = len(self.may), list(dict.fromkeys(cell for cell, _name in place.free))
-        rows, more = {cell: first + row for row, cell in enumerate(cells)}, len(cells)
+    def add(self, *places: HostNumbers) -> None:
+        """Add the spots of hosts."""
+        spots, first = [list(dict.fromkeys(cell for cell, _name in place.free)) for place in places], len(self.may)
+        self._extend(sum(map(len, spots)))
+        for place, cells in zip(places, spots, strict=True):
+            self._insert(place, {cell: first + row for row, cell in enumerate(cells)})
+            first += len(cells)
+        self._ways.clear()
+
+    def _extend(self, more: int) -> None:
+        """Make the arrays longer by so many spots."""
         self.free = np.vstack([self.free, np.full((more, len(self._columns)), np.inf)])
         self.arrived, self.stay, self.gone, self.may = (
             np.vstack([known, np.zeros((more, self.none + 1), known.dtype)])
             for known in (self.arrived, self.stay, self.gone, self.may)
         )
-        self.may[first:, self.none] = True
-        there = list(range(first, first + more))
-        self._hosts = np.append(self._hosts, [len(self._there)] * more)
-        self._there += [there] * more
+        self.may[:, self.none] = True
+
+    def _insert(self, place: HostNumbers, rows: dict[int | None, int]) -> None:
+        """Fill the spots of a host.
+
+        :param rows: its spots by cell
+        """
+        there = list(rows.values())
+        self._hosts = np.append(self._hosts, np.full(len(there), len(self._there)))
+        self._there += [there] * len(there)
         for (cell, name), amount in place.free.items():
             self.free[there if cell is None else rows[cell], self._columns[cell is None, name]] = amount
         for number in place.numbers:
@@ -222,7 +235,6 @@ class Spots:
                 self._numbers.setdefault(number.kind, []).append((rows, place, number))
             if len({cell for cell, _name in number.takes} - {None}) < 2:
                 self._add(_Way(place, number, self._parts(rows, number)))
-        self._ways.clear()
         self._pairs += [self._paired(spot) for spot in there]
 
     def ways(self, kind: int) -> list[_Way]:

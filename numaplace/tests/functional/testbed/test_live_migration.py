@@ -26,7 +26,7 @@ _THERE = """<domain type='qemu'>
 
 @pytest.fixture
 def pair(database_url, make_tables):
-    """The libvirts of two hosts, each with guests, and the command with each kind of database, which knows the hosts."""
+    """The libvirts of two hosts, each with guests, and the command, which knows the hosts, on each kind of database."""
     daemon.require()
     make_tables(database_url)
     with tempfile.TemporaryDirectory() as name, ExitStack() as stack:  # its sockets have no room for longer ones

@@ -33,8 +33,7 @@ def place(numbers, capacity, cell=None):
 def spots_of(places):
     """Return all that hosts have left; there are classes for all servers that tests add."""
     spots = Spots(len(CLASSES) + 1, {(cell is None, name) for one in places for cell, name in one.free})
-    for one in places:
-        spots.add(one)
+    spots.add(*places)
     assert spots.moves == sum(each.value for one in places for each in one.numbers if each.is_arrival)
     return spots
 
