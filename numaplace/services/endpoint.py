@@ -134,30 +134,22 @@ class Endpoint:
 
     def _create(self, message: messages.CreateRequest) -> messages.Decision:
         database = self._database.for_request(message.uuid)
-        if done := database.was_carried_out(message.uuids):
-            # Each server of a request is a claim of its own: a worker that died left some of them.
-            left = [uuid_ for uuid_ in message.uuids if uuid_ not in done]
-            found = [server for uuid_ in message.uuids if uuid_ in done for server in _found(database, uuid_)]
-            if not found:
-                raise exception.AlreadyCarriedOut('this request was carried out before, and its servers are gone')
-            wanted = [each for each in self._wanted(message) if each.uuid in left]
-            more = max(message.at_least - len(found), 0)
-            created = (
-                self._direct.create(database, wanted, message.names[0], at_least=more, host=message.host)
-                if wanted and more
-                else []
-            )
-            return self._decided([*found, *created])
-        try:
-            created = self._direct.create(
-                database, self._wanted(message), message.names[0], at_least=message.at_least, host=message.host
-            )
-        except exception.NoValidHost:
-            # The hosts may be full of what another worker has made of the same message meanwhile.
-            created = [server for uuid_ in message.uuids for server in _found(database, uuid_)]
-            if len(created) < message.at_least:
-                raise
-        return self._decided(created)
+        done = database.was_carried_out(message.uuids)
+        found = [server for uuid_ in message.uuids if uuid_ in done for server in _found(database, uuid_)]
+        if done and not found:
+            raise exception.AlreadyCarriedOut('this request was carried out before, and its servers are gone')
+        # Each server of a request is a claim of its own: a worker that died left some of them.
+        wanted = [each for each in self._wanted(message) if each.uuid not in done]
+        more = max(message.at_least - len(found), 0)
+        if wanted and (more or not done):
+            try:
+                found += self._direct.create(database, wanted, message.names[0], at_least=more, host=message.host)
+            except exception.NoValidHost:
+                # The hosts may be full of what another worker has made of the same message meanwhile.
+                found = [server for uuid_ in message.uuids for server in _found(database, uuid_)]
+                if len(found) < message.at_least:
+                    raise
+        return self._decided(found)
 
     def _wanted(self, message: messages.CreateRequest) -> list[InstanceRequest]:
         hints: dict[str, tuple[str, ...]] = {}
