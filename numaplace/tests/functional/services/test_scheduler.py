@@ -20,6 +20,7 @@ from numaplace import exception, wire
 from numaplace.compute import claims, resource_tracker
 from numaplace.db import api
 from numaplace.model.records import DOWN, UP, HostRecord
+from numaplace.operations.servers import Direct
 from numaplace.scheduler.fresh import FreshIndex
 from numaplace.tests import real, samples
 from numaplace.tests.functional.cli.conftest import Program
@@ -209,7 +210,10 @@ def overtake(monkeypatch, answers, act):
     do('second')
 
 
-def test_what_another_worker_creates_between_the_look_and_the_choice_of_hosts_is_no_fault(prepared, bus, monkeypatch):
+@pytest.mark.parametrize('is_begun', [False, True], ids=['new', 'begun'])
+def test_what_another_worker_creates_between_the_look_and_the_choice_of_hosts_is_no_fault(
+    prepared, bus, monkeypatch, is_begun
+):
     """The same message twice at once, for as many servers as there is room for: the second one finds none."""
     from numaplace.services.endpoint import Endpoint  # noqa: PLC0415
 
@@ -220,6 +224,14 @@ def test_what_another_worker_creates_between_the_look_and_the_choice_of_hosts_is
         index = FreshIndex(database, trust_s=PATIENCE_S, lost=lambda: None)
         index.refresh()
         request = messages.write(a_request(database, most, 'all'))
+        if is_begun:  # by a worker that died after the first server
+            create = Direct.create
+            with monkeypatch.context() as patch:
+                patch.setattr(
+                    Direct, 'create', lambda self, view, wanted, name, **_more: create(self, view, wanted[:1], name)
+                )
+                Endpoint(conf, database, 'dead', index).create({}, request=request)
+            assert 1 == len(database.instances())
         overtake(
             monkeypatch, answers, lambda worker: Endpoint(conf, database, worker, index).create({}, request=request)
         )
