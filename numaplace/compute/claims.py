@@ -181,7 +181,8 @@ def several_claims(
     try:
         with undo_on_interrupt(undo):
             found = retry(lambda: database.claim_several(chosen, again, storing=ours.update))
-    except (exception.AlreadyCarriedOut, exception.AlreadyExists):  # the claim of each server says of which
+    except (exception.AlreadyCarriedOut, exception.AlreadyExists, exception.ConcurrentUpdate):
+        # The claim of each server says of which, or goes on with other hosts.
         return [None] * len(chosen), Claimed((None,) * len(chosen))
     stored = [None if one is None else Claim(one, partial(release, database, one.uuid)) for one in found.servers]
     return stored, found

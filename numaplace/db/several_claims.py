@@ -128,6 +128,8 @@ class _Placing:
             return None
         placement = chosen.placement if key in self._as_chosen else None
         if placement is None:
+            # What was found after this one on the host does not count it.
+            self._as_chosen -= {key}
             placement = self._again(number, host)
         if placement is None:
             return None

@@ -84,7 +84,9 @@ class Direct:
             # Guests whose XML cannot be written must not keep their claims.
             servers = [undo.enter_context(selection.claim).instance for selection in answer.found]
             for server, selection in zip(servers, answer.found, strict=True):
-                domain_xml.check(self.conf, database, server, selection.record)
+                # What the same request has made before may be elsewhere.
+                record = selection.record if selection.claim.is_new else None
+                domain_xml.check(self.conf, database, server, record)
         return servers
 
     def do(

@@ -106,7 +106,7 @@ class NoHost:
 class Selection:
     """The host that was found, and the claim on it.
 
-    :param record: the host as it was known; its facts hold, its usage may have changed
+    :param record: the host as it was claimed; its usage may have changed
     :param rejections: hosts that were refused before, by name; not those of filters where not all hosts were read
     """
 

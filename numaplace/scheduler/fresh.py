@@ -293,7 +293,7 @@ class FreshIndex:
                 self._lost()
             undo.pop_all()
         selections = [
-            None if claim is None else Selection(each.host.name, claim, each.host)
+            None if claim is None else Selection(each.host.name, claim, claimed.hosts.get(each.host.name, each.host))
             for claim, each in zip(found, chosen, strict=True)
         ]
         return [*selections, *[None] * (len(requests) - len(selections))]
@@ -341,7 +341,8 @@ class FreshIndex:
                 if placement is None:
                     continue
                 now = replace(host.with_server(request.instance.uuid, placement), generation=_RESERVED)
-                # Somebody has read it since the server before was counted there: it is found again what is left.
+                # Somebody has read it since the server before was counted there: for this one, and all after it, the
+                # claim finds again what is left.
                 is_ours = reserved.get(host.name, host) is host
                 reserved[host.name] = now
                 self._index.update([now])

@@ -13,6 +13,7 @@ from numaplace.compute import claims, resource_tracker
 from numaplace.db import api
 from numaplace.model.holding import Holding
 from numaplace.model.records import DISABLED
+from numaplace.operations.servers import Direct
 from numaplace.scheduler import select
 from numaplace.scheduler.filters import Request
 from numaplace.scheduler.fresh import FreshIndex
@@ -196,6 +197,42 @@ def test_what_another_server_took_meanwhile_is_found_again_on_the_same_host(data
     assert HOSTS == len({each.host for each in answer.found})
     moving.check(database)
     assert 0 == index.refresh(), 'what it asked again, it knows'
+
+
+def test_news_of_a_host_while_servers_are_chosen_give_nothing_out_twice(database, index, policy, monkeypatch):
+    """Hosts are read again when each has one of the servers, which does not count there for those that follow."""
+    choose, chosen = index._choose, []
+
+    def hear(*asked):
+        chosen.append(choose(*asked))
+        if len(chosen) == HOSTS:
+            index.changed(*(each.host.name for each in chosen))
+        return chosen[-1]
+
+    monkeypatch.setattr(index, '_choose', hear)
+    answer = select.select_many(database, requests(4 * HOSTS, vcpus=2), policy, at_least=4 * HOSTS, index=index)
+    assert 4 * HOSTS == len(answer.found)
+    assert HOSTS == len({each.host for each in answer.found})
+    moving.check(database)
+
+
+def test_a_race_that_is_lost_for_all_is_run_for_each(database, index, policy, monkeypatch):
+    def lose(*_, **__):
+        raise exception.ConcurrentUpdate('deadlock')
+
+    monkeypatch.setattr(database, 'claim_several', lose)
+    monkeypatch.setattr(claims, 'retry', lambda act: act())
+    assert 3 == len(select.select_many(database, requests(3), policy, at_least=3, index=index).found)
+    moving.check(database)
+
+
+def test_the_xml_is_checked_on_the_host_as_it_is_now(database, index):
+    """Agents have found a third cell since the index was read, to which servers go."""
+    for number in range(HOSTS):
+        resource_tracker.refresh(database, f'host{number}', samples.host(cells=3))
+    asked = [each.instance for each in requests(3 * HOSTS, vcpus=2)]
+    servers = Direct(conf.load([]), index=index).create(database, asked, 'guest', at_least=3 * HOSTS)
+    assert {0, 1, 2} == {each.placement.cells[0].host_cell for each in servers}
 
 
 def test_a_domain_with_the_name_sends_one_server_elsewhere(database, policy):
