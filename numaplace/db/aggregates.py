@@ -120,6 +120,7 @@ def _zones(aggregates: Iterable[Aggregate]) -> dict[str, set[str]]:
 def _check_zones(connection: Connection, before: list[Aggregate], after: list[Aggregate]) -> None:
     """Refuse two zones for a host, and another zone for servers (Nova 34, `is_safe_to_update_az`)."""
     old, new = _zones(before), _zones(after)
+    hosts.lock_names(connection, [host for host in old.keys() | new.keys() if new.get(host) != old.get(host)])
     for host in sorted(old.keys() | new.keys()):
         zones = new.get(host, set())
         if len(zones) > 1:

@@ -35,6 +35,7 @@ __all__ = [
     'is_stored',
     'lock',
     'lock_all',
+    'lock_names',
     'lock_usage',
     'lock_versions',
     'replace',
@@ -140,6 +141,11 @@ def lock_versions(connection: Connection, numbers: Iterable[int]) -> dict[int, i
     """Lock hosts unread, as :func:`lock_all`, and return their generations by number, without those that are gone."""
     found = connection.execute(_LOCK_VERSIONS, {'numbers': list(numbers)})
     return {row.id: row.generation for row in found}
+
+
+def lock_names(connection: Connection, names: Iterable[str]) -> None:
+    """Lock hosts unread, as :func:`lock_all`; those that are gone are left out."""
+    lock_versions(connection, connection.scalars(sa.select(HOSTS.c.id).where(HOSTS.c.host.in_(list(names)))))
 
 
 def _records(

@@ -315,6 +315,7 @@ def discard(connection: Connection, instance_uuid: str) -> list[str]:
     if generation is None:
         raise _no_server(instance_uuid)
     names = sorted(server_groups.places(connection, is_it)[instance_uuid])
+    hosts.lock_names(connection, names)
     for name in names:
         hosts.count_change(connection, name)
     deleted = sa.delete(INSTANCES).where(is_it, INSTANCES.c.generation == generation)
