@@ -244,7 +244,8 @@ class ConsolidateFleet(_Shared):
 
     A linear program says how many hosts are needed and which are left; its numbers are made whole, and moves are made
     from them. In a small fleet the exact solver improves the plan until it is the best, or the time is over. In a fleet
-    with very many hosts and cells, only servers of hosts that are left move.
+    with very many hosts and cells, hosts are left one after the other, and then some of them at a time for the rest of
+    the time.
     """
 
     examples = (

@@ -223,6 +223,9 @@ def rebalance(state: State, seconds: float, most: float, load: str) -> Plan:
         outcome, bound = search(classes, _of_loads(classes, loads, load), max(0.5, end - time.monotonic()))
         plans += [outcome] if outcome else []
         least = max(least, bound or 0)
+    # A server on a cell that there is no longer gives less than it counts.
+    plans = [plan for plan in plans if _largest(plan.state, load) <= before]
+    plans = plans or [Outcome((), state, loads.largest(), least, 0)]
     best = min(plans, key=lambda plan: (plan.reached, len(plan.steps)))
     fewest = max(best.fewest, loads.fewest(best.reached) or 0)
     after = _largest(best.state, load)

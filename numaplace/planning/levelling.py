@@ -121,8 +121,9 @@ class _Levelling:
         names = self._places.rooms.names
         self._used = np.array([loads.used[name][0] for name in names], float)
         self._totals = np.array([loads.used[name][1] for name in names], float)
-        self._most = share * self._totals // SCALE
-        self._is_open = np.ones(len(names), bool)
+        # A host that has none of the resource is neither too full nor a place for more.
+        self._is_open = self._totals > 0
+        self._most = np.where(self._is_open, share * self._totals // SCALE, np.inf)
         self._share, self._steps = share, list[Step]()
 
     def plan(self, least: int) -> Outcome:

@@ -233,7 +233,8 @@ class Spots:
             if number.is_arrival:
                 self.moves += number.value
                 self._numbers.setdefault(number.kind, []).append((rows, place, number))
-            if len({cell for cell, _name in number.takes} - {None}) < 2:
+            # What left cells that there are no longer gives nothing, and does not take part.
+            if number.takes and len({cell for cell, _name in number.takes} - {None}) < 2:
                 self._add(_Way(place, number, self._parts(rows, number)))
         self._pairs += [self._paired(spot) for spot in there]
 

@@ -39,10 +39,9 @@ class Rooms:
         for record in known:
             self.update(record)
         #: How much a cell has left on average, by which amounts of several resources are compared.
-        self._usual = {name: max(1.0, float(np.mean(left[self._is_cell]))) for name, left in self._finite()}
-
-    def _finite(self) -> Iterable[tuple[str, _CellNumbers]]:
-        return [(name, np.where(np.isfinite(left), left, 0.0)) for name, left in self._by_cell.items()]
+        self._usual = {
+            name: max(1.0, float(np.mean(_finite(left)[self._is_cell]))) for name, left in self._by_cell.items()
+        }
 
     def update(self, record: HostRecord) -> None:
         """Write what a host has left now."""
@@ -83,11 +82,11 @@ class Rooms:
         *cells, whole = needs
         found: Scores = np.zeros(len(self.names))
         if not cells:
-            return sum([(self._whole(name) - amount) / amount for name, amount in whole.items()], found)
+            return sum([_finite((self._whole(name) - amount) / amount) for name, amount in whole.items()], found)
         for need in cells:
             left: _CellNumbers = np.zeros(self._is_cell.shape)
             for name, amount in need.items():
-                left += (self._in_cells(name) - amount) / self._usual.get(name, 1.0)
+                left += _finite((self._in_cells(name) - amount) / self._usual.get(name, 1.0))
             widest = np.where(self._have(need), left, -np.inf).max(axis=0, initial=-np.inf)
             found += np.where(np.isfinite(widest), widest, np.inf)
         return found
@@ -97,3 +96,8 @@ class Rooms:
         for name, amount in need.items():
             found &= self._in_cells(name) >= amount
         return found
+
+
+def _finite(amounts: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """Return amounts in which what has no limit counts as nothing."""
+    return np.where(np.isfinite(amounts), amounts, 0.0)

@@ -39,17 +39,18 @@ class Outcome:
 
 @dataclass(slots=True)
 class _Bounds:
-    """What is proven while all that was excluded is surely impossible."""
+    """What is proven while all that was excluded is surely impossible: `fewest` moves are to what was `reached`."""
 
     best: int | None = None
     fewest: int = 0
+    reached: int | None = None
     is_sound: bool = True
 
     def learn(self, proposal: Proposal) -> None:
         """Remember the bounds of a proposal."""
         if self.is_sound:
             self.best = proposal.best if self.best is None else max(self.best, proposal.best)
-            self.fewest = proposal.fewest
+            self.fewest, self.reached = proposal.fewest, proposal.reached
 
 
 def search(
@@ -74,7 +75,8 @@ def search(
         if not cuts:
             steps, state = _carried(classes, question, proposal, orders)
             if steps is not None and _place_new(classes, state, question, proposal, new):
-                return Outcome(tuple(steps), state, proposal.reached, bounds.best, bounds.fewest), bounds.best
+                fewest = bounds.fewest if proposal.reached == bounds.reached else 0
+                return Outcome(tuple(steps), state, proposal.reached, bounds.best, fewest), bounds.best
             cuts = [Cut(proposal.arrivals, proposal.departures, exact=True)]
             bounds.is_sound = False
         question.problem.cuts += cuts

@@ -2,14 +2,17 @@
 """Consolidation of fleets that are too large for the exact solver, with made-up problems."""
 
 import time
+from dataclasses import replace
 
 import pytest
 
 from numaplace import conf
 from numaplace.cli.fleet_asking import asking
 from numaplace.fleet.plan import Plan
+from numaplace.model import CellShape, HostCell
 from numaplace.planning import goals, packing, solver
 from numaplace.planning.classes import Classes
+from numaplace.planning.emptying import empty
 from numaplace.planning.parts import pack_parts
 from numaplace.planning.relaxation import choose
 from numaplace.planning.search import Outcome
@@ -100,3 +103,48 @@ def test_the_bounds_are_none_that_the_exact_solver_passes(settings, seed):
     assert least <= choice.hosts <= exact.reached
     if choice.hosts == exact.reached:
         assert choice.moves <= sum(exact.departures.values())
+
+
+def _without_a_cell(state):
+    """Return a fleet in which a host with servers on two cells has lost one of them, as after a refresh by force."""
+    name = sorted(state.hosts)[0]
+    record = state.hosts[name]
+    state.hosts[name] = replace(record, host=replace(record.host, cells=record.host.cells[:1]))
+    return state
+
+
+@pytest.mark.parametrize('most', [0.0, 0.5])
+def test_servers_on_a_cell_that_there_is_no_longer_do_not_end_a_plan(settings, most):
+    state = _without_a_cell(_state(settings, problems.make(3, 60), 2))
+    plan = goals.consolidate(state, 5, most)
+    ((before, after, _best),) = plan.measures.values()
+    assert after == len(replay(state, plan).active()) <= before
+
+
+def _with_a_cell_of_memory(state):
+    """Return a fleet in which each host has one more cell, of memory of another kind."""
+    for name, record in state.hosts.items():
+        shape = CellShape(9, 0, 0, 4096, siblings=(), socket=None, physnets=frozenset(), tunneled=False)
+        more = HostCell(replace(shape, memory_kind='cxl'))
+        state.hosts[name] = replace(record, host=replace(record.host, cells=(*record.host.cells, more)))
+    return state
+
+
+def test_guests_that_float_leave_hosts_with_a_cell_whose_memory_is_not_general(settings):
+    state = _with_a_cell_of_memory(_state(settings, problems.make(6, 20)))
+    steps, after = empty(Classes(state), 20, time.monotonic() + _SECONDS)
+    assert steps
+    assert len(after.active()) < len(state.active())
+
+
+@pytest.mark.filterwarnings('error')
+def test_hosts_that_have_none_of_a_resource_are_not_levelled(settings):
+    """The row of such a host has no topology yet, and servers that float are there."""
+    state = _state(settings, problems.make(6, 40))
+    name = sorted(state.hosts)[0]
+    record = state.hosts[name]
+    state.hosts[name] = replace(record, host=replace(record.host, cells=()))
+    plan = goals.rebalance(state, 2, 1.0, 'memory')
+    ((before, after, best),) = plan.measures.values()
+    assert best <= after <= before
+    assert name not in {step.source for step in plan.steps}
